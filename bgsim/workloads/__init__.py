@@ -1,0 +1,33 @@
+"""Workloads: the programs a guest runs, each a module with ``run(resolved, progress) -> Outcome``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+from bgsim.workloads.outcome import Outcome
+from bgsim.workloads.resolved import ResolvedRun
+
+Progress = Callable[[float, str], None]
+
+MODULES = {
+    "compile": "bgsim.workloads.compile",
+    "micro": "bgsim.workloads.micro",
+    "netperf": "bgsim.workloads.netperf",
+    "dcmf": "bgsim.workloads.dcmf",
+}
+
+
+def execute(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
+    """Run one resolved run in this process.
+
+    Parameters
+    ----------
+    resolved
+        The run; its workload's ``kind`` selects the module.
+    progress
+        Called now and then with the simulated seconds so far and a short note.
+    """
+    module = import_module(MODULES[resolved.workload.kind])
+    outcome: Outcome = module.run(resolved, progress)
+    return outcome

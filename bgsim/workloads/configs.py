@@ -1,0 +1,81 @@
+"""What each kind of workload accepts in an experiment file.
+
+Kept free of heavy imports, so that checking an experiment stays instant.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bgsim.units import parse
+from bgsim.workloads.quantities import Duration, Size
+
+MicroOperation = Literal[
+    "null-system-call",
+    "getpid-loop",
+    "tlb-miss-walk",
+    "page-fault-touch",
+    "context-switch-ping-pong",
+    "ipc-round-trip",
+    "device-register-access",
+    "timer-tick",
+]
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class CompileConfig(_Config):
+    """A compiler building a small project, replayed from page-reference traces of real builds."""
+
+    kind: Literal["compile"]
+    program: Literal["gcc346", "lcc", "gcc12"] = Field(
+        "gcc346", description="whose build: GCC 3.4.6 -O2, lcc, or GCC 12 -O2"
+    )
+    native_time: Duration = Field(
+        default=parse("3 s", "time"),
+        description="the job is as much of the build as takes this long on the bare reference machine",
+    )
+
+
+class MicroConfig(_Config):
+    """One kernel operation repeated: the costs a kernel engineer asks for first."""
+
+    kind: Literal["micro"]
+    operation: MicroOperation = Field("null-system-call", description="which operation is repeated")
+    iterations: int = Field(1000, ge=1, le=1_000_000, description="how often, after one warm-up pass")
+
+
+class NetperfConfig(_Config):
+    """netperf between two nodes through the guest's Ethernet driver."""
+
+    kind: Literal["netperf"]
+    test: Literal["tcp_stream", "udp_stream", "tcp_rr", "udp_rr"] = Field("tcp_stream", description="which test")
+    network: Literal["torus", "collective"] = Field("torus", description="the network below the driver")
+    message_size: Size = Field(
+        default=parse("16 KiB", "bytes"), description="bytes per send call, or per request and response"
+    )
+    mtu: Size = Field(default=parse("1500 B", "bytes"), description="largest IP packet")
+    messages: int = Field(64, ge=2, le=1_000_000, description="messages or transactions measured")
+    warmup: int = Field(8, ge=0, le=1_000_000, description="messages or transactions before measuring")
+
+
+class DcmfConfig(_Config):
+    """One-sided messaging of the deep computing messaging framework between two neighbours."""
+
+    kind: Literal["dcmf"]
+    operation: Literal["put", "get"] = Field("put", description="one-sided write or read")
+    completion: Literal["local", "remote"] = Field(
+        "local", description="when a put counts as done: source reusable, or data at the target"
+    )
+    measure: Literal["latency", "bandwidth"] = Field("latency", description="one at a time, or streamed")
+    size: Size = Field(default=parse("1 KiB", "bytes"), description="bytes per operation")
+    messages: int = Field(100, ge=1, le=100_000, description="operations measured")
+
+
+WorkloadConfig = Annotated[
+    CompileConfig | MicroConfig | NetperfConfig | DcmfConfig, Field(discriminator="kind")
+]
