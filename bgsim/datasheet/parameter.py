@@ -94,6 +94,8 @@ class Parameter:
         How :meth:`bgsim.datasheet.Datasheet.cycles` rounds a time that is not a whole number of cycles; None refuses it.
     calibrated_on
         The data a calibrated value was fitted to.
+    whole
+        Whether only whole numbers make sense: a count of things, written ``64``, not a mean count, written ``9.8`` or ``21.0``.
     quantity
         The exact value; None for ``enum``, ``bool`` and ``sizes``.
     """
@@ -110,6 +112,7 @@ class Parameter:
     choices: tuple[Value, ...] = ()
     round: Rounding | None = None
     calibrated_on: str = ""
+    whole: bool = False
     quantity: Quantity | None = dataclasses.field(default=None, repr=False)
 
     @classmethod
@@ -163,6 +166,7 @@ class Parameter:
         parameter = dataclasses.replace(
             empty,
             calibrated_on=record.get("calibrated_on", ""),
+            whole=unit == "count" and isinstance(record["value"], int),
             choices=tuple(empty._read(choice)[0] for choice in record.get("choices", ())),
             **bounds,
         )
@@ -246,7 +250,11 @@ class Parameter:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise UnitError(f"{value!r} is neither a number nor text with a unit, such as '3 {self.unit}'")
         written = value if isinstance(value, str) else f"{value!r} {self.unit}"
-        amount = parse(written, dimension_of(self.unit))
+        dimension = dimension_of(self.unit)
+        if dimension == "count" and not self.whole:
+            amount = Quantity(parse(written.removesuffix(" count"), "ratio").value, "count")
+        else:
+            amount = parse(written, dimension)
         number = amount.in_unit(self.unit)
         return int(number) if number.denominator == 1 else float(number), amount
 
