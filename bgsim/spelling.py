@@ -1,8 +1,8 @@
 """The nearest known spelling of a word that was not recognised.
 
-Every closed vocabulary of bgsim (units, parameter names, keys of an experiment) answers an unknown word with the word that was
-probably meant. One rule for all of them stands here: same letters in another case first, then closeness as
-:mod:`difflib` measures it.
+Every closed vocabulary of bgsim (units, parameter names, keys of an experiment) answers an unknown word with
+the word that was probably meant. One rule for all of them stands here: same letters in another case first,
+then closeness as :mod:`difflib` measures it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def nearest(word: str, known: Iterable[str], limit: int = 1) -> list[str]:
 
 
 def did_you_mean(word: str, known: Iterable[str], limit: int = 1) -> str:
-    """The closing words of an error sentence: ``; did you mean 'profile'?``, or nothing when no known word is close.
+    """The end of an error sentence, ``; did you mean 'profile'?``, or nothing when no word is close.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
-"""One parameter of the datasheet: a value that cannot be separated from its unit, its source and its confidence mark.
+"""One parameter of the datasheet: a value that never parts from its unit, its source and its mark.
 
-A record is a YAML mapping with the keys of :class:`Parameter`. Everything that can be wrong with it (a missing source, a unit
-nobody knows, a value outside its own range, a calibrated value that does not say on what) is refused when it is read.
+A record is a YAML mapping with the keys of :class:`Parameter`. Everything that can be wrong with it (a
+missing source, a unit nobody knows, a value outside its own range, a calibrated value that does not say on
+what) is refused when it is read.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ class Parameter:
     value
         The value: a number in `unit`, the text of an ``enum`` or of ``sizes``, or a `bool`.
     unit
-        A unit of :mod:`bgsim.units`, or ``enum``, ``bool``, or ``sizes`` (several sizes in bytes, separated by commas).
+        A unit of :mod:`bgsim.units`, or ``enum``, ``bool``, or ``sizes`` (several sizes in bytes, separated
+        by commas).
     source
         Where the value stands, or how it was obtained.
     confidence
@@ -84,18 +86,20 @@ class Parameter:
     note
         What a reader should know besides.
     low, high
-        Range in which the real value is believed to lie, in `unit`; None when the value is not in doubt. It bounds sensitivity studies,
-        not what an experiment may set.
+        Range in which the real value is believed to lie, in `unit`; None when the value is not in doubt. It
+        bounds sensitivity studies, not what an experiment may set.
     minimum
         Smallest value that makes sense at all, in `unit`; an experiment may not go below.
     choices
         The only values allowed.
     round
-        How :meth:`bgsim.datasheet.Datasheet.cycles` rounds a time that is not a whole number of cycles; None refuses it.
+        How :meth:`bgsim.datasheet.Datasheet.cycles` rounds a time that is not a whole number of cycles; None
+        refuses it.
     calibrated_on
         The data a calibrated value was fitted to.
     whole
-        Whether only whole numbers make sense: a count of things, written ``64``, not a mean count, written ``9.8`` or ``21.0``.
+        Whether only whole numbers make sense: a count of things, written ``64``, not a mean count, written
+        ``9.8`` or ``21.0``.
     quantity
         The exact value; None for ``enum``, ``bool`` and ``sizes``.
     """
@@ -122,8 +126,9 @@ class Parameter:
         Parameters
         ----------
         record
-            Mapping with the keys ``name``, ``value``, ``unit``, ``source``, ``confidence`` and optionally ``note``, ``low``, ``high``,
-            ``minimum``, ``choices``, ``round``, ``calibrated_on``. Numbers are in the record's unit, texts carry their own.
+            Mapping with the keys ``name``, ``value``, ``unit``, ``source``, ``confidence`` and optionally
+            ``note``, ``low``, ``high``, ``minimum``, ``choices``, ``round``, ``calibrated_on``. Numbers are
+            in the record's unit, texts carry their own.
 
         Raises
         ------
@@ -155,25 +160,29 @@ class Parameter:
         if confidence not in CONFIDENCE or confidence == "U":
             raise ValueError(f"unknown confidence mark {confidence!r}; the marks are {', '.join(CONFIDENCE)}")
         if (confidence == "C") != bool(record.get("calibrated_on")):
-            raise ValueError("a calibrated value (C) names the data it was calibrated on, and no other value does")
+            raise ValueError(
+                "a calibrated value (C) names the data it was calibrated on, and no other value does"
+            )
         rounding = record.get("round")
         if rounding is not None and rounding not in get_args(Rounding):
             raise ValueError(f"unknown rounding {rounding!r}; write 'nearest', 'up' or 'down'")
         if unit == "enum" and not record.get("choices"):
             raise ValueError("an enum names its choices")
         empty = cls(name, "", unit, record["source"], confidence, record.get("note", ""), round=rounding)
-        bounds = {key: empty._in_unit(record[key]) for key in ("low", "high", "minimum") if record.get(key) is not None}
         parameter = dataclasses.replace(
             empty,
+            low=empty._bound(record.get("low")),
+            high=empty._bound(record.get("high")),
+            minimum=empty._bound(record.get("minimum")),
             calibrated_on=record.get("calibrated_on", ""),
             whole=unit == "count" and isinstance(record["value"], int),
             choices=tuple(empty._read(choice)[0] for choice in record.get("choices", ())),
-            **bounds,
         )
         parameter = parameter._set(record["value"])
         number = parameter.value
         if isinstance(number, int | float):
-            low, high = bounds.get("low", number), bounds.get("high", number)
+            low = number if parameter.low is None else parameter.low
+            high = number if parameter.high is None else parameter.high
             if not low <= number <= high:
                 raise ValueError(f"value {number} is not within its own range {low} to {high}")
         return parameter
@@ -184,8 +193,8 @@ class Parameter:
         Parameters
         ----------
         value
-            Text with a unit (``'100 ns'``); a plain number for counts, ratios, cycles and instructions; a `bool` or one of the choices
-            where the parameter is that.
+            Text with a unit (``'100 ns'``); a plain number for counts, ratios, cycles and instructions; a
+            `bool` or one of the choices where the parameter is that.
 
         Returns
         -------
@@ -199,7 +208,11 @@ class Parameter:
         """
         try:
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if is_number and self.quantity is not None and self.quantity.dimension not in _BARE_NUMBER_ALLOWED:
+            if (
+                is_number
+                and self.quantity is not None
+                and self.quantity.dimension not in _BARE_NUMBER_ALLOWED
+            ):
                 parse(str(value), self.quantity.dimension)  # refuses the bare number, in the words of units
             changed = self._set(value)
         except ValueError as refusal:
@@ -232,7 +245,9 @@ class Parameter:
             nearest = did_you_mean(value, shown) if isinstance(value, str) else ""
             raise ValueError(f"{value!r} is not one of {', '.join(shown)}{nearest}")
         if self.minimum is not None and isinstance(known, int | float) and known < self.minimum:
-            raise ValueError(f"{self.show(known)} is below {self.show(self.minimum)}, the least that makes sense")
+            raise ValueError(
+                f"{self.show(known)} is below {self.show(self.minimum)}, the least that makes sense"
+            )
         return dataclasses.replace(self, value=known, quantity=amount)
 
     def _read(self, value: object) -> tuple[Value, Quantity | None]:
@@ -258,7 +273,9 @@ class Parameter:
         number = amount.in_unit(self.unit)
         return int(number) if number.denominator == 1 else float(number), amount
 
-    def _in_unit(self, value: object) -> int | float:
+    def _bound(self, value: object) -> int | float | None:
+        if value is None:
+            return None
         number, _ = self._read(value)
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise UnitError(f"{value!r} cannot bound a value of unit {self.unit}")

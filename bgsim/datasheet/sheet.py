@@ -1,8 +1,8 @@
 """The datasheet of a machine: every parameter by name, and the same machine with some of them changed.
 
-A base machine is a folder of YAML files, each a list of records (:class:`bgsim.datasheet.parameter.Parameter`); all
-files of the folder together are the datasheet. A variant ("what if it had 256 TLB entries") is the same sheet with values set; the
-original is never modified.
+A base machine is a folder of YAML files, each a list of records
+(:class:`bgsim.datasheet.parameter.Parameter`); all files of the folder together are the datasheet. A variant
+("what if it had 256 TLB entries") is the same sheet with values set; the original is never modified.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def bases() -> tuple[str, ...]:
 class Datasheet(Mapping[str, Parameter]):
     """Every parameter of one machine, by name; immutable.
 
-    The getters return values in base units, whatever unit a record is written in: s, B, B/s, Hz, and plain numbers of cycles,
-    instructions and things.
+    The getters return values in base units, whatever unit a record is written in: s, B, B/s, Hz, and plain
+    numbers of cycles, instructions and things.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Datasheet(Mapping[str, Parameter]):
         return cls(_records(base))
 
     def __getitem__(self, name: str) -> Parameter:
-        """The parameter of this name; an unknown name is an UnknownParameterError that suggests the nearest."""
+        """The parameter of this name, or an `UnknownParameterError` with the nearest spelling."""
         if name not in self._parameters:
             raise UnknownParameterError({name: self._unknown(name)})
         self._read.add(name)
@@ -87,7 +87,8 @@ class Datasheet(Mapping[str, Parameter]):
         Parameters
         ----------
         values
-            By parameter name: text with a unit (``'100 ns'``), or a plain number for counts, ratios, cycles and instructions.
+            By parameter name: text with a unit (``'100 ns'``), or a plain number for counts, ratios, cycles
+            and instructions.
 
         Returns
         -------
@@ -97,7 +98,8 @@ class Datasheet(Mapping[str, Parameter]):
         Raises
         ------
         DatasheetError
-            With every problem at once: unknown names (with the nearest spelling), wrong units, types or choices.
+            With every problem at once: unknown names (with the nearest spelling), wrong units, types or
+            choices.
         """
         parameters = dict(self._parameters)
         problems: dict[str, str] = {}
@@ -120,7 +122,7 @@ class Datasheet(Mapping[str, Parameter]):
 
     @property
     def overridden_unread(self) -> tuple[str, ...]:
-        """Names set by the user that nothing has read from this sheet so far: settings without effect, if the run is over."""
+        """Names set by the user that nothing has read so far: without effect, if the run is over."""
         return tuple(name for name in self._overridden if name not in self._read)
 
     def quantity(self, name: str) -> Quantity:
@@ -190,7 +192,8 @@ class Datasheet(Mapping[str, Parameter]):
         Raises
         ------
         DatasheetError
-            If the parameter is unknown, is neither a time nor cycles, or is not whole and its record names no rounding.
+            If the parameter is unknown, is neither a time nor cycles, or is not whole and its record names no
+            rounding.
         """
         amount = self.quantity(name)
         frequency_hz = self.integer("core.frequency")
@@ -250,7 +253,7 @@ class Datasheet(Mapping[str, Parameter]):
         return self[name].sizes_bytes
 
     def digest(self) -> str:
-        """SHA-256, in hexadecimal, of every name and value: equal for sheets that describe the same machine."""
+        """SHA-256, in hexadecimal, of every name and value: equal if the machines are equal."""
         lines = []
         for name in sorted(self._parameters):
             parameter = self._parameters[name]
