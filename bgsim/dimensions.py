@@ -1,6 +1,6 @@
 """The closed set of dimensions, the units of each, and the words in which a wrong unit is refused.
 
-Kept apart from :mod:`bgsim.units`, which reads and writes quantities with it, so that the whole vocabulary can
+Kept apart from :mod:`bgsim.units`, which reads and writes quantities with it, so that the vocabulary can
 be seen at once. Decimal prefixes are powers of ten and binary ones powers of two (IEC 80000-13).
 """
 

@@ -1,0 +1,119 @@
+"""What a run is: the exact text of everything that affects its answer, and the hash of that text.
+
+Two runs with the same text have the same answer, so a study never computes one twice. The text
+holds the whole datasheet of both machines (with every change applied), the partition, the
+platform, the guest, the workload with all its defaults, the seed, and bgsim's model version. It
+does not hold the name of the experiment, the sweep it belongs to, or anything of the host.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bgsim.datasheet import Datasheet
+
+MODEL_VERSION = 1
+"""Raised by hand whenever a change of the program may change an answer; old records then count as not computed."""
+
+RUN_ID_DIGITS = 16
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces: one text for one value.
+
+    Raises
+    ------
+    ValueError
+        For infinities and not-a-number.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+@lru_cache(maxsize=512)
+def _sheets(base: str, assume: str, changes: str) -> tuple[Datasheet, Datasheet]:
+    from bgsim.datasheet import Datasheet
+
+    reference = Datasheet.load(base).with_values(json.loads(assume))
+    return reference.with_values(json.loads(changes)), reference
+
+
+def machines(config: Mapping[str, Any]) -> tuple[Datasheet, Datasheet]:
+    """The machine of a resolved configuration and its reference machine, as fresh sheets.
+
+    The sheets share nothing that remembers which parameters were read.
+
+    Raises
+    ------
+    bgsim.datasheet.DatasheetError
+        For parameters that do not exist or values that do not fit.
+    """
+    section = config["machine"]
+    machine, reference = _sheets(section["base"], canonical(config["assume"]), canonical(section["set"]))
+    return machine.with_values({}), reference.with_values({})
+
+
+@lru_cache(maxsize=512)
+def _machine_text(base: str, assume: str, changes: str) -> str:
+    return ",".join(
+        f"{json.dumps(role)}:{canonical(_values(sheet))}"
+        for role, sheet in zip(("machine", "reference_machine"), _sheets(base, assume, changes), strict=True)
+    )
+
+
+def _values(sheet: Datasheet) -> dict[str, str]:
+    """Every parameter as its exact value and how it is rounded to cycles."""
+    texts = {}
+    for name, parameter in sheet.items():
+        amount = parameter.quantity
+        text = parameter.text if amount is None else f"{amount.value} {amount.dimension}"
+        texts[name] = f"{text}, rounded {parameter.round}" if parameter.round else text
+    return texts
+
+
+def identity_text(config: Mapping[str, Any]) -> str:
+    """The exact text that identifies a run.
+
+    Parameters
+    ----------
+    config
+        A resolved configuration, as it stands in a record.
+
+    Returns
+    -------
+    str
+        One JSON object, keys sorted, no spaces.
+    """
+    section = config["machine"]
+    partition = config["partition"]
+    rest = {
+        "model_version": config["model_version"],
+        "partition": {"shape": partition["shape"], "torus": partition["torus"]},
+        "platform": config["platform"],
+        "guest": config["guest"],
+        "workload": config["workload"],
+        "seed": config["seed"],
+        "replication": config["replication"],
+    }
+    pieces = [f"{json.dumps(key)}:{canonical(value)}" for key, value in rest.items()]
+    pieces.append(_machine_text(section["base"], canonical(config["assume"]), canonical(section["set"])))
+    return "{" + ",".join(sorted(pieces)) + "}"
+
+
+def run_id(config: Mapping[str, Any]) -> str:
+    """The run's id: the first 16 hexadecimal digits of the SHA-256 of its identity text."""
+    return hashlib.sha256(identity_text(config).encode()).hexdigest()[:RUN_ID_DIGITS]
+
+
+def seed_of_replication(seed: int, replication: int) -> int:
+    """The seed of one replication, a number below 2^63.
+
+    It depends on the experiment's seed and the replication only, so all platforms and all points
+    of a study draw the same random streams and their differences are paired.
+    """
+    name = f"bgsim/seed={seed}/replication={replication}"
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1

@@ -1,0 +1,320 @@
+"""From an experiment to its runs: everything is checked before anything is simulated.
+
+An experiment is read, shorthand is written out, ``--smoke`` and ``--set`` are applied, and every
+point of the sweep is checked on its own, since a swept value may be wrong only there. All
+problems are reported together. What comes out is a list of :class:`Run`, each a complete
+configuration in plain JSON that any process on any machine can execute.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any
+
+from bgsim.experiment.errors import ExperimentError, Problem, shown
+from bgsim.experiment.identity import MODEL_VERSION, canonical, run_id, seed_of_replication
+from bgsim.experiment.locate import Document, Path, Place, dotted, split_path
+from bgsim.experiment.partition import Topology
+from bgsim.experiment.resolve import Finding, machine_findings, partition_findings
+from bgsim.experiment.settings import Overrides, Setting, Source, read, settings
+from bgsim.experiment.sweep import Axis, points, read_axes
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One point, platform and replication.
+
+    Attributes
+    ----------
+    experiment
+        Name of the experiment; not part of the identity.
+    config
+        Everything that affects the answer, resolved, in plain JSON.
+    point
+        Swept path to value, as written in the experiment.
+    """
+
+    experiment: str
+    config: Mapping[str, Any]
+    point: Mapping[str, Any]
+
+    @property
+    def run_id(self) -> str:
+        """The hash of everything that affects the answer."""
+        return run_id(self.config)
+
+    @property
+    def label(self) -> str:
+        """A few words for progress lines: the point, the platform, the replication."""
+        words = [f"{path.split('.')[-1]}={_short(value)}" for path, value in self.point.items()]
+        words.append(str(self.config["platform"]))
+        if self.config["replication"]:
+            words.append(f"replication {self.config['replication']}")
+        return " ".join(words)
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """A checked experiment.
+
+    Attributes
+    ----------
+    name
+        Names the study.
+    runs
+        Every run: points in grid order, then platforms, then replications.
+    axes
+        The swept paths.
+    remarks
+        What is odd but allowed, one line each, with its place.
+    smoke
+        Whether the reduced form was asked for; ``has_smoke`` says whether there is one.
+    """
+
+    name: str
+    description: str
+    runs: tuple[Run, ...]
+    axes: tuple[Axis, ...]
+    platforms: tuple[str, ...]
+    replications: int
+    seed: int
+    remarks: tuple[str, ...]
+    smoke: bool
+    has_smoke: bool
+
+    @property
+    def directory(self) -> FilePath:
+        """Where the study goes unless said otherwise: ``results/NAME``."""
+        return FilePath("results") / (f"{self.name}-smoke" if self.smoke else self.name)
+
+
+def load(
+    source: Source, overrides: Overrides = (), *, smoke: bool = False, seed: int | None = None
+) -> Experiment:
+    """Read and check an experiment; nothing is simulated.
+
+    Parameters
+    ----------
+    source
+        Path of a YAML file, the name of a shipped experiment, or the experiment as a mapping.
+    overrides
+        ``path=value`` texts as for ``--set``, or a mapping of dotted paths to values.
+    smoke
+        Apply the experiment's ``smoke`` section first.
+    seed
+        Replaces the experiment's seed.
+
+    Raises
+    ------
+    ExperimentError
+        With every problem found, each with its place.
+    """
+    document, beside = read(source)
+    if not isinstance(document.value, dict):
+        wanted = "an experiment is a mapping with name, partition, platforms and workload"
+        raise ExperimentError([Problem(document.source, "", f"{wanted}, not {shown(document.value)}")])
+    return _Planner(document, beside, smoke).plan(settings(overrides), seed)
+
+
+@dataclass
+class _Planner:
+    """Applies settings to one document and checks every point of it."""
+
+    document: Document
+    beside: FilePath | None
+    smoke: bool
+    problems: list[Problem] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    sections: dict[str, Topology | None] = field(default_factory=dict)
+
+    def plan(self, overrides: list[Setting], seed: int | None) -> Experiment:
+        document = self.document
+        self.write_out_shorthand()
+        has_smoke = bool(document.value.get("smoke"))
+        self.apply_smoke()
+        for setting in overrides:
+            self.apply(setting, told=True)
+        if seed is not None:
+            document.put(("seed",), seed, Place(f"--seed {seed}"))
+        axes, wrong = read_axes(document)
+        self.problems += wrong
+        runs = self.runs([] if wrong else axes)
+        if self.problems:
+            raise ExperimentError(sorted(dict.fromkeys(self.problems), key=_position))
+        value = document.value
+        return Experiment(
+            name=value["name"],
+            description=value.get("description", ""),
+            runs=tuple(runs),
+            axes=tuple(axes),
+            platforms=tuple(value["platforms"]),
+            replications=value.get("replications", 1),
+            seed=value.get("seed", 1),
+            remarks=tuple(dict.fromkeys(self.remarks)),
+            smoke=self.smoke,
+            has_smoke=has_smoke,
+        )
+
+    def problem(self, path: Path, message: str, on_key: bool = False) -> None:
+        place = self.document.place_of_key(path) if on_key else self.document.place_of_value(path)
+        self.problems.append(Problem(str(place), dotted(path), message))
+
+    def write_out_shorthand(self) -> None:
+        """``machine: bgp`` becomes ``{base: bgp}``; ``platform`` becomes ``platforms``; one platform a list."""
+        document, value = self.document, self.document.value
+        if isinstance(value.get("machine"), str):
+            value["machine"] = {"base": value["machine"]}
+        if "platform" in value:
+            if "platforms" in value:
+                self.problem(("platform",), "'platforms' is given too; keep one", on_key=True)
+                del value["platform"]
+            else:
+                value["platforms"] = value.pop("platform")
+                for places in (document.keys, document.values):
+                    for known in [known for known in places if known[:1] == ("platform",)]:
+                        places[("platforms", *known[1:])] = places.pop(known)
+        if isinstance(value.get("platforms"), str):
+            value["platforms"] = [value["platforms"]]
+
+    def apply_smoke(self) -> None:
+        section = self.document.value.pop("smoke", None)
+        if section is not None and not isinstance(section, dict):
+            self.problem(("smoke",), f"expected dotted paths with values, got {shown(section)}")
+        elif self.smoke and not section:
+            self.problem(("smoke",), "there is no smoke section, so --smoke would change nothing")
+        elif self.smoke and section:
+            for path, value in section.items():
+                self.apply(Setting(path, value, self.document.place_of_value(("smoke", path))))
+
+    def apply(self, setting: Setting, told: bool = False) -> None:
+        """Write one setting into the document; on a swept path it fixes that axis."""
+        document = self.document
+        path = split_path("platforms" if setting.path == "platform" else setting.path)
+        sweep = document.value.get("sweep")
+        axes = list(sweep) if isinstance(sweep, dict) else []
+        covering = [axis for axis in axes if setting.path.startswith(f"{axis}.")]
+        if "" in path:
+            refused = "an empty name between dots"
+        elif path[0] == "smoke":
+            refused = "only --smoke reads the smoke section, so setting it would change nothing"
+        elif covering:
+            refused = f"changes nothing, since '{covering[0]}' is swept as a whole"
+        elif setting.path in axes:
+            refused = document.put(("sweep", setting.path), [setting.value], setting.place)
+            if told:
+                self.remarks.append(f"{setting.place}: {setting.path} is swept; it is fixed at {shown(setting.value)}")
+        else:
+            refused = document.put(path, copy.deepcopy(setting.value), setting.place)
+            self.write_out_shorthand()
+        if refused:
+            self.problems.append(Problem(str(setting.place), setting.path, refused))
+
+    def runs(self, axes: list[Axis]) -> list[Run]:
+        """Every run of the grid; complete only when no problem was found."""
+        from bgsim.experiment.schema import form_problems
+
+        found: list[Run] = []
+        seen: dict[str, Mapping[str, Any]] = {}
+        for indexes in points(axes):
+            value, point = self.at(axes, indexes)
+            model, form = form_problems(value)
+            for path, message, on_key in form:
+                self.problem_at(axes, indexes, path, message, on_key)
+            if model is not None and len(set(model.platforms)) < len(model.platforms):
+                self.problem(("platforms",), "a platform is listed twice")
+            topology = self.check_sections(axes, indexes, value)
+            if model is None or topology is None or self.problems:
+                continue
+            config = {
+                "model_version": MODEL_VERSION,
+                "machine": {"base": model.machine.base, "set": dict(sorted(model.machine.set.items()))},
+                "assume": dict(sorted(model.assume.items())),
+                "partition": topology.resolved(),
+                "guest": model.guest,
+                "workload": model.workload.model_dump(mode="json"),
+            }
+            same = canonical(config)
+            if same in seen:
+                both = f"{_point_text(seen[same])} and {_point_text(point)}"
+                self.problem(("sweep",), f"two points are the same run: {both}", on_key=True)
+            seen[same] = point
+            for platform in model.platforms:
+                for replication in range(model.replications):
+                    drawn = {"replication": replication, "seed": seed_of_replication(model.seed, replication)}
+                    found.append(Run(model.name, {**config, "platform": platform, **drawn}, point))
+        return found
+
+    def at(self, axes: list[Axis], indexes: tuple[int, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The experiment at one point, and the point itself."""
+        value = {key: item for key, item in self.document.value.items() if key != "sweep"}
+        value = copy.deepcopy(value) if axes else value
+        point = {}
+        here = Document(value, self.document.source)
+        for axis, index in zip(axes, indexes, strict=True):
+            point[axis.path] = axis.values[index]
+            refused = here.put(axis.steps, copy.deepcopy(axis.values[index]), Place(""))
+            if refused:
+                self.problem(("sweep", axis.path), refused, on_key=True)
+            if isinstance(value.get("machine"), str):
+                value["machine"] = {"base": value["machine"]}
+        return value, point
+
+    def problem_at(
+        self, axes: list[Axis], indexes: tuple[int, ...], path: Path, message: str, on_key: bool
+    ) -> None:
+        """Note a problem of one point where it was written: at a swept value, or in the experiment."""
+        for axis, index in zip(axes, indexes, strict=True):
+            if path[: len(axis.steps)] == axis.steps:
+                place_of = self.document.place_of_key if on_key else self.document.place_of_value
+                place = place_of(("sweep", axis.path) if on_key else axis.document_path(index))
+                self.problems.append(Problem(str(place), dotted(path), message))
+                return
+        self.problem(path, message, on_key)
+
+    def check_sections(
+        self, axes: list[Axis], indexes: tuple[int, ...], value: Mapping[str, Any]
+    ) -> Topology | None:
+        """Look up the machine and the partition of one point; equal sections are looked up once."""
+        machine, partition = value.get("machine", {}), value.get("partition")
+        machine = machine if isinstance(machine, dict) else {}
+        assume = value.get("assume", {})
+        key = canonical([machine, assume, partition])
+        if key not in self.sections:
+            findings = machine_findings(machine, assume)
+            topology = None
+            if isinstance(partition, dict):
+                try:
+                    topology, more = partition_findings(partition, self.beside)
+                    findings += more
+                except ExperimentError as error:
+                    self.problems += error.problems
+            self.report(axes, indexes, findings)
+            self.sections[key] = topology
+        return self.sections[key]
+
+    def report(self, axes: list[Axis], indexes: tuple[int, ...], findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            if not finding.remark:
+                self.problem_at(axes, indexes, finding.path, finding.message, finding.on_key)
+            elif finding.path in self.document.values:
+                place = self.document.values[finding.path]
+                self.remarks.append(f"{place}: {dotted(finding.path)}: {finding.message}")
+
+
+def _position(problem: Problem) -> tuple[int, str, int, int]:
+    """Sort key: the file's problems from top to bottom, then those of options."""
+    parts = problem.place.rsplit(":", 2)
+    if len(parts) == 3 and parts[1].isdigit() and parts[2].isdigit():
+        return (0, parts[0], int(parts[1]), int(parts[2]))
+    return (1, problem.place, 0, 0)
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else canonical(value)
+
+
+def _point_text(point: Mapping[str, Any]) -> str:
+    return "(" + ", ".join(f"{path}={_short(value)}" for path, value in point.items()) + ")"

@@ -1,0 +1,135 @@
+"""What the machine and partition sections of an experiment mean.
+
+Form has been checked before; here names are looked up: datasheet parameters and their values,
+topology files, shapes that can be a torus or a mesh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any
+
+from bgsim.experiment import partition as partitions
+from bgsim.experiment import shipped
+from bgsim.experiment.errors import quoted
+from bgsim.experiment.identity import machines
+from bgsim.experiment.locate import Path, dotted
+from bgsim.spelling import did_you_mean
+
+if TYPE_CHECKING:
+    from bgsim.workloads.resolved import ResolvedRun
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong, or worth a remark, at a path of the experiment."""
+
+    path: Path
+    message: str
+    on_key: bool = False
+    remark: bool = False
+
+
+def machine_findings(machine: Mapping[str, Any], assume: Any) -> list[Finding]:
+    """What is wrong with a machine section and the assumptions about it."""
+    from bgsim.datasheet import Datasheet, DatasheetError, bases
+
+    base, changes = machine.get("base", "bgp"), machine.get("set", {})
+    if not (isinstance(base, str) and isinstance(changes, dict) and isinstance(assume, dict)):
+        return []  # the form is wrong, and has been reported
+    if base not in bases():
+        near = did_you_mean(base, bases()) or f" (expected {quoted(bases())})"
+        return [Finding(("machine", "base"), f"unknown machine '{base}'{near}")]
+    if not changes and not assume:
+        return []  # reading a whole datasheet takes longer than all the rest of a check
+    findings: list[Finding] = []
+    sheet = Datasheet.load(base)
+    for section, values in ((("assume",), assume), (("machine", "set"), changes)):
+        try:
+            changed = sheet.with_values(values)
+        except DatasheetError as error:
+            for name, sentence in error.problems.items():
+                findings.append(Finding((*section, name), sentence, on_key=name not in sheet))
+            continue
+        for name in values:
+            if changed[name].text == sheet[name].text:
+                said = f"the datasheet says {sheet[name].text} already; this changes nothing"
+                findings.append(Finding((*section, name), said, remark=True))
+        sheet = changed
+    return findings
+
+
+def partition_findings(
+    section: Mapping[str, Any], beside: FilePath | None
+) -> tuple[partitions.Topology | None, list[Finding]]:
+    """The topology that a partition section names, or None; and what is wrong with the section.
+
+    Raises
+    ------
+    ExperimentError
+        What is wrong inside a topology file, at its place in that file.
+    """
+    name, shape = section.get("topology"), section.get("shape")
+    findings: list[Finding] = []
+    if name is None and shape is None:
+        said = "needs 'topology' (a name) or 'shape' (nodes in X, Y, Z)"
+        return None, [Finding(("partition",), said, on_key=True)]
+    if name is not None:
+        for key in ("shape", "torus"):
+            if section.get(key) is not None:
+                findings.append(Finding(("partition", key), "'topology' says this already; keep one", on_key=True))
+        if not isinstance(name, str) or findings:
+            return None, findings
+        path = partitions.find_topology(name, beside)
+        if path is None:
+            known = shipped.names("topologies")
+            near = did_you_mean(name, known) or f" (shipped: {', '.join(known)})"
+            return None, [Finding(("partition", "topology"), f"no topology '{name}'{near}")]
+        return _topology(path), []
+    for found in partitions.shape_findings(section):
+        findings.append(Finding(("partition", found.key), found.message, remark=found.remark))
+    if not isinstance(shape, list) or any(not finding.remark for finding in findings):
+        return None, findings
+    return partitions.from_shape(shape, section.get("torus")), findings
+
+
+@lru_cache(maxsize=256)
+def _topology(path: FilePath) -> partitions.Topology:
+    return partitions.load_topology(path)
+
+
+def resolved_run(config: Mapping[str, Any]) -> ResolvedRun:
+    """What a workload is handed: a configuration with its datasheets and models built."""
+    from bgsim.experiment.schema import workload_model
+    from bgsim.workloads.resolved import Partition, ResolvedRun
+
+    machine, reference = machines(config)
+    section = config["partition"]
+    x, y, z = section["shape"]
+    closed_x, closed_y, closed_z = section["torus"]
+    return ResolvedRun(
+        machine=machine,
+        reference_machine=reference,
+        partition=Partition(section["topology"], (x, y, z), (closed_x, closed_y, closed_z)),
+        platform=config["platform"],
+        guest=config["guest"],
+        workload=workload_model(config["workload"]).model_validate(config["workload"]),  # type: ignore[arg-type]
+        seed=config["seed"],
+        replication=config["replication"],
+    )
+
+
+def settings_without_effect(run: ResolvedRun) -> list[str]:
+    """Parameters that the experiment set and that the finished run never looked at.
+
+    What is assumed of the real machine is set on both sheets; it had an effect when either was
+    read.
+    """
+    unread_reference = set(run.reference_machine.overridden_unread)
+    unread = set(run.machine.overridden_unread)
+    assumed = set(run.reference_machine.overridden)
+    names = (unread - assumed) | (unread & unread_reference)
+    return sorted(dotted(("machine", "set", name)) if name not in assumed else f"assume.{name}" for name in names)

@@ -1,0 +1,234 @@
+"""What an experiment file may say: its sections, keys and types.
+
+The models here check the form (keys, types, ranges); what a value means (does this parameter
+exist, is this a torus) is checked in :mod:`bgsim.experiment.plan`. The JSON schema that editors
+use is generated from the same models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationError, WithJsonSchema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import CoreSchema, ErrorDetails
+
+from bgsim.experiment.errors import quoted, shown
+from bgsim.experiment.locate import Path
+from bgsim.spelling import did_you_mean
+from bgsim.units import Quantity
+from bgsim.workloads.configs import WorkloadConfig
+
+Platform = Literal["bare-metal", "l4-native", "virtual-machine"]
+Guest = Literal["kittyhawk-linux", "cnk", "zeptoos", "zeptoos-bigmemory", "l4-app"]
+
+PLATFORMS: tuple[str, ...] = get_args(Platform)
+GUESTS: tuple[str, ...] = get_args(Guest)
+
+SEED_MAX = 2**63 - 1
+
+ParameterValues = Annotated[
+    dict[str, Any],
+    WithJsonSchema(
+        {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}, mode="validation"
+    ),
+]
+"""Datasheet parameters by name; the datasheet itself checks names and values."""
+
+
+class Section(BaseModel):
+    """A part of an experiment: no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Machine(Section):
+    """A kind of hardware, and what is changed about it."""
+
+    base: str = Field("bgp", description="the datasheet to start from")
+    set: ParameterValues = Field(
+        default_factory=dict, description="what-if changes of datasheet parameters, by name"
+    )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """A plain name is short for ``{base: name}``."""
+        return {"anyOf": [{"type": "string", "description": "a datasheet as it is"}, handler(core_schema)]}
+
+
+class Partition(Section):
+    """The nodes of the job: a named topology, or a shape."""
+
+    topology: str | None = Field(None, description="a file in topologies/, by name, or the path of one")
+    shape: list[Any] | None = Field(
+        None,
+        description="nodes in X, Y, Z",
+        json_schema_extra={"items": {"type": "integer", "minimum": 1}, "minItems": 3, "maxItems": 3},
+    )
+    torus: list[Any] | None = Field(
+        None,
+        description="whether X, Y, Z close to a ring; by default when all are whole midplanes",
+        json_schema_extra={"items": {"type": "boolean"}, "minItems": 3, "maxItems": 3},
+    )
+
+
+class ExperimentModel(Section):
+    """An experiment: machine, partition, platforms, guest, workload, sweep, replications."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="names the study and its directory")
+    description: str = Field("", description="one line for readers")
+    machine: Machine = Field(default_factory=lambda: Machine.model_validate({}), description="the hardware")
+    assume: ParameterValues = Field(
+        default_factory=dict,
+        description="what is believed of the real machine where the datasheet is a guess; also holds for the "
+        "reference machine on which native times are matched",
+    )
+    partition: Partition = Field(description="the nodes of the job")
+    platforms: list[Platform] = Field(min_length=1, description="what the guest runs on, compared at every point")
+    guest: Guest = Field("kittyhawk-linux", description="the operating system")
+    workload: WorkloadConfig = Field(description="the program, with the settings of its kind")
+    sweep: dict[str, list[Any]] = Field(
+        default_factory=dict, description="dotted path to the values it takes; all combinations are run"
+    )
+    replications: int = Field(1, ge=1, le=1_000_000, description="runs of each point, with different seeds")
+    seed: int = Field(1, ge=0, le=SEED_MAX, description="the seeds of all replications derive from it")
+    smoke: dict[str, Any] | None = Field(
+        None, description="dotted path to value: what --smoke changes to finish in seconds"
+    )
+
+
+KEYS = tuple(ExperimentModel.model_fields)
+REQUIRED = tuple(name for name, field in ExperimentModel.model_fields.items() if field.is_required())
+
+
+def form_problems(value: Mapping[str, Any]) -> tuple[ExperimentModel | None, list[tuple[Path, str, bool]]]:
+    """Check the form of a whole experiment (its sweep already applied).
+
+    Returns
+    -------
+    tuple
+        The model, or None; and for each problem its path, its message, and whether the key (True)
+        or the value (False) is what stands wrong.
+    """
+    try:
+        return ExperimentModel.model_validate(value, strict=True), []
+    except ValidationError as error:
+        return None, [_explained(detail, value) for detail in error.errors(include_url=False)]
+
+
+def _explained(detail: ErrorDetails, value: Mapping[str, Any]) -> tuple[Path, str, bool]:
+    """One pydantic error in the words of this program."""
+    kind, context = detail["type"], detail.get("ctx", {})
+    path = _written_path(detail["loc"], value)
+    given = detail.get("input")
+    if kind == "extra_forbidden":
+        known = [key for key in _known_keys(path[:-1], value) if key != "kind"]
+        near = did_you_mean(str(path[-1]), known)
+        return path, f"unknown key{near or f' (expected {quoted(known)})'}", True
+    if kind == "missing":
+        meaning = ExperimentModel.model_fields[str(path[0])].description if len(path) == 1 else None
+        return path, f"missing: {meaning}" if meaning else "missing", True
+    if kind == "union_tag_not_found":
+        return (*path, "kind"), f"missing; expected {quoted(workload_kinds())}", True
+    if kind == "union_tag_invalid":
+        tag = str(context.get("tag"))
+        kinds = workload_kinds()
+        message = f"unknown workload '{tag}'{did_you_mean(tag, kinds)} (expected {quoted(kinds)})"
+        return (*path, "kind"), message, False
+    if kind == "literal_error":
+        choices = [choice.strip("'") for choice in str(context.get("expected", "")).replace(" or ", ", ").split(", ")]
+        near = did_you_mean(given, choices) if isinstance(given, str) else ""
+        return path, f"{shown(given)} is not known{near} (expected {quoted(choices)})", False
+    if kind == "value_error":
+        return path, str(context.get("error", detail["msg"])), False
+    if kind == "string_pattern_mismatch" and path == ("name",):
+        return path, f"{shown(given)} cannot name a directory: use letters, digits, '.', '-' and '_'", False
+    said = _TYPE_WORDS.get(kind)
+    if said:
+        return path, f"expected {said}, got {shown(given)}", False
+    message = detail["msg"].removeprefix("Input ")
+    return path, f"{shown(given)} {message[0].lower()}{message[1:]}", False
+
+
+_TYPE_WORDS = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping of keys to values",
+    "model_type": "a mapping of keys to values",
+    "model_attributes_type": "a mapping of keys to values",
+    "too_short": "at least one entry",
+}
+
+
+def _written_path(location: tuple[int | str, ...], value: Mapping[str, Any]) -> Path:
+    """A pydantic location as the path the researcher wrote: without the tags of unions."""
+    path: list[int | str] = []
+    here: Any = value
+    for index, step in enumerate(location):
+        inside = isinstance(here, Mapping) and step in here
+        inside = inside or (isinstance(here, list) and isinstance(step, int) and step < len(here))
+        if not inside and index < len(location) - 1:
+            continue  # the name of a union member
+        if not inside and isinstance(here, (str, int, float, bool)) and index:
+            continue
+        path.append(step)
+        here = here[step] if inside else None
+    return tuple(path)
+
+
+def _known_keys(path: Path, value: Mapping[str, Any]) -> list[str]:
+    if not path:
+        return [*KEYS, "platform"]
+    if path == ("workload",):
+        return list(workload_model(value["workload"]).model_fields)
+    sections: dict[Path, type[BaseModel]] = {("machine",): Machine, ("partition",): Partition}
+    return list(sections[path].model_fields) if path in sections else []
+
+
+def workload_models() -> dict[str, type[BaseModel]]:
+    """The configuration model of every kind of workload."""
+    models = get_args(get_args(WorkloadConfig)[0])
+    return {get_args(model.model_fields["kind"].annotation)[0]: model for model in models}
+
+
+def workload_kinds() -> list[str]:
+    """The kinds of workload there are."""
+    return list(workload_models())
+
+
+def workload_model(section: Mapping[str, Any]) -> type[BaseModel]:
+    """The configuration model of a workload section with a known kind."""
+    return workload_models()[section["kind"]]
+
+
+class _SchemaText(GenerateJsonSchema):
+    """Writes the default of a quantity as the text a file would hold."""
+
+    def encode_default(self, dft: Any) -> Any:
+        return str(dft) if isinstance(dft, Quantity) else super().encode_default(dft)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of an experiment file, for editors."""
+    schema = ExperimentModel.model_json_schema(mode="validation", schema_generator=_SchemaText)
+    properties = schema["properties"]
+    one = properties["platforms"]["items"]
+    listed = {**properties["platforms"]}
+    properties["platforms"] = {"anyOf": [one, listed], "description": listed.pop("description"), "title": "Platforms"}
+    properties["platform"] = {**properties["platforms"], "title": "Platform"}
+    schema["required"] = [key for key in schema["required"] if key != "platforms"]
+    schema["oneOf"] = [{"required": ["platforms"]}, {"required": ["platform"]}]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$comment": "generated by: bgsim schema experiment",
+        **schema,
+        "title": "bgsim experiment",
+    }

@@ -1,0 +1,242 @@
+"""The study on disk: ``records.jsonl``, append-only, one driver at a time.
+
+A record is on disk (fsync) before the run counts as done, so a killed driver loses only what it
+was computing. A line cut short by a crash is set aside in ``records.damaged``, never mended and
+never deleted. The lock is the operating system's, so it vanishes with its process.
+Left out: file systems without working locks (some old NFS mounts), where two drivers would not
+see each other; ids still keep their records apart.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+from bgsim.experiment.errors import StoreError
+from bgsim.experiment.record import Record, from_line, to_line
+
+RECORDS = "records.jsonl"
+DAMAGED = "records.damaged"
+SUMMARY = "summary.csv"
+LOCK = ".lock"
+
+Note = Callable[[str], None]
+
+
+def read_records(directory: Path, note: Note) -> Iterator[Record]:
+    """Every whole record of a study, in file order, without locking or changing anything.
+
+    Parameters
+    ----------
+    directory
+        The study.
+    note
+        Called with one line for each damaged line.
+
+    Raises
+    ------
+    StoreError
+        The directory holds no study, or it cannot be read.
+    """
+    path = directory / RECORDS
+    try:
+        with open(path, "rb") as stream:
+            for number, line in enumerate(stream, 1):
+                record = from_line(line)
+                if record is not None:
+                    yield record
+                elif line.endswith(b"\n"):
+                    note(f"{path}:{number}: not a record; left out")
+                else:
+                    note(f"{path}:{number}: the last line was cut short; left out")
+    except FileNotFoundError:
+        if directory.is_dir():
+            raise StoreError(f"{directory}: no {RECORDS} here; is this the directory of a study?") from None
+        raise StoreError(f"{directory}: no such directory") from None
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+class Store:
+    """The records of one study, open for appending.
+
+    Life cycle: ``with Store(directory) as store`` makes the directory if need be, takes the lock
+    and sets damaged lines aside; ``append`` any number of times; leaving the block releases the
+    lock. A Store belongs to one thread.
+
+    Attributes
+    ----------
+    records
+        Those found when it was opened and those appended since.
+    """
+
+    def __init__(self, directory: Path, note: Note = lambda text: None) -> None:
+        self.directory = directory
+        self.note = note
+        self.records: list[Record] = []
+        self._file = -1
+        self._lock = -1
+
+    def __enter__(self) -> Store:
+        with _told(self.directory):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.directory / LOCK, os.O_RDWR | os.O_CREAT | _CLOEXEC, 0o644)
+            try:
+                self._take_lock()
+                self._open_records()
+            except BaseException:
+                self._close()
+                raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def append(self, record: Record) -> None:
+        """Write one record; when this returns it is on disk.
+
+        Raises
+        ------
+        StoreError
+            The disk is full or failing; what was stored before is untouched.
+        """
+        line = to_line(record)
+        with _told(self.directory, f"; {len(self.records)} records are safe"):
+            start = os.lseek(self._file, 0, os.SEEK_END)
+            try:
+                written = 0
+                while written < len(line):
+                    written += os.write(self._file, line[written:])
+                os.fsync(self._file)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._file, start)  # leave no half line behind
+                raise
+        self.records.append(record)
+
+    def _take_lock(self) -> None:
+        if not _lock_file(self._lock):
+            holder = os.pread(self._lock, 200, 0).decode(errors="replace").strip() or "another process"
+            raise StoreError(
+                f"{self.directory}: in use by {holder}; wait until it has finished, or choose another directory (-o)"
+            )
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        with contextlib.suppress(OSError):  # only a hint for others; a full disk is reported when it matters
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, f"process {os.getpid()} on {socket.gethostname()} since {since}\n".encode(), 0)
+
+    def _open_records(self) -> None:
+        path = self.directory / RECORDS
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _CLOEXEC, 0o644)
+        _sync_directory(self.directory)
+        good_end, damaged = 0, b""
+        with open(self._file, "rb", closefd=False) as stream:
+            for number, line in enumerate(stream, 1):
+                record = from_line(line)
+                if not line.endswith(b"\n"):
+                    damaged = line
+                    self.note(f"{path}:{number}: the last line was cut short (a crash?); set aside in {DAMAGED}")
+                    break
+                good_end += len(line)
+                if record is None:
+                    self.note(f"{path}:{number}: not a record; left out")
+                else:
+                    self.records.append(record)
+        if damaged:
+            # Copy first, cut afterwards: a crash in between leaves the bytes twice, never not at all.
+            with open(self.directory / DAMAGED, "ab") as aside:
+                aside.write(damaged + b"\n")
+                aside.flush()
+                os.fsync(aside.fileno())
+            os.ftruncate(self._file, good_end)
+            os.fsync(self._file)
+
+    def _close(self) -> None:
+        for handle in (self._file, self._lock):
+            if handle >= 0:
+                os.close(handle)
+        self._file = self._lock = -1
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file by new content in one step: a reader sees the old or the new, never half.
+
+    Raises
+    ------
+    StoreError
+        It cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with _told(path):
+        try:
+            with open(part, "w", encoding="utf-8", newline="") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(part, path)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def _told(path: Path, ending: str = "") -> Iterator[None]:
+    """Turn failures of the file system into one message that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            why = "the disk is full; free some space and run the same command again"
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            why = "not writable; choose another directory (-o)"
+        elif error.errno in (errno.EEXIST, errno.ENOTDIR):
+            why = "a file stands where a directory is needed; choose another directory (-o)"
+        else:
+            why = error.strerror or str(error)
+        raise StoreError(f"{path}: {why}{ending}") from None
+
+
+_CLOEXEC = getattr(os, "O_CLOEXEC", 0)
+
+if sys.platform == "win32":
+
+    def _lock_file(handle: int) -> bool:
+        import msvcrt
+
+        try:
+            # A byte far behind the text, so that others can still read who holds the lock.
+            os.lseek(handle, 1 << 20, os.SEEK_SET)
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+    def _sync_directory(directory: Path) -> None:
+        """Windows has no handle for a directory; its file system journals the entry."""
+
+else:
+
+    def _lock_file(handle: int) -> bool:
+        import fcntl
+
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _sync_directory(directory: Path) -> None:
+        handle = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,1 @@
+"""The parts of one node: buses, interrupt controller, DMA engine, collective device, timers."""

@@ -1,0 +1,136 @@
+"""The physical address space of a node, as far as device registers live in it.
+
+A load or store takes effect at the present simulated time. What the access costs (``mmio.latency``) is charged by
+whoever executes it. Quad accesses, 16 bytes through the floating-point unit, carry any Python object: data contents are
+not modelled as bytes.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Protocol, runtime_checkable
+
+WORD_MASK = 0xFFFF_FFFF
+
+
+class Device(Protocol):
+    """Something with 32-bit registers."""
+
+    def load(self, offset: int) -> int:
+        """Read the register at a byte offset."""
+
+    def store(self, offset: int, value: int) -> None:
+        """Write the register at a byte offset."""
+
+
+@runtime_checkable
+class QuadDevice(Protocol):
+    """A device that also takes 16-byte accesses."""
+
+    def load_quad(self, offset: int) -> object:
+        """Read 16 bytes."""
+
+    def store_quad(self, offset: int, quad: object) -> None:
+        """Write 16 bytes."""
+
+
+class BusError(LookupError):
+    """No device answers at an address, or not to this kind of access."""
+
+
+class Bus:
+    """Devices by physical address."""
+
+    def __init__(self) -> None:
+        self._bases: list[int] = []
+        self._windows: list[tuple[int, int, Device]] = []
+
+    def attach(self, base: int, size: int, device: Device) -> None:
+        """Give a device a range of addresses.
+
+        Parameters
+        ----------
+        base
+            First physical address.
+        size
+            Bytes.
+        device
+            Is handed offsets from `base`.
+
+        Raises
+        ------
+        ValueError
+            If the range is empty or overlaps another device's.
+        """
+        if size <= 0:
+            raise ValueError(f"a device window of {size} bytes")
+        index = bisect_right(self._bases, base)
+        before = self._windows[index - 1] if index else None
+        after = self._windows[index] if index < len(self._windows) else None
+        if (before and before[0] + before[1] > base) or (after and base + size > after[0]):
+            raise ValueError(f"the window at {base:#x} overlaps another device's")
+        self._bases.insert(index, base)
+        self._windows.insert(index, (base, size, device))
+
+    def has_device(self, address: int) -> bool:
+        """Whether a device answers at an address."""
+        index = bisect_right(self._bases, address) - 1
+        return index >= 0 and address - self._bases[index] < self._windows[index][1]
+
+    def load(self, address: int) -> int:
+        """Read a 32-bit register.
+
+        Raises
+        ------
+        BusError
+            If no device answers.
+        """
+        device, offset = self._find(address)
+        return device.load(offset)
+
+    def store(self, address: int, value: int) -> None:
+        """Write a 32-bit register.
+
+        Raises
+        ------
+        BusError
+            If no device answers.
+        """
+        device, offset = self._find(address)
+        device.store(offset, value & WORD_MASK)
+
+    def load_quad(self, address: int) -> object:
+        """Read 16 bytes through the floating-point unit.
+
+        Raises
+        ------
+        BusError
+            If no device answers, or not to quads.
+        """
+        device, base = self._find_quad(address)
+        return device.load_quad(address - base)
+
+    def store_quad(self, address: int, quad: object) -> None:
+        """Write 16 bytes through the floating-point unit.
+
+        Raises
+        ------
+        BusError
+            If no device answers, or not to quads.
+        """
+        device, base = self._find_quad(address)
+        device.store_quad(address - base, quad)
+
+    def _find(self, address: int) -> tuple[Device, int]:
+        index = bisect_right(self._bases, address) - 1
+        if index >= 0:
+            base, size, device = self._windows[index]
+            if address - base < size:
+                return device, address - base
+        raise BusError(f"no device at physical address {address:#x}")
+
+    def _find_quad(self, address: int) -> tuple[QuadDevice, int]:
+        device, offset = self._find(address)
+        if not isinstance(device, QuadDevice):
+            raise BusError(f"the device at physical address {address:#x} takes no quad accesses")
+        return device, address - offset

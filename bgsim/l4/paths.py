@@ -1,0 +1,229 @@
+"""Prices of the microkernel's trap paths, and the instruction lines they occupy.
+
+A path costs its warm cycles plus a charge for each of its instruction lines that an ``iccci`` has
+emptied from the L1I. Lines are tracked in groups that paths share: the entry and exit stubs, the
+program-exception handler, the virtual TLB search, and one group per emulated instruction. The
+groups are derived from measured line counts; the real layout overlaps a little more, so a cold
+sequence is overestimated by up to a tenth.
+
+Left out: eviction of kernel lines by the guest's own instructions between two ``iccci``.
+
+Source: the real kernel and VMM executed path by path, see ``bgsim datasheet 'l4.os.*'``.
+"""
+
+from __future__ import annotations
+
+from bgsim.datasheet import Datasheet
+
+GROUPS = (
+    "stub",
+    "program",
+    "miss",
+    "mtspr",
+    "mfspr",
+    "mfmsr",
+    "mtmsr",
+    "wrtee",
+    "rfi",
+    "tlbwe",
+    "flush",
+    "tlbsx",
+    "tlbre",
+    "reflect",
+    "insert",
+    "enter",
+    "send",
+    "vmm",
+    "reply",
+    "tick",
+    "interrupt",
+)
+
+_EMULATION_GROUP = {
+    "mtspr": "mtspr",
+    "mfspr": "mfspr",
+    "mfmsr": "mfmsr",
+    "mtmsr": "mtmsr",
+    "wrteei": "wrtee",
+    "wrtee": "wrtee",
+    "rfi": "rfi",
+    "tlbwe": "tlbwe",
+    "tlbre": "tlbre",
+    "tlbsx": "tlbsx",
+}
+
+COUNTERS = {
+    "mtspr": "PPC_HVM_EMUL_MTSPR",
+    "mfspr": "PPC_HVM_EMUL_MFSPR",
+    "mfmsr": "PPC_HVM_EMUL_MFMSR",
+    "mtmsr": "PPC_HVM_EMUL_MTMSR",
+    "wrteei": "PPC_HVM_EMUL_WRTEEI",
+    "wrtee": "PPC_HVM_EMUL_WRTEE",
+    "rfi": "PPC_HVM_EMUL_RFI",
+    "tlbwe": "PPC_HVM_EMUL_TLBWE",
+    "tlbre": "PPC_HVM_EMUL_TLBRE",
+    "tlbsx": "PPC_HVM_EMUL_TLBSX",
+}
+
+# Instructions whose path was not executed by itself, and the executed path that is the same code.
+_SAME_PATH = {"mtspr_SPRG3": "mtspr_SPRG0", "mtspr_PID": "mtspr_PID_0valid"}
+
+
+def counter(instruction: str) -> str:
+    """The kernel's counter of exits for a privileged instruction such as ``mtspr_SPRG0``."""
+    return COUNTERS[instruction.split("_")[0]]
+
+
+class Paths:
+    """Prices of one build of the kernel at one setting of the pipeline model."""
+
+    def __init__(self, datasheet: Datasheet) -> None:
+        self.datasheet = datasheet
+        self.build = datasheet.text("l4.build")
+        self.timing = datasheet.text("core.timing")
+
+    def _record(self, path: str, suffix: str) -> str:
+        return f"l4.{self.build}.{_SAME_PATH.get(path, path)}.{suffix}"
+
+    def instructions(self, path: str) -> int:
+        """Instructions the kernel executes on ``path``."""
+        return self.datasheet.integer(self._record(path, "instructions"))
+
+    def cycles(self, path: str) -> int:
+        """Warm cycles of ``path``."""
+        return self._at_setting(self._record(path, "cycles"))
+
+    def tail(self, path: str) -> int:
+        """Extra cycles of an insert that empties the L1I under itself."""
+        return self._at_setting(self._record(path, "tail"))
+
+    def lines(self, path: str) -> int:
+        """Distinct instruction lines of ``path``."""
+        return self.datasheet.integer(self._record(path, "lines"))
+
+    def _at_setting(self, name: str) -> int:
+        parameter = self.datasheet[name]
+        if self.timing == "central" or name in self.datasheet.overridden:
+            return self.datasheet.integer(name)
+        bound = parameter.low if self.timing == "low" else parameter.high
+        assert isinstance(bound, int)
+        return bound
+
+    def group_lines(self, name: str) -> int:
+        """Lines several paths share, by the names of the ``lines`` records."""
+        return self.datasheet.integer(f"l4.{self.build}.lines.{name}")
+
+    def group_sizes(self) -> list[int]:
+        """Instruction lines of each group, in the order of ``GROUPS``."""
+        stub = self.group_lines("stub")
+        program = self.group_lines("program")
+        miss = self.group_lines("miss")
+        flush = self.lines("tlbwe_touched_60valid_1match") - self.lines("tlbwe_w0_untouched")
+        sizes = {
+            "stub": stub,
+            "program": program,
+            "miss": miss,
+            "flush": flush,
+            "reflect": self.lines("dtlb_miss_reflect") - stub - miss,
+            "insert": self.lines("dtlb_insert_idx31") - stub - miss,
+            "enter": self.lines("sc_reflect") - stub,
+            "send": self.lines("mmio_load_bic_status.send") - stub - program,
+            "vmm": self.lines("mmio_load_bic_status.vmm"),
+            "reply": self.lines("mmio_load_bic_status.reply") - stub,
+            "tick": self.lines("l4_tick_inject_dec") - stub,
+            "interrupt": self.lines("irq.l4_to_vmm") - stub,
+        }
+        for operation, path in (
+            ("mtspr", "mtspr_SPRG0"),
+            ("mfspr", "mfspr_SPRG0"),
+            ("mfmsr", "mfmsr"),
+            ("mtmsr", "mtmsr"),
+            ("wrtee", "wrteei_0"),
+            ("rfi", "rfi_to_user"),
+            ("tlbwe", "tlbwe_w0_untouched"),
+            ("tlbre", "tlbre"),
+            ("tlbsx", "tlbsx_hit_31"),
+        ):
+            sizes[operation] = self.lines(path) - stub - program
+        return [sizes[group] for group in GROUPS]
+
+    @staticmethod
+    def mask(*groups: str) -> int:
+        """Bits of the named groups."""
+        bits = 0
+        for group in groups:
+            bits |= 1 << GROUPS.index(group)
+        return bits
+
+    def emulation_mask(self, instruction: str) -> int:
+        """Line groups that emulating a privileged instruction fetches."""
+        return self.mask("stub", "program", _EMULATION_GROUP[instruction.split("_")[0]])
+
+    # -- costs that depend on how far a search or a scan goes ------------------------------------
+
+    def insert_by_visited(self, instruction: bool, lowmem: bool, entries: int) -> list[int]:
+        """Warm cycles of answering a hardware miss, by number of valid entries visited (0 to ``entries``).
+
+        The instruction-cache refill after an executable insert is not included.
+        """
+        if lowmem:
+            # Executed with 64 valid entries visited, the last one the kernel's own.
+            slope = self._insert_slope()
+            full = self.cycles("itlb_insert_lowmem63" if instruction else "dtlb_insert_lowmem63")
+            return [round(full + (visited - 64) * slope) for visited in range(entries + 1)]
+        first = self.cycles("dtlb_insert_idx0_noexec")
+        if instruction:
+            first += self.cycles("itlb_insert_idx31") - self.cycles("dtlb_insert_idx31")
+        slope = self._insert_slope()
+        return [round(first + (visited - 1) * slope) for visited in range(entries + 1)]
+
+    def _insert_slope(self) -> float:
+        return (self.cycles("dtlb_insert_idx61_noexec") - self.cycles("dtlb_insert_idx0_noexec")) / 61
+
+    def reflect_by_valid(self, instruction: bool, entries: int) -> list[int]:
+        """Warm cycles of reflecting a miss into the guest, by number of valid entries (0 to ``entries``)."""
+        full = self.cycles("itlb_miss_reflect" if instruction else "dtlb_miss_reflect")
+        return [round(full + (valid - 64) * self._insert_slope()) for valid in range(entries + 1)]
+
+    def tlbsx_by_visited(self, entries: int) -> list[int]:
+        """Warm cycles of an emulated tlbsx that hits, by number of valid entries visited."""
+        first = self.cycles("tlbsx_hit_0")
+        slope = (self.cycles("tlbsx_hit_61") - first) / 61
+        return [round(first + (visited - 1) * slope) for visited in range(entries + 1)]
+
+    def flush_range_by_valid(self, match: bool, entries: int, scanned: int) -> list[int]:
+        """Warm cycles of a tlbwe to a touched entry, by number of valid hardware entries.
+
+        Parameters
+        ----------
+        scanned
+            Hardware entries the scan looks at; the executed path looked at 60.
+        """
+        none = self.cycles("tlbwe_touched_60valid_0match")
+        per_valid = (none - self.cycles("tlbwe_touched_30valid")) / 30
+        found = self.cycles("tlbwe_touched_60valid_1match") - none if match else 0
+        per_invalid = (none - 60 * per_valid - self.cycles("tlbwe_w1_untouched")) / 60
+        return [
+            round(none + found + (valid - 60) * per_valid + (scanned - 60) * per_invalid)
+            for valid in range(entries + 1)
+        ]
+
+    def flush_all_by_valid(self, entries: int, scanned: int) -> list[int]:
+        """Warm cycles of mtspr PID, by number of valid hardware entries, all of the guest."""
+        none = self.cycles("mtspr_PID_0valid")
+        half = self.cycles("mtspr_PID_30valid")
+        full = self.cycles("mtspr_PID_60valid")
+        per_invalid = (none - self.cycles("mtspr_MMUCR")) / (60 + 64)
+        prices = []
+        for valid in range(entries + 1):
+            if valid <= 30:
+                cycles = none + (half - none) / 30 * valid
+            else:
+                cycles = half + (full - half) / 30 * (valid - 30)
+            prices.append(round(cycles + (scanned - 60) * per_invalid))
+        return prices
+
+    @property
+    def scan_instructions(self) -> int:
+        """Instructions per valid virtual TLB entry a search visits."""
+        return round((self.instructions("dtlb_insert_idx61") - self.instructions("dtlb_insert_idx0")) / 61)

@@ -1,0 +1,1 @@
+"""The networks of the machine: torus and collective, packet by packet, and their topologies."""

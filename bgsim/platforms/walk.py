@@ -1,0 +1,509 @@
+"""The compiled walk: a stretch of guest work costed through the exact TLBs in one call.
+
+Exits that the microkernel handles itself do not interact with anything outside their core, so a
+stretch of guest work needs no events: this kernel replays the program's page references through
+the guest's TLB (the hardware's on bare metal, the virtual one in a VM), runs the guest's TLB
+handler when it misses, and in a VM the microkernel's searches, flush scans, inserts and
+instruction-cache invalidations. It stops at a deadline (the next timer or device event), at the
+end of the operations, and where the VMM is needed.
+
+``bgsim.platforms.reference`` is the same walk written to be read; the two agree in every counter.
+
+Left out: hits of the core's shadow TLBs that a trap empties (the traces hold the references a
+shadow TLB misses without those traps); timer interrupts arrive between operations, not inside a
+TLB handler.
+"""
+
+# The compiled functions take arrays by position and are typed by their callers' named tuples.
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+import numba as nb
+
+from bgsim.platforms.layout import (
+    CARRY_GUEST_LINES,
+    CARRY_KERNEL,
+    CARRY_LINES,
+    CARRY_PAIRS,
+    CARRY_USER,
+    CAUSE_DCACHE_KERNEL,
+    CAUSE_DSI,
+    CAUSE_DTLB,
+    CAUSE_FP,
+    CAUSE_ICACHE_GUEST,
+    CAUSE_ICACHE_KERNEL,
+    CAUSE_ISI,
+    CAUSE_ITLB,
+    CAUSE_KERNEL,
+    CAUSE_PID,
+    CAUSE_PROGRAM,
+    CAUSE_REFILL,
+    CAUSE_SYSCALL,
+    CAUSE_TLBSX,
+    CAUSE_TLBWE,
+    CAUSE_USER,
+    COUNT_ENTER,
+    COUNT_FLUSH_ALL,
+    COUNT_FLUSH_RANGE,
+    COUNT_GUEST_MISS_D,
+    COUNT_HANDLER_KERNEL,
+    COUNT_HANDLER_USER,
+    COUNT_HARDWARE_MISS_D,
+    COUNT_INSERT,
+    COUNT_INSERT_EXECUTABLE,
+    COUNT_INSERT_KERNEL,
+    COUNT_INSTRUCTIONS_KERNEL,
+    COUNT_INSTRUCTIONS_USER,
+    COUNT_LINES_KERNEL,
+    COUNT_PID_WRITES,
+    COUNT_REFERENCES,
+    COUNT_TLBSX,
+    COUNT_TLBWE_INVALIDATE,
+    COUNT_TLBWE_XLAT_UNTOUCHED,
+    DEADLINE,
+    FAULT_MIB,
+    FLUSH_ALL,
+    FLUSH_RANGE_MATCH,
+    FLUSH_RANGE_MISS,
+    GUEST_INDEX,
+    GUEST_TOP,
+    GUEST_VALID,
+    HARDWARE_ENTRIES,
+    HARDWARE_INDEX,
+    HARDWARE_VALID,
+    LINES_AFTER_ICCCI,
+    LINES_ENTER,
+    LINES_INSERT,
+    LINES_PID,
+    LINES_PRESENT,
+    LINES_REFLECT,
+    LINES_TLBSX,
+    LINES_TLBWE,
+    LINES_TLBWE_FLUSH,
+    NO_KEY,
+    NOW,
+    POSITION,
+    PRICE_DCACHE_REFILL,
+    PRICE_FREE_SLOT,
+    PRICE_GUEST_LINES_MILLI,
+    PRICE_HANDLER_KERNEL,
+    PRICE_HANDLER_USER,
+    PRICE_ICACHE_TAIL,
+    PRICE_INVALID_ENTRY,
+    PRICE_IRQ_PAIRS_MILLI,
+    PRICE_KERNEL_MILLI,
+    PRICE_LINE_MILLI,
+    PRICE_NATIVE_PID,
+    PRICE_TLBSX_MISS,
+    PRICE_TLBWE_INVALIDATE,
+    PRICE_TLBWE_XLAT_UNTOUCHED,
+    PRICE_USER_MILLI,
+    SCAN_INSERT_D,
+    SCAN_INSERT_LOWMEM_D,
+    SCAN_REFLECT_D,
+    SCAN_TLBSX,
+    SEQ_FP_UNAVAILABLE,
+    SEQ_IRQ_PAIR,
+    SEQ_PAGE_FAULT,
+    SEQ_PROGRAM,
+    SEQ_REFILL_RESTORE,
+    SEQ_REFILL_SAVE_KERNEL,
+    SEQ_REFILL_SAVE_USER,
+    SEQ_REFILL_WALK_KERNEL,
+    SEQ_REFILL_WALK_USER,
+    SEQ_STORAGE_FAULT,
+    SEQ_SWITCH,
+    SEQ_SYSCALL,
+    SEQ_TICK,
+    SEQ_TLBIE,
+    STOP_DEADLINE,
+    STOP_END,
+    STOP_RAM_FAULT,
+    WORK_CAUSE,
+    WORK_LEFT,
+)
+
+
+@nb.njit(cache=True, _nrt=False)
+def _charge(state, cause, cycles):
+    state.register[NOW] += cycles
+    state.cycle[cause] += cycles
+
+
+@nb.njit(cache=True, _nrt=False)
+def _fetch_lines(tables, state, groups):
+    """Charge the kernel instruction lines of ``groups`` that are not in the L1I."""
+    missing = groups & ~state.register[LINES_PRESENT]
+    lines = 0
+    group = 0
+    while missing:
+        if missing & 1:
+            lines += tables.line_group_size[group]
+        missing >>= 1
+        group += 1
+    state.register[LINES_PRESENT] |= groups
+    state.count[COUNT_LINES_KERNEL] += lines
+    milli = lines * tables.price[PRICE_LINE_MILLI] + state.register[CARRY_LINES]
+    state.register[CARRY_LINES] = milli % 1000
+    _charge(state, CAUSE_ICACHE_KERNEL, milli // 1000)
+
+
+@nb.njit(cache=True, _nrt=False)
+def _kernel_text(tables, state, groups):
+    if tables.virtual and groups & ~state.register[LINES_PRESENT]:
+        _fetch_lines(tables, state, groups)
+
+
+@nb.njit(cache=True, _nrt=False)
+def run_sequence(tables, state, sequence):
+    """Execute one of the guest's privileged sequences."""
+    state.register[NOW] += tables.sequence_cycles[sequence]
+    state.sequence_count[sequence] += 1
+    _kernel_text(tables, state, tables.sequence_lines[sequence])
+
+
+@nb.njit(cache=True, _nrt=False)
+def _visited(state, index):
+    """Valid and invalid virtual TLB entries a search for the entry ``index`` looks at."""
+    if state.register[GUEST_VALID] == len(state.guest_valid):
+        return index + 1, 0
+    valid = 0
+    for entry in range(index + 1):
+        if state.guest_valid[entry]:
+            valid += 1
+    return valid, index + 1 - valid
+
+
+@nb.njit(cache=True, _nrt=False)
+def _insert(tables, state, hardware_key, index, scan, executable):
+    """L4 answers a hardware miss from the virtual TLB entry ``index``."""
+    register = state.register
+    cause = CAUSE_ITLB if scan & 1 else CAUSE_DTLB
+    valid, invalid = _visited(state, index)
+    cycles = tables.scan[scan, valid] + invalid * tables.price[PRICE_INVALID_ENTRY]
+    entries = register[HARDWARE_ENTRIES]
+    if register[HARDWARE_VALID] < entries:
+        slot = 0
+        while state.hardware_key[slot] != NO_KEY:
+            slot += 1
+        register[HARDWARE_VALID] += 1
+        cycles -= tables.price[PRICE_FREE_SLOT]
+    else:
+        slot = (register[HARDWARE_INDEX] + 1) % entries
+        register[HARDWARE_INDEX] = slot
+        old = state.hardware_key[slot]
+        if old >= 0:
+            state.hardware_slot[old] = -1
+    state.hardware_key[slot] = hardware_key
+    state.hardware_slot[hardware_key] = slot
+    state.guest_touched[index] = True
+    state.count[COUNT_INSERT] += 1
+    state.count[COUNT_HARDWARE_MISS_D + (scan & 1)] += 1
+    _charge(state, cause, cycles)
+    _kernel_text(tables, state, tables.line_mask[LINES_INSERT])
+    if executable:
+        state.count[COUNT_INSERT_EXECUTABLE] += 1
+        register[LINES_PRESENT] = tables.line_mask[LINES_AFTER_ICCCI]
+        _charge(state, CAUSE_ICACHE_KERNEL, tables.price[PRICE_ICACHE_TAIL])
+        milli = tables.price[PRICE_GUEST_LINES_MILLI] + register[CARRY_GUEST_LINES]
+        register[CARRY_GUEST_LINES] = milli % 1000
+        _charge(state, CAUSE_ICACHE_GUEST, milli // 1000)
+
+
+@nb.njit(cache=True, _nrt=False)
+def _touch_fragment(tables, state, keys, fragment, instruction):
+    """The guest kernel touches its linear mapping, which a VM holds in 1 MB fragments."""
+    if tables.virtual and state.hardware_slot[keys + fragment] < 0:
+        # 256 MB per pinned entry, the first one at the top of the TLB.
+        index = len(state.guest_valid) - 1 - fragment // 256
+        state.count[COUNT_INSERT_KERNEL] += 1
+        _insert(tables, state, keys + fragment, index, SCAN_INSERT_LOWMEM_D + instruction, True)
+
+
+@nb.njit(cache=True, _nrt=False)
+def _drop_hardware(state, key):
+    slot = state.hardware_slot[key]
+    state.hardware_key[slot] = NO_KEY
+    state.hardware_slot[key] = -1
+    state.register[HARDWARE_VALID] -= 1
+
+
+@nb.njit(cache=True, _nrt=False)
+def _flush_range(tables, state, key):
+    """The scan that follows the first tlbwe to a touched virtual TLB entry."""
+    valid = state.register[HARDWARE_VALID]
+    match = FLUSH_RANGE_MISS
+    if key >= 0 and state.hardware_slot[key] >= 0:
+        match = FLUSH_RANGE_MATCH
+    _charge(state, CAUSE_TLBWE, tables.flush[match, valid])
+    if match == FLUSH_RANGE_MATCH:
+        _drop_hardware(state, key)
+    state.count[COUNT_FLUSH_RANGE] += 1
+    _kernel_text(tables, state, tables.line_mask[LINES_TLBWE_FLUSH])
+
+
+@nb.njit(cache=True, _nrt=False)
+def _reflect_miss(tables, state, instruction):
+    """L4 finds no virtual TLB entry and raises the miss in the guest."""
+    register = state.register
+    invalid = len(state.guest_valid) - register[GUEST_VALID]
+    cycles = tables.scan[SCAN_REFLECT_D + instruction, register[GUEST_VALID]]
+    cycles += invalid * tables.price[PRICE_INVALID_ENTRY]
+    _charge(state, CAUSE_DTLB + instruction, cycles)
+    state.count[COUNT_HARDWARE_MISS_D + instruction] += 1
+    _kernel_text(tables, state, tables.line_mask[LINES_REFLECT])
+
+
+@nb.njit(cache=True, _nrt=False)
+def _refill(tables, pages, state, key, instruction):
+    """The guest's TLB miss handler loads the entry of one page."""
+    register = state.register
+    keys = len(pages.executable)
+    kernel = pages.kernel[key]
+    if tables.virtual:
+        _reflect_miss(tables, state, instruction)
+        _charge(state, CAUSE_DCACHE_KERNEL, tables.price[PRICE_DCACHE_REFILL])
+    state.count[COUNT_GUEST_MISS_D + instruction] += 1
+    _touch_fragment(tables, state, keys, tables.handler_fragment[0], 1)
+    if kernel:
+        state.count[COUNT_HANDLER_KERNEL] += 1
+        _charge(state, CAUSE_REFILL, tables.price[PRICE_HANDLER_KERNEL])
+        run_sequence(tables, state, SEQ_REFILL_SAVE_KERNEL)
+        run_sequence(tables, state, SEQ_REFILL_WALK_KERNEL)
+    else:
+        state.count[COUNT_HANDLER_USER] += 1
+        _charge(state, CAUSE_REFILL, tables.price[PRICE_HANDLER_USER])
+        run_sequence(tables, state, SEQ_REFILL_SAVE_USER)
+        _touch_fragment(tables, state, keys, pages.thread[key], 0)
+        run_sequence(tables, state, SEQ_REFILL_WALK_USER)
+    _touch_fragment(tables, state, keys, pages.directory[key], 0)
+    _touch_fragment(tables, state, keys, pages.table[key], 0)
+    _touch_fragment(tables, state, keys, tables.handler_fragment[1], 0)
+    slot = register[GUEST_INDEX]
+    register[GUEST_INDEX] = slot + 1 if slot < register[GUEST_TOP] else 0
+    old = state.guest_key[slot]
+    # The translation word is written first: the scan, if any, comes here and only here.
+    if state.guest_touched[slot]:
+        state.guest_touched[slot] = False
+        _flush_range(tables, state, old)
+    else:
+        state.count[COUNT_TLBWE_XLAT_UNTOUCHED] += 1
+        _charge(state, CAUSE_TLBWE, tables.price[PRICE_TLBWE_XLAT_UNTOUCHED])
+        _kernel_text(tables, state, tables.line_mask[LINES_TLBWE])
+    if old >= 0:
+        state.guest_slot[old] = -1
+    if not state.guest_valid[slot]:
+        state.guest_valid[slot] = True
+        register[GUEST_VALID] += 1
+    state.guest_key[slot] = key
+    state.guest_slot[key] = slot
+    run_sequence(tables, state, SEQ_REFILL_RESTORE)
+
+
+@nb.njit(cache=True, _nrt=False)
+def _invalidate(tables, state, slot):
+    """One tlbwe that makes the guest TLB entry ``slot`` invalid."""
+    key = state.guest_key[slot]
+    state.count[COUNT_TLBWE_INVALIDATE] += 1
+    if state.guest_touched[slot]:
+        state.guest_touched[slot] = False
+        _flush_range(tables, state, key)
+    else:
+        _charge(state, CAUSE_TLBWE, tables.price[PRICE_TLBWE_INVALIDATE])
+        _kernel_text(tables, state, tables.line_mask[LINES_TLBWE])
+    if key >= 0:
+        state.guest_slot[key] = -1
+        state.guest_key[slot] = NO_KEY
+    if state.guest_valid[slot]:
+        state.guest_valid[slot] = False
+        state.register[GUEST_VALID] -= 1
+
+
+@nb.njit(cache=True, _nrt=False)
+def _invalidate_page(tables, state, key):
+    """The guest's _tlbie: search, and invalidate what was found."""
+    run_sequence(tables, state, SEQ_TLBIE)
+    slot = state.guest_slot[key]
+    state.count[COUNT_TLBSX] += 1
+    if tables.virtual:
+        if slot >= 0:
+            valid, invalid = _visited(state, slot)
+            cycles = tables.scan[SCAN_TLBSX, valid] + invalid * tables.price[PRICE_INVALID_ENTRY]
+        else:
+            cycles = tables.price[PRICE_TLBSX_MISS]
+        _charge(state, CAUSE_TLBSX, cycles)
+        _kernel_text(tables, state, tables.line_mask[LINES_TLBSX])
+    else:
+        _charge(state, CAUSE_TLBSX, tables.price[PRICE_TLBSX_MISS])
+    if slot >= 0:
+        _invalidate(tables, state, slot)
+
+
+@nb.njit(cache=True, _nrt=False)
+def _switch_address_space(tables, state):
+    """mtspr PID: in a VM every hardware entry of the guest goes."""
+    register = state.register
+    state.count[COUNT_PID_WRITES] += 1
+    run_sequence(tables, state, SEQ_SWITCH)
+    if not tables.virtual:
+        _charge(state, CAUSE_PID, tables.price[PRICE_NATIVE_PID])
+        return
+    state.count[COUNT_FLUSH_ALL] += 1
+    _charge(state, CAUSE_PID, tables.flush[FLUSH_ALL, register[HARDWARE_VALID]])
+    for slot in range(register[HARDWARE_ENTRIES]):
+        key = state.hardware_key[slot]
+        if key >= 0:
+            _drop_hardware(state, key)
+    state.guest_touched[:] = False
+    _kernel_text(tables, state, tables.line_mask[LINES_PID])
+
+
+@nb.njit(cache=True, _nrt=False)
+def _enter(tables, pages, state, exception):
+    """An exception the guest's kernel handles."""
+    keys = len(pages.executable)
+    state.count[COUNT_ENTER + exception] += 1
+    if exception == 13 or exception == 14:
+        if tables.virtual:
+            _reflect_miss(tables, state, exception - 13)
+        _touch_fragment(tables, state, keys, tables.handler_fragment[0], 1)
+        run_sequence(tables, state, SEQ_PAGE_FAULT)
+        return
+    cycles = tables.enter[exception]
+    if exception == 8:
+        _charge(state, CAUSE_SYSCALL, cycles)
+        sequence = SEQ_SYSCALL
+    elif exception == 2:
+        _charge(state, CAUSE_DSI, cycles)
+        sequence = SEQ_STORAGE_FAULT
+    elif exception == 3:
+        _charge(state, CAUSE_ISI, cycles)
+        sequence = SEQ_STORAGE_FAULT
+    elif exception == 7:
+        _charge(state, CAUSE_FP, cycles)
+        sequence = SEQ_FP_UNAVAILABLE
+    elif exception == 10:
+        # Reflecting the decrementer is part of the tick that found it due.
+        sequence = SEQ_TICK
+    else:
+        _charge(state, CAUSE_PROGRAM, cycles)
+        sequence = SEQ_PROGRAM
+    _kernel_text(tables, state, tables.line_mask[LINES_ENTER])
+    run_sequence(tables, state, sequence)
+
+
+@nb.njit(cache=True, _nrt=False)
+def _work(tables, state, instructions, kernel):
+    """Charge guest instructions; what lies beyond the deadline is left for later."""
+    register = state.register
+    if kernel:
+        state.count[COUNT_INSTRUCTIONS_KERNEL] += instructions
+        pairs = instructions * tables.price[PRICE_IRQ_PAIRS_MILLI] + register[CARRY_PAIRS]
+        register[CARRY_PAIRS] = pairs % 1_000_000
+        for _ in range(pairs // 1_000_000):
+            run_sequence(tables, state, SEQ_IRQ_PAIR)
+        milli = instructions * tables.price[PRICE_KERNEL_MILLI] + register[CARRY_KERNEL]
+        register[CARRY_KERNEL] = milli % 1000
+        cause = CAUSE_KERNEL
+    else:
+        state.count[COUNT_INSTRUCTIONS_USER] += instructions
+        milli = instructions * tables.price[PRICE_USER_MILLI] + register[CARRY_USER]
+        register[CARRY_USER] = milli % 1000
+        cause = CAUSE_USER
+    register[WORK_LEFT] = milli // 1000
+    register[WORK_CAUSE] = cause
+
+
+@nb.njit(cache=True, _nrt=False)
+def _finish_work(state):
+    """Run down the stretch of work at hand as far as the deadline allows."""
+    register = state.register
+    cycles = min(register[WORK_LEFT], max(register[DEADLINE] - register[NOW], 0))
+    _charge(state, register[WORK_CAUSE], cycles)
+    register[WORK_LEFT] -= cycles
+
+
+@nb.njit(cache=True, _nrt=False)
+def _unmapped(state, fragment):
+    if not state.mapped[fragment]:
+        state.register[FAULT_MIB] = fragment
+        return True
+    return False
+
+
+@nb.njit(cache=True, _nrt=False)
+def _refill_unmapped(tables, pages, state, key):
+    """Whether the TLB handler for this page would touch memory L4 has no mapping for."""
+    return (
+        _unmapped(state, tables.handler_fragment[0])
+        or _unmapped(state, tables.handler_fragment[1])
+        or (not pages.kernel[key] and _unmapped(state, pages.thread[key]))
+        or _unmapped(state, pages.directory[key])
+        or _unmapped(state, pages.table[key])
+    )
+
+
+@nb.njit(cache=True, _nrt=False)
+def walk(operations, pages, tables, state, end):
+    """Run operations from ``state.register[POSITION]`` up to ``end``.
+
+    Returns STOP_END, STOP_DEADLINE, or STOP_RAM_FAULT with the MiB in ``FAULT_MIB``; the operation
+    that needs the memory has then not been run.
+    """
+    register = state.register
+    virtual = tables.virtual
+    keys = len(pages.executable)
+    position = register[POSITION]
+    if register[WORK_LEFT] > 0:
+        _finish_work(state)
+    while True:
+        if register[NOW] >= register[DEADLINE]:
+            register[POSITION] = position
+            return STOP_DEADLINE
+        if position >= end:
+            register[POSITION] = position
+            return STOP_END
+        word = operations[position]
+        kind = word >> 28
+        argument = word & 0xFFFFFFF
+        if kind <= 1:
+            state.count[COUNT_REFERENCES] += 1
+            if virtual:
+                if state.hardware_slot[argument] < 0:
+                    index = state.guest_slot[argument]
+                    if index < 0:
+                        if _refill_unmapped(tables, pages, state, argument):
+                            register[POSITION] = position
+                            return STOP_RAM_FAULT
+                        _refill(tables, pages, state, argument, kind)
+                        index = state.guest_slot[argument]
+                    _insert(
+                        tables, state, argument, index, SCAN_INSERT_D + kind, pages.executable[argument]
+                    )
+            elif state.guest_slot[argument] < 0:
+                _refill(tables, pages, state, argument, kind)
+        elif kind <= 3:
+            if virtual and state.hardware_slot[keys + argument] < 0:
+                if _unmapped(state, argument):
+                    register[POSITION] = position
+                    return STOP_RAM_FAULT
+                _touch_fragment(tables, state, keys, argument, kind - 2)
+        elif kind <= 5:
+            _work(tables, state, argument, kind == 5)
+            _finish_work(state)
+        elif kind == 6:
+            if virtual and argument >= 13 and _unmapped(state, tables.handler_fragment[0]):
+                register[POSITION] = position
+                return STOP_RAM_FAULT
+            _enter(tables, pages, state, argument)
+        elif kind == 7:
+            _switch_address_space(tables, state)
+        elif kind == 8:
+            _invalidate_page(tables, state, argument)
+        elif kind == 9:
+            for slot in range(register[GUEST_TOP] + 1):
+                _invalidate(tables, state, slot)
+        else:
+            run_sequence(tables, state, argument)
+        position += 1

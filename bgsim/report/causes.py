@@ -1,0 +1,117 @@
+"""Causes of time: their order, their place and their name in a figure.
+
+Tables use the kernel's own counter names (``PPC_HVM_...``); figures use words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+Place = Literal["guest", "L4", "VMM", "device", "idle", "other"]
+
+EXIT_PREFIX = "PPC_HVM_"
+EMULATION_PREFIX = "PPC_HVM_EMUL_"
+
+_PLACES: dict[str, Place] = {
+    "guest_user": "guest",
+    "guest_kernel": "guest",
+    "guest_tlb_refill": "guest",
+    "icache_refill_guest": "guest",
+    "icache_refill_l4": "L4",
+    "ipc": "L4",
+    "vmm": "VMM",
+    "device": "device",
+    "idle": "idle",
+}
+
+_LABELS = {
+    "guest_user": "guest user",
+    "guest_kernel": "guest kernel",
+    "guest_tlb_refill": "guest TLB refill",
+    "icache_refill_guest": "I-cache refill, guest",
+    "icache_refill_l4": "I-cache refill, L4",
+    "ipc": "IPC",
+    "vmm": "VMM",
+    "device": "device",
+    "idle": "idle",
+    "PPC_HVM_DTLB_MISS": "data TLB miss",
+    "PPC_HVM_ITLB_MISS": "instruction TLB miss",
+    "PPC_HVM_SYSCALL": "system call",
+    "PPC_HVM_DEC": "decrementer",
+    "PPC_HVM_EXTERNAL": "external interrupt",
+    "PPC_HVM_EXCEPT_PROG": "program exception",
+    "other": "other",
+}
+
+_ORDER = (
+    "guest_user",
+    "guest_kernel",
+    "guest_tlb_refill",
+    "icache_refill_guest",
+    "PPC_HVM_DTLB_MISS",
+    "PPC_HVM_ITLB_MISS",
+    "PPC_HVM_EMUL_MTSPR",
+    "PPC_HVM_EMUL_MFSPR",
+    "PPC_HVM_EMUL_TLBWE",
+    "PPC_HVM_EMUL_RFI",
+    "PPC_HVM_EMUL_MFMSR",
+    "PPC_HVM_EMUL_MTMSR",
+)
+_AFTER_EXITS = ("icache_refill_l4", "ipc", "vmm", "device", "idle", "other")
+
+
+def place(cause: str) -> Place:
+    """Where the cycles of a cause are spent."""
+    if cause.startswith(EXIT_PREFIX):
+        return "L4"
+    return _PLACES.get(cause, "other")
+
+
+def label(cause: str) -> str:
+    """Words for a figure: ``PPC_HVM_EMUL_TLBWE`` becomes ``emulate tlbwe``."""
+    if cause in _LABELS:
+        return _LABELS[cause]
+    if cause.startswith(EMULATION_PREFIX):
+        return "emulate " + cause.removeprefix(EMULATION_PREFIX).lower()
+    if cause.startswith(EXIT_PREFIX):
+        return cause.removeprefix(EXIT_PREFIX).lower().replace("_", " ")
+    return cause.replace("_", " ")
+
+
+def ordered(causes: Iterable[str]) -> list[str]:
+    """Causes from the guest outwards: guest, exits, L4's caches and IPC, VMM, devices, idle."""
+
+    def rank(cause: str) -> tuple[int, int, str]:
+        if cause in _ORDER:
+            return (0, _ORDER.index(cause), cause)
+        if cause in _AFTER_EXITS:
+            return (2, _AFTER_EXITS.index(cause), cause)
+        return (1, 0, cause)
+
+    return sorted(dict.fromkeys(causes), key=rank)
+
+
+def fold_small(shares: Iterable[Mapping[str, float]], least: float = 0.01, most: int = 12) -> list[str]:
+    """Causes worth a colour of their own in a figure of several bars.
+
+    Parameters
+    ----------
+    shares
+        For each bar, cause to its share of the bar.
+    least
+        A cause is kept when it reaches this share in some bar.
+    most
+        At most so many are kept, the largest ones.
+
+    Returns
+    -------
+    list of str
+        Kept causes in display order, without ``other``.
+    """
+    peak: dict[str, float] = {}
+    for bar in shares:
+        for cause, share in bar.items():
+            peak[cause] = max(peak.get(cause, 0.0), share)
+    kept = sorted((c for c, s in peak.items() if s >= least and c != "other"), key=lambda c: (-peak[c], c))
+    return ordered(kept[:most])

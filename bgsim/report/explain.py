@@ -1,0 +1,326 @@
+"""Where every second of a run goes, as text and as a stacked figure.
+
+The columns of the text add up: cycles because the simulator counts them so, seconds and shares
+because they are divided among the causes in whole printed units, largest remainder first.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bgsim.report import published
+from bgsim.report.attribution import CauseRow, rows_of
+from bgsim.report.numbers import apportion, fixed, quantity, significant
+from bgsim.report.results import (
+    Record,
+    ReportError,
+    Study,
+    core_frequency_hz,
+    details,
+    kind,
+    natural_key,
+    platform_label,
+    value_text,
+    workload,
+)
+from bgsim.report.tables import add_row, new_table, plain
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_SIGNIFICANT_DIGITS = 7
+_SHARE_PLACES = 2
+
+
+def explain(study: Study, run_id: str | None = None) -> str:
+    """Explain one run: every cause, every exit, every guess.
+
+    Parameters
+    ----------
+    study
+        The study that holds the run.
+    run_id
+        The run, or the beginning of its id as far as it is unique; None means the default
+        virtualised run.
+
+    Returns
+    -------
+    str
+        Plain text.
+
+    Raises
+    ------
+    ReportError
+        If no run or more than one run matches, or the run has no attribution.
+    """
+    record = find_run(study.records, run_id)
+    rows = rows_of(record)
+    frequency = core_frequency_hz(record)
+    parts = [_heading(record, rows, frequency), plain(cause_table(rows, frequency))]
+    if record.get("exits"):
+        parts.append(plain(exit_table(record)))
+    parts += _notes(record, rows)
+    if details(record).get("sensitivity"):
+        parts.append(plain(sensitivity_table(record)))
+        parts += _range(record)
+    return "\n".join(parts)
+
+
+def find_run(records: Sequence[Record], run_id: str | None) -> Record:
+    """The run whose id begins with ``run_id``, or the default virtualised run.
+
+    The default is the first replication of the first virtualised point; among compile runs it is
+    the workload's default program.
+    """
+    if not records:
+        raise ReportError("the study holds no run, so there is nothing to explain")
+    if run_id is None:
+        return min(records, key=_default_rank)
+    found = [record for record in records if str(record["run_id"]).startswith(run_id)]
+    if not found:
+        raise ReportError(f"no run of this study has an id that begins with {run_id!r}")
+    if len(found) > 1 and str(found[0]["run_id"]) != run_id:
+        some = ", ".join(sorted(str(record["run_id"]) for record in found)[:4])
+        raise ReportError(f"{len(found)} runs have an id that begins with {run_id!r} ({some}, ...); give more of it")
+    return found[0]
+
+
+def _default_rank(record: Record) -> tuple[Any, ...]:
+    from bgsim.workloads.configs import CompileConfig
+
+    other_program = False
+    if kind(record) == "compile":
+        other_program = workload(record)["program"] != CompileConfig.model_fields["program"].default
+    point = record.get("point") or {}
+    return (
+        record["platform"] != "virtual-machine",
+        other_program,
+        tuple(natural_key(value) for value in point.values()),
+        int(record.get("replication", 0)),
+        str(record["run_id"]),
+    )
+
+
+def cause_table(rows: Sequence[CauseRow], frequency_hz: int) -> Table:
+    """Every cause of a run; each column of numbers adds up to its total exactly."""
+    total = sum(row.cycles for row in rows)
+    places = _second_places(total, frequency_hz)
+    seconds = round(Fraction(total * 10**places, frequency_hz))
+    second_parts = apportion([row.cycles for row in rows], seconds)
+    share_parts = apportion([row.cycles for row in rows], 100 * 10**_SHARE_PLACES)
+    table = new_table(
+        [
+            ("cause", "left"),
+            ("where", "left"),
+            ("count", "right"),
+            ("cycles L4", "right"),
+            ("cycles VMM", "right"),
+            ("cycles, all", "right"),
+            ("seconds", "right"),
+            ("share %", "right"),
+        ],
+        title="Where every second goes",
+    )
+    last = len(rows) - 1
+    for index, (row, second, share) in enumerate(zip(rows, second_parts, share_parts, strict=True)):
+        cells = [
+            row.cause,
+            row.place,
+            "" if row.count is None else f"{row.count:,}",
+            f"{row.cycles_l4:,}" if row.cycles_l4 else "",
+            f"{row.cycles_vmm:,}" if row.cycles_vmm else "",
+            f"{row.cycles:,}",
+            fixed(second, places),
+            fixed(share, _SHARE_PLACES),
+        ]
+        add_row(table, cells, section=index == last)
+    add_row(
+        table,
+        [
+            "total",
+            "",
+            f"{sum(row.count or 0 for row in rows):,}",
+            f"{sum(row.cycles_l4 for row in rows):,}",
+            f"{sum(row.cycles_vmm for row in rows):,}",
+            f"{total:,}",
+            fixed(sum(second_parts), places),
+            fixed(sum(share_parts), _SHARE_PLACES),
+        ],
+    )
+    return table
+
+
+def exit_table(record: Record) -> Table:
+    """Exits from guest execution by the kernel's own counters, most cycles first."""
+    rows = sorted(
+        record.get("exits") or (),
+        key=lambda row: (-(int(row["cycles_l4"]) + int(row["cycles_vmm"])), str(row["cause"])),
+    )
+    cycles = [int(row["cycles_l4"]) + int(row["cycles_vmm"]) for row in rows]
+    shares = apportion(cycles, 100 * 10**_SHARE_PLACES)
+    table = new_table(
+        [
+            ("counter", "left"),
+            ("exits", "right"),
+            ("cycles L4", "right"),
+            ("cycles VMM", "right"),
+            ("cycles per exit", "right"),
+            ("share of exit cycles %", "right"),
+        ],
+        title="Exits, by the kernel's own counters",
+    )
+    last = len(rows) - 1
+    for index, (row, part, share) in enumerate(zip(rows, cycles, shares, strict=True)):
+        cells = [
+            str(row["cause"]),
+            f"{int(row['count']):,}",
+            f"{int(row['cycles_l4']):,}",
+            f"{int(row['cycles_vmm']):,}",
+            _per_exit(part, int(row["count"])),
+            fixed(share, _SHARE_PLACES),
+        ]
+        add_row(table, cells, section=index == last)
+    count = sum(int(row["count"]) for row in rows)
+    add_row(
+        table,
+        [
+            "total",
+            f"{count:,}",
+            f"{sum(int(row['cycles_l4']) for row in rows):,}",
+            f"{sum(int(row['cycles_vmm']) for row in rows):,}",
+            _per_exit(sum(cycles), count),
+            fixed(sum(shares), _SHARE_PLACES),
+        ],
+    )
+    return table
+
+
+def sensitivity_table(record: Record) -> Table:
+    """Elapsed time with one guessed parameter after another at its ends, widest span first."""
+    rows = sorted(
+        details(record)["sensitivity"],
+        key=lambda row: (-abs(row["elapsed_high_s"] - row["elapsed_low_s"]), row["parameter"]),
+    )
+    table = new_table(
+        [
+            ("parameter", "left"),
+            ("unit", "left"),
+            ("confidence", "left"),
+            ("low", "right"),
+            ("central", "right"),
+            ("high", "right"),
+            ("s at low", "right"),
+            ("s at high", "right"),
+        ],
+        title="Sensitivity: elapsed time with one parameter at a time at its low and its high end",
+    )
+    for row in rows:
+        cells = [str(row["parameter"]), str(row["unit"]), str(row["confidence"])]
+        cells += [value_text(row[name]) for name in ("low", "central", "high")]
+        cells += [significant(float(row[name]), 4) for name in ("elapsed_low_s", "elapsed_high_s")]
+        add_row(table, cells)
+    return table
+
+
+def explain_figure(study: Study, run_id: str | None, path: str | os.PathLike[str]) -> Path:
+    """Draw where the time of a run goes, with the other platforms of its point for comparison.
+
+    Parameters
+    ----------
+    study
+        The study that holds the run.
+    run_id
+        As for :func:`explain`.
+    path
+        File to write; its suffix (``.pdf``, ``.svg``, ``.png``) chooses the format.
+
+    Returns
+    -------
+    pathlib.Path
+        The file written.
+
+    Raises
+    ------
+    ReportError
+        If no single run matches, the run has no attribution, or the suffix is unknown.
+    """
+    from bgsim.report import style
+    from bgsim.report.compile_figures import draw_stacks
+
+    record = find_run(study.records, run_id)
+    rows_of(record)
+    alike = [
+        other
+        for other in study.records
+        if other.get("point") == record.get("point")
+        and other.get("replication") == record.get("replication")
+        and other["platform"] != record["platform"]
+        and other.get("attribution")
+    ]
+    bars = sorted([record, *alike], key=lambda r: (r["platform"] != "bare-metal", str(r["platform"])))
+    with style.paper_style():
+        figure, [[axes]] = style.new_figure(
+            width_in=style.DOUBLE_COLUMN_IN, height_in=1.15 + 0.36 * len(bars)
+        )
+        draw_stacks(axes, [(platform_label(str(bar["platform"])), [bar]) for bar in bars])
+        point = ", ".join(f"{axis}={value_text(value)}" for axis, value in (record.get("point") or {}).items())
+        title = f"{record.get('experiment', kind(record))}, {point}" if point else str(record.get("experiment", ""))
+        axes.set_title(f"{title}, run {str(record['run_id'])[:12]}", loc="left")
+        handles, labels = axes.get_legend_handles_labels()
+        style.legend_outside(figure, handles, labels, columns=5, where="lower")
+        return style.save_as(figure, path)
+
+
+def _heading(record: Record, rows: Sequence[CauseRow], frequency_hz: int) -> str:
+    total = sum(row.cycles for row in rows)
+    places = _second_places(total, frequency_hz)
+    seconds = fixed(round(Fraction(total * 10**places, frequency_hz)), places)
+    platform = str(record["platform"])
+    lines = [f"run {record['run_id']}", f"{kind(record)} on {platform} ({platform_label(platform)})"]
+    if record.get("guest"):
+        lines[1] += f", guest {record['guest']}"
+    point = record.get("point") or {}
+    lines += [f"{path} = {value_text(value)}" for path, value in point.items()]
+    lines.append(f"replication {record.get('replication', 0)}, seed {record.get('seed', '-')}")
+    lines.append(f"{seconds} s = {total:,} core cycles at {quantity(frequency_hz / 10**6)} MHz")
+    return "\n".join(lines) + "\n"
+
+
+def _notes(record: Record, rows: Sequence[CauseRow]) -> Iterator[str]:
+    by_cause = {row.cause: row.cycles for row in rows}
+    apart = [
+        row
+        for row in record.get("exits") or ()
+        if int(row["cycles_l4"]) + int(row["cycles_vmm"]) != by_cause.get(str(row["cause"]), 0)
+    ]
+    if apart:
+        yield (
+            "The exits table charges an exit with all that was done for it; the table of causes shows what has a\n"
+            "cause of its own (cache refill, IPC, VMM) on its own line. The two need not agree line by line.\n"
+        )
+
+
+def _range(record: Record) -> Iterator[str]:
+    limits = details(record).get("sensitivity_range_s")
+    if limits is not None:
+        yield f"All guesses together: {significant(float(limits[0]), 4)} to {significant(float(limits[1]), 4)} s.\n"
+    measured_s = published.COMPILE_ELAPSED_S.get(str(record["platform"]))
+    if kind(record) == "compile" and measured_s is not None and published.compile_is_comparable(workload(record)):
+        yield f"{published.SOURCE[0].upper()}{published.SOURCE[1:]}: {measured_s:g} s.\n"
+
+
+def _per_exit(cycles: int, count: int) -> str:
+    return f"{cycles / count:,.1f}" if count else "-"
+
+
+def _second_places(total: int, frequency_hz: int) -> int:
+    """Decimal places that give the total its significant digits."""
+    seconds = total / frequency_hz
+    if seconds <= 0:
+        return 0
+    return max(0, _SIGNIFICANT_DIGITS - 1 - math.floor(math.log10(seconds)))

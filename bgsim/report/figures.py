@@ -1,0 +1,69 @@
+"""Draw the figures of a study: the workload's kind decides which."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bgsim.report import style
+from bgsim.report.results import HEADLINE_METRICS, Point, ReportError, Results, Study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_study(
+    study: Study, directory: str | os.PathLike[str], formats: Sequence[str] = style.FORMATS
+) -> list[Path]:
+    """Draw every figure that the records of a study allow.
+
+    Parameters
+    ----------
+    study
+        The study, with ``records`` and ``summary()``.
+    directory
+        Where the files go; made if it does not exist.
+    formats
+        Any of ``pdf``, ``svg`` and ``png``.
+
+    Returns
+    -------
+    list of pathlib.Path
+        Files written, in the order drawn. The same study gives the same bytes.
+
+    Raises
+    ------
+    ReportError
+        If the study holds no finished run or a format is unknown.
+    """
+    unknown = [name for name in formats if name not in style.FORMATS]
+    if unknown:
+        raise ReportError(f"figures are written as {', '.join(style.FORMATS)}, not as {unknown[0]!r}")
+    results = Results(study)
+    paths: list[Path] = []
+    with style.paper_style():
+        for kind in results.kinds:
+            for name, figure in _figures(kind, results.of_kind(kind), results.axes):
+                paths += style.save(figure, directory, name, formats)
+    return paths
+
+
+def _figures(kind: str, points: Sequence[Point], axes: Sequence[str]) -> Iterator[tuple[str, Figure]]:
+    from bgsim.report import compile_figures, dcmf_figures, micro_figures, netperf_figures, sweep_figures
+
+    if kind == "compile":
+        yield from compile_figures.figures(points, axes)
+        # A swept parameter of the machine is a question of its own: show the answer against it.
+        taken = (compile_figures.PROGRAM,)
+        if sweep_figures.numeric_axis(points, axes, taken) is not None:
+            yield from sweep_figures.figures(points, axes, taken, HEADLINE_METRICS[kind])
+    elif kind == "netperf":
+        yield from netperf_figures.figures(points, axes)
+    elif kind == "micro":
+        yield from micro_figures.figures(points, axes)
+    elif kind == "dcmf":
+        yield from dcmf_figures.figures(points, axes)
+    else:
+        yield from sweep_figures.figures(points, axes)

@@ -1,0 +1,75 @@
+"""Costs of single kernel operations, native beside virtualised, read from micro runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bgsim.report.results import Group, Record, core_frequency_hz, details, workload
+
+
+@dataclass(frozen=True)
+class OperationCost:
+    """Cost of one operation on one platform, all per operation.
+
+    ``hand_count_instructions`` is the number of instructions that reading the sources gives, where
+    somebody has counted them.
+    """
+
+    operation: str
+    platform: str
+    cycles: float
+    microseconds: float
+    instructions: float | None
+    exits: float | None
+    hand_count_instructions: float | None
+
+
+def costs_of(groups: Iterable[Group]) -> list[OperationCost]:
+    """Operation costs of micro runs, averaged over replications, in the order of the groups."""
+    costs = []
+    for group in groups:
+        frequency_hz = core_frequency_hz(group.records[0])
+        listed = [_listed(record, frequency_hz) for record in group.records]
+        for replications in zip(*listed, strict=False):
+            first: Mapping[str, Any] = replications[0]
+            cycles = _mean(replications, "cycles")
+            if cycles is None:
+                continue
+            costs.append(
+                OperationCost(
+                    operation=str(first["operation"]),
+                    platform=group.platform,
+                    cycles=cycles,
+                    microseconds=cycles / frequency_hz * 1e6,
+                    instructions=_mean(replications, "instructions"),
+                    exits=_mean(replications, "exits"),
+                    hand_count_instructions=_mean(replications, "hand_count_instructions"),
+                )
+            )
+    return costs
+
+
+def _listed(record: Record, frequency_hz: int) -> list[Mapping[str, Any]]:
+    """The operations a record lists, or the one operation it is all about."""
+    listed = details(record).get("operations")
+    if listed:
+        return list(listed)
+    average_us = record["metrics"].get("operation_us_avg")
+    if average_us is None:
+        return []
+    return [{"operation": workload(record)["operation"], "cycles": average_us * frequency_hz / 1e6}]
+
+
+def _mean(rows: Iterable[Mapping[str, Any]], name: str) -> float | None:
+    values = [float(row[name]) for row in rows if row.get(name) is not None]
+    return sum(values) / len(values) if values else None
+
+
+def by_operation(costs: Iterable[OperationCost]) -> dict[str, dict[str, OperationCost]]:
+    """Operation to platform to cost; operations in order of their largest cost."""
+    table: dict[str, dict[str, OperationCost]] = {}
+    for cost in costs:
+        table.setdefault(cost.operation, {})[cost.platform] = cost
+    return dict(sorted(table.items(), key=lambda item: (max(c.cycles for c in item[1].values()), item[0])))

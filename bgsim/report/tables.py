@@ -1,0 +1,274 @@
+"""Native beside virtualised: the comparison table of a study.
+
+The slowdown says how many times worse the virtual machine is: for times virtualised over native,
+for rates native over virtualised, nothing for counts, of which more is not worse.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from bgsim.experiment.metrics import BASELINE, METRICS, SLOWDOWN_BASIS
+from bgsim.report import published
+from bgsim.report.dcmf_figures import measured_of
+from bgsim.report.numbers import common_scale, quantity, significant
+from bgsim.report.operations import OperationCost, by_operation, costs_of
+from bgsim.report.results import (
+    HEADLINE_METRICS,
+    PLATFORMS,
+    Cell,
+    Group,
+    Point,
+    Results,
+    Study,
+    platform_label,
+    short_names,
+    value_text,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_COUNTED_UNITS = ("count", "cycles", "instructions")
+_COMPARED_UNITS = ("s", "us", "cycles", "bps", "MiBps")
+
+
+def comparison(study: Study) -> Table:
+    """Comparison of the platforms, one row for each point and metric.
+
+    Parameters
+    ----------
+    study
+        The study, with ``records`` and ``summary()``.
+
+    Returns
+    -------
+    rich.table.Table
+        Swept values, metric, unit, a column for each platform, slowdown. Brackets hold the
+        interval over replications where there are several; for a prediction that states what its
+        guesses span, an extra column gives that range.
+
+    Raises
+    ------
+    ReportError
+        If the study holds no finished run.
+    """
+    return _comparison(Results(study))
+
+
+def comparison_text(study: Study) -> str:
+    """The comparison as plain aligned text, good without a terminal."""
+    return plain(comparison(study))
+
+
+def plain(table: Table) -> str:
+    """A rich table as text of its natural width: no colours, no wrapping, no trailing blanks."""
+    from rich.console import Console
+
+    buffer = io.StringIO()
+    console = Console(file=buffer, width=1000, no_color=True, force_terminal=False, legacy_windows=False)
+    console.print(table)
+    return "\n".join(line.rstrip() for line in buffer.getvalue().rstrip().splitlines()) + "\n"
+
+
+def new_table(columns: Sequence[tuple[str, str]], title: str = "", caption: str = "") -> Table:
+    """An empty table of the house style.
+
+    Parameters
+    ----------
+    columns
+        Heading and justification (``left`` or ``right``) of each.
+    title, caption
+        Lines above and below.
+    """
+    from rich.box import Box
+    from rich.table import Table
+    from rich.text import Text
+
+    # Only a rule below the headings and one above the totals: survives a pager, a diff and an e-mail.
+    rules = Box("    \n    \n -- \n    \n -- \n -- \n    \n    \n", ascii=True)
+    table = Table(
+        box=rules,
+        title=Text(title) if title else None,
+        caption=Text(caption, no_wrap=True, overflow="ignore") if caption else None,
+        title_justify="left",
+        caption_justify="left",
+        pad_edge=False,
+        show_edge=False,
+        header_style="bold",
+        title_style="bold",
+        caption_style="",
+    )
+    for heading, justify in columns:
+        # Folded, never cut: on a narrow terminal a number over two lines is ugly, half a number is wrong.
+        table.add_column(Text(heading), justify="right" if justify == "right" else "left", overflow="fold")
+    return table
+
+
+def add_row(table: Table, cells: Sequence[str], *, section: bool = False) -> None:
+    """Add a row of literal text: a bracket is a bracket, not markup."""
+    from rich.text import Text
+
+    table.add_row(*(Text(cell) for cell in cells), end_section=section)
+
+
+def _comparison(results: Results) -> Table:
+    platforms = [p for p in PLATFORMS if any(p in point.platforms for point in results.points)]
+    platforms += sorted({p for point in results.points for p in point.platforms} - set(platforms))
+    rows = [row for kind in results.kinds for row in _rows(kind, results.of_kind(kind), results.axes, platforms)]
+    slow = [platform for platform in platforms if platform != BASELINE]
+    extra = [name for name in ("predicted range", "measured", "deviation", "hand count") if any(name in r for r in rows)]
+    names = short_names(results.axes)
+    columns = [(names[axis], "left") for axis in results.axes]
+    columns += [("metric", "left"), ("unit", "left")]
+    columns += [(platform_label(platform), "right") for platform in platforms]
+    with_slowdown = BASELINE in platforms and bool(slow)
+    if with_slowdown:
+        columns += [("slowdown" if len(slow) == 1 else f"slowdown, {platform_label(p)}", "right") for p in slow]
+    columns += [(name, "right") for name in extra]
+    table = new_table(columns, caption=_caption(results))
+    previous: list[str] = []
+    for row in rows:
+        place = [row[f"axis {axis}"] for axis in results.axes]
+        # Repeating a point on every line would hide where the next one begins.
+        shown = ["" if place == previous else text for text in place]
+        previous = place
+        cells = [*shown, row["metric"], row["unit"], *(row.get(platform, "-") for platform in platforms)]
+        if with_slowdown:
+            cells += [row.get(f"slowdown {platform}", "-") for platform in slow]
+        add_row(table, [*cells, *(row.get(name, "-") for name in extra)])
+    return table
+
+
+def _rows(
+    kind: str, points: Sequence[Point], axes: Sequence[str], platforms: Sequence[str]
+) -> Iterator[dict[str, str]]:
+    for point in points:
+        place = {f"axis {axis}": value_text(point.values.get(axis)) for axis in axes}
+        operations = list(_operation_rows(point)) if kind == "micro" else []
+        if operations:
+            yield from (place | row for row in operations)
+            continue
+        wanted = HEADLINE_METRICS.get(kind)
+        metrics = dict.fromkeys(name for group in point.groups for name in group.cells if name != "slowdown")
+        for metric in metrics if wanted is None else [name for name in wanted if name in metrics]:
+            yield place | _metric_row(point, metric, platforms)
+
+
+def _metric_row(point: Point, metric: str, platforms: Sequence[str]) -> dict[str, str]:
+    cells = {p: point.platforms[p].cells[metric] for p in platforms if metric in _cells(point, p)}
+    unit = next(iter(cells.values())).unit
+    divisor, symbol = common_scale([cell.mean for cell in cells.values()], unit)
+    row = {"metric": _words(metric, unit), "unit": symbol}
+    for platform, cell in cells.items():
+        row[platform] = _interval(cell, divisor)
+    native = cells.get(BASELINE)
+    for platform in cells:
+        if native is not None and platform != BASELINE:
+            here = _cells(point, platform)
+            row[f"slowdown {platform}"] = _slowdown(metric, here, native, _basis(_cells(point, BASELINE), here))
+    virtual = point.platforms.get("virtual-machine")
+    span = virtual.details.get("sensitivity_range_s") if virtual is not None and metric == "elapsed_s" else None
+    if span is not None:
+        row["predicted range"] = f"{significant(span[0] / divisor)} to {significant(span[1] / divisor)}"
+    return row | _measured(point, metric, divisor)
+
+
+def _cells(point: Point, platform: str) -> Mapping[str, Cell]:
+    return point.platforms[platform].cells if platform in point.platforms else {}
+
+
+def _basis(native: Mapping[str, Cell], other: Mapping[str, Cell]) -> str | None:
+    """The metric that the study's own slowdown is made of."""
+    return next((name for name in SLOWDOWN_BASIS if name in native and name in other), None)
+
+
+def _measured(point: Point, metric: str, divisor: float) -> dict[str, str]:
+    """What was measured on the real machine, and how far the first platform that has it is off."""
+    for group in point.groups:
+        value = _measured_value(group, metric)
+        mean = group.mean(metric)
+        if value is not None and mean is not None:
+            return {"measured": significant(value / divisor, 4), "deviation": f"{100 * (mean / value - 1):+.2f} %"}
+    return {}
+
+
+def _measured_value(group: Group, metric: str) -> float | None:
+    if group.workload["kind"] != "dcmf":
+        return None
+    return measured_of(group)
+
+
+def _operation_rows(point: Point) -> Iterator[dict[str, str]]:
+    own = str(point.groups[0].workload.get("operation"))
+    for name, costs in by_operation(costs_of(point.groups)).items():
+        prefix = "" if name == own else f"{name}, "
+        row = _cost_row(costs, "cycles", f"{prefix}cost", "cycles")
+        native = costs.get(BASELINE)
+        for platform, cost in costs.items():
+            if native is not None and platform != BASELINE and native.cycles:
+                row[f"slowdown {platform}"] = f"{significant(cost.cycles / native.cycles)}x"
+        yield row
+        for quantity_name in ("instructions", "exits"):
+            row = _cost_row(costs, quantity_name, f"{prefix}{quantity_name}", "")
+            hand = [
+                f"{platform_label(platform)} {quantity(cost.hand_count_instructions)}"
+                for platform, cost in costs.items()
+                if cost.hand_count_instructions is not None and quantity_name == "instructions"
+            ]
+            if hand:
+                row["hand count"] = ", ".join(hand)
+            if len(row) > 2:
+                yield row
+
+
+def _cost_row(costs: Mapping[str, OperationCost], name: str, words: str, unit: str) -> dict[str, str]:
+    found = {platform: getattr(cost, name) for platform, cost in costs.items()}
+    return {"metric": words, "unit": unit} | {p: quantity(v) for p, v in found.items() if v is not None}
+
+
+def _words(metric: str, unit: str) -> str:
+    return metric.removesuffix(f"_{unit}") if unit else metric
+
+
+def _interval(cell: Cell, divisor: float) -> str:
+    whole = cell.unit in _COUNTED_UNITS
+    text = quantity(cell.mean) if whole else significant(cell.mean / divisor, 4)
+    return text + _bracket(cell, divisor, 4)
+
+
+def _bracket(cell: Cell, divisor: float, digits: int) -> str:
+    """The interval behind a mean; nothing when there is none or it is too narrow to print."""
+    if cell.low is None or cell.high is None:
+        return ""
+    low, high = significant(cell.low / divisor, digits), significant(cell.high / divisor, digits)
+    return f" [{low}, {high}]" if low != high else ""
+
+
+def _slowdown(metric: str, cells: Mapping[str, Cell], native: Cell, basis: str | None) -> str:
+    """How many times worse than native, with the study's own paired interval where it has one."""
+    paired = cells.get("slowdown")
+    if metric == basis and paired is not None:
+        return f"{significant(paired.mean)}x{_bracket(paired, 1.0, 3)}"
+    better = METRICS[metric].better if metric in METRICS else ""
+    good, bad = (native, cells[metric]) if better == "lower" else (cells[metric], native)
+    if not better or native.unit not in _COMPARED_UNITS or not good.mean:
+        return "-"
+    return f"{significant(bad.mean / good.mean)}x"
+
+
+def _caption(results: Results) -> str:
+    lines = []
+    groups = [group for point in results.points for group in point.groups]
+    if any(len(group.records) > 1 for group in groups):
+        lines.append("In brackets: interval over replications.")
+    if any(group.details.get("sensitivity_range_s") for group in groups):
+        lines.append("Predicted range: every parameter marked as a guess at its low end, then at its high end.")
+    compiles = [group for group in groups if group.workload["kind"] == "compile"]
+    if any(published.compile_is_comparable(group.workload) for group in compiles):
+        native, virtual = (f"{published.COMPILE_ELAPSED_S[p]:g} s" for p in (BASELINE, "virtual-machine"))
+        ratio = published.COMPILE_ELAPSED_S["virtual-machine"] / published.COMPILE_ELAPSED_S[BASELINE]
+        lines.append(f"Compile, {published.SOURCE}: native {native}, virtualised {virtual} ({ratio:g}x).")
+    return "\n".join(lines)
