@@ -66,7 +66,8 @@ def rows_of(record: Record) -> list[CauseRow]:
     found = sum(row.cycles for row in rows)
     if stated is not None and found != int(stated):
         raise ReportError(
-            f"run {record['run_id']}: its causes add up to {found} cycles, its total is {stated}; the record is damaged"
+            f"run {record['run_id']}: its causes add up to {found} cycles, its total is {stated}; "
+            "the record is damaged"
         )
     return rows
 

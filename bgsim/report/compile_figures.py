@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bgsim.report import causes, published, style
 from bgsim.report.attribution import shares_of, total_cycles
 from bgsim.report.numbers import significant
-from bgsim.report.results import Group, Point, Record, core_frequency_hz, details, point_label
+from bgsim.report.results import Group, Point, Record, core_frequency_hz, details, point_label, workload
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,9 +105,10 @@ def elapsed(points: Sequence[Point], labels: Sequence[str]) -> Figure:
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("elapsed time (s)")
     if any(published.compile_is_comparable(point.groups[0].workload) for point in points):
-        extremes += _measured_lines(axes, {group.platform for point in points for group in point.groups}, handles)
+        platforms = {group.platform for point in points for group in point.groups}
+        extremes += _measured_lines(axes, platforms, handles)
     _elapsed_scale(axes, [value for value in extremes if value > 0])
-    style.legend_outside(figure, list(handles.values()), list(handles), columns=2)
+    style.legend_outside(figure, handles, columns=2)
     return figure
 
 
@@ -141,8 +142,8 @@ def _measured_lines(axes: Axes, platforms: set[str], handles: dict[str, Any]) ->
     for _, measured_s in shown:
         line = axes.axvline(measured_s, color=style.BLACK, linestyle=(0, (3, 1.5)), linewidth=0.9)
         handles.setdefault(published.SOURCE, line)
-        top = axes.get_xaxis_transform()
-        axes.text(measured_s, 1.01, f"{measured_s:g} s", transform=top, ha="center", va="bottom", fontsize=6.5)
+        text, above = f"{measured_s:g} s", axes.get_xaxis_transform()
+        axes.text(measured_s, 1.01, text, transform=above, ha="center", va="bottom", fontsize=6.5)
     return [measured_s for _, measured_s in shown]
 
 
@@ -155,12 +156,10 @@ def _elapsed_scale(axes: Axes, values: Sequence[float]) -> None:
 
 def attribution(bars: Sequence[tuple[str, Group]]) -> Figure:
     """Stacked horizontal bars of the share of each cause, the total beside each bar."""
-    figure, [[axes]] = style.new_figure(
-        width_in=style.DOUBLE_COLUMN_IN, height_in=1.15 + 0.34 * len(bars)
-    )
+    figure, [[axes]] = style.new_figure(width_in=style.DOUBLE_COLUMN_IN, height_in=1.15 + 0.34 * len(bars))
     draw_stacks(axes, [(label, group.records) for label, group in bars])
     handles, labels = axes.get_legend_handles_labels()
-    style.legend_outside(figure, handles, labels, columns=5, where="lower")
+    style.legend_outside(figure, dict(zip(labels, handles, strict=True)), columns=5, below=True)
     return figure
 
 
@@ -197,7 +196,7 @@ def draw_stacks(axes: Axes, bars: Sequence[tuple[str, Sequence[Record]]]) -> Non
                     ha="center",
                     va="center",
                     fontsize=6,
-                    bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
+                    bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.85},
                 )
         left = [start + width for start, width in zip(left, widths, strict=True)]
     for row, (_, records) in enumerate(bars):
@@ -232,30 +231,31 @@ def sensitivity(record: Record, label: str) -> Figure:
     figure, [[axes]] = style.new_figure(
         width_in=style.DOUBLE_COLUMN_IN, height_in=0.95 + 0.31 * (len(rows) + bool(together))
     )
-    low_look: dict[str, Any] = {"color": style.SKY_BLUE, "hatch": "////", "edgecolor": "white", "linewidth": 0.3}
-    high_look: dict[str, Any] = {"color": style.ORANGE, "linewidth": 0.3}
-    low_bar = high_bar = None
+    low_look: dict[str, Any] = {"color": style.SKY_BLUE, "hatch": "////", "edgecolor": "white"}
+    high_look: dict[str, Any] = {"color": style.ORANGE}
+    handles: dict[str, Any] = {}
+    ends = [central]
     for place, row in enumerate(rows):
-        low_bar = axes.barh(place, row["elapsed_low_s"] - central, left=central, height=0.7, **low_look)
-        high_bar = axes.barh(place, row["elapsed_high_s"] - central, left=central, height=0.7, **high_look)
-        _spread_text(axes, place, row["elapsed_low_s"], row["elapsed_high_s"])
-    handles, texts = [low_bar, high_bar], ["parameter at its low end", "parameter at its high end"]
+        low, high = float(row["elapsed_low_s"]), float(row["elapsed_high_s"])
+        low_bar = axes.barh(place, low - central, left=central, height=0.7, **low_look)
+        high_bar = axes.barh(place, high - central, left=central, height=0.7, **high_look)
+        handles |= {"parameter at its low end": low_bar, "parameter at its high end": high_bar}
+        _spread_text(axes, place, low, high)
+        ends += [low, high]
     if together:
         low, high = float(together[0]), float(together[1])
-        all_bar = axes.barh(len(rows), high - low, left=low, height=0.7, color=style.LIGHT_GREY)
+        bar = axes.barh(len(rows), high - low, left=low, height=0.7, color=style.LIGHT_GREY)
+        handles["all guesses together"] = bar
         _spread_text(axes, len(rows), low, high)
         names.append("all guesses together")
-        handles.append(all_bar)
-        texts.append("all guesses together")
-    handles.append(axes.axvline(central, color=style.BLACK, linewidth=0.9))
-    texts.append(f"prediction, {significant(central)} s")
-    ends = [float(row[name]) for row in rows for name in ("elapsed_low_s", "elapsed_high_s")] + [central]
-    ends += [float(limit) for limit in together or ()]
+        ends += [low, high]
+    line = axes.axvline(central, color=style.BLACK, linewidth=0.9)
+    handles[f"prediction, {significant(central)} s"] = line
     measured_s = published.COMPILE_ELAPSED_S.get(str(record["platform"]))
-    if measured_s is not None and published.compile_is_comparable(record["config"]["workload"]):
-        handles.append(axes.axvline(measured_s, color=style.BLACK, linestyle=(0, (3, 1.5)), linewidth=0.9))
+    if measured_s is not None and published.compile_is_comparable(workload(record)):
+        line = axes.axvline(measured_s, color=style.BLACK, linestyle=(0, (3, 1.5)), linewidth=0.9)
+        handles[f"{published.SOURCE}, {measured_s:g} s"] = line
         ends.append(measured_s)
-        texts.append(f"{published.SOURCE}, {measured_s:g} s")
     margin = 0.04 * (max(ends) - min(ends)) or 0.04 * central
     axes.set_xlim(min(ends) - margin, max(ends) + margin)
     axes.set_yticks(range(len(names)), names)
@@ -266,8 +266,7 @@ def sensitivity(record: Record, label: str) -> Figure:
     axes.set_xlabel(f"elapsed time of {label}, {platform} (s)")
     if hidden:
         axes.set_title(f"the {len(rows)} largest of {len(rows) + hidden} parameters", loc="right")
-    pairs = [(h, t) for h, t in zip(handles, texts, strict=True) if h is not None]
-    style.legend_outside(figure, [h for h, _ in pairs], [t for _, t in pairs], columns=3)
+    style.legend_outside(figure, handles, columns=3)
     return figure
 
 

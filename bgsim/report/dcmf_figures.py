@@ -82,11 +82,12 @@ def against_size(groups: Sequence[Group], measure: str) -> Figure:
             panels[0].plot(x, [g.cells[metric].mean for g in line], color=colour, linestyle=dashes)
             handles[label] = Line2D([], [], color=colour, linestyle=dashes, marker=marker, fillstyle="none")
             known = [g for g in line if measured_of(g)]
-            look: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "none", "fillstyle": "none"}
-            panels[0].plot([_size(g) for g in known], [measured_of(g) or 0.0 for g in known], **look)
+            look: dict[str, Any] = {"color": colour, "marker": marker, "fillstyle": "none"}
+            measured = [measured_of(g) or 0.0 for g in known]
+            panels[0].plot([_size(g) for g in known], measured, linestyle="none", **look)
             if compared:
                 errors = [100 * (g.cells[metric].mean / (measured_of(g) or 1.0) - 1) for g in known]
-                panels[1].plot([_size(g) for g in known], errors, linewidth=0.6, **{**look, "linestyle": "-"})
+                panels[1].plot([_size(g) for g in known], errors, linewidth=0.6, **look)
     if measure == "latency":
         style.plain_log_ticks(panels[0], "y")
     else:
@@ -97,8 +98,9 @@ def against_size(groups: Sequence[Group], measure: str) -> Figure:
     if compared:
         _error_panel(panels[1], _TOLERANCE_PERCENT[measure])
         handles["line: simulated"] = Line2D([], [], color=style.BLACK)
-        handles["mark: measured"] = Line2D([], [], color=style.BLACK, marker="o", linestyle="none", fillstyle="none")
-    style.legend_outside(figure, list(handles.values()), list(handles), columns=2)
+        mark: dict[str, Any] = {"marker": "o", "linestyle": "none", "fillstyle": "none"}
+        handles["mark: measured"] = Line2D([], [], color=style.BLACK, **mark)
+    style.legend_outside(figure, handles, columns=2)
     return figure
 
 

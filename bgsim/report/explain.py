@@ -25,6 +25,7 @@ from bgsim.report.results import (
     kind,
     natural_key,
     platform_label,
+    point_label,
     value_text,
     workload,
 )
@@ -86,7 +87,9 @@ def find_run(records: Sequence[Record], run_id: str | None) -> Record:
         raise ReportError(f"no run of this study has an id that begins with {run_id!r}")
     if len(found) > 1 and str(found[0]["run_id"]) != run_id:
         some = ", ".join(sorted(str(record["run_id"]) for record in found)[:4])
-        raise ReportError(f"{len(found)} runs have an id that begins with {run_id!r} ({some}, ...); give more of it")
+        raise ReportError(
+            f"{len(found)} runs have an id that begins with {run_id!r}: {some}; give more of it"
+        )
     return found[0]
 
 
@@ -268,11 +271,11 @@ def explain_figure(study: Study, run_id: str | None, path: str | os.PathLike[str
             width_in=style.DOUBLE_COLUMN_IN, height_in=1.15 + 0.36 * len(bars)
         )
         draw_stacks(axes, [(platform_label(str(bar["platform"])), [bar]) for bar in bars])
-        point = ", ".join(f"{axis}={value_text(value)}" for axis, value in (record.get("point") or {}).items())
-        title = f"{record.get('experiment', kind(record))}, {point}" if point else str(record.get("experiment", ""))
-        axes.set_title(f"{title}, run {str(record['run_id'])[:12]}", loc="left")
+        values = record.get("point") or {}
+        words = [kind(record), point_label(values, list(values)), f"run {record['run_id']}"]
+        axes.set_title(", ".join(word for word in words if word), loc="left")
         handles, labels = axes.get_legend_handles_labels()
-        style.legend_outside(figure, handles, labels, columns=5, where="lower")
+        style.legend_outside(figure, dict(zip(labels, handles, strict=True)), columns=5, below=True)
         return style.save_as(figure, path)
 
 
@@ -300,17 +303,19 @@ def _notes(record: Record, rows: Sequence[CauseRow]) -> Iterator[str]:
     ]
     if apart:
         yield (
-            "The exits table charges an exit with all that was done for it; the table of causes shows what has a\n"
-            "cause of its own (cache refill, IPC, VMM) on its own line. The two need not agree line by line.\n"
+            "The exits table charges an exit with all that was done for it; the table of causes shows what\n"
+            "has a cause of its own (cache refill, IPC, VMM) on its own line, so single lines may differ.\n"
         )
 
 
 def _range(record: Record) -> Iterator[str]:
     limits = details(record).get("sensitivity_range_s")
     if limits is not None:
-        yield f"All guesses together: {significant(float(limits[0]), 4)} to {significant(float(limits[1]), 4)} s.\n"
+        low, high = (significant(float(limit), 4) for limit in limits)
+        yield f"All guesses together: {low} to {high} s.\n"
     measured_s = published.COMPILE_ELAPSED_S.get(str(record["platform"]))
-    if kind(record) == "compile" and measured_s is not None and published.compile_is_comparable(workload(record)):
+    comparable = kind(record) == "compile" and published.compile_is_comparable(workload(record))
+    if comparable and measured_s is not None:
         yield f"{published.SOURCE[0].upper()}{published.SOURCE[1:]}: {measured_s:g} s.\n"
 
 

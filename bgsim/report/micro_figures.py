@@ -51,7 +51,7 @@ def operations(table: Mapping[str, Mapping[str, OperationCost]]) -> Figure:
     for axes in panels:
         axes.tick_params(axis="y", length=0)
     panels[0].set_ylim(len(names) - 0.5, -0.5)
-    style.legend_outside(figure, list(handles.values()), list(handles), columns=4)
+    style.legend_outside(figure, handles, columns=4)
     return figure
 
 
@@ -84,8 +84,8 @@ def _dots(
             axes.plot(ends, (place, place), color=style.GREY, linewidth=0.8, zorder=1)
         for platform, value in values.items():
             look = style.platform_style(platform)
-            dot = axes.plot(value, place, color=look.colour, marker=look.marker, markersize=4.5, linestyle="none")
-            handles.setdefault(look.label, dot[0])
+            dots = axes.plot(value, place, look.marker, color=look.colour, markersize=4.5)
+            handles.setdefault(look.label, dots[0])
         for cost in row.values():
             if quantity == "instructions" and cost.hand_count_instructions:
                 ring = axes.plot(
@@ -110,8 +110,15 @@ def _microsecond_axis(axes: Axes, costs: Sequence[OperationCost]) -> None:
     scales = {round(cost.microseconds / cost.cycles, 15) for cost in costs if cost.cycles}
     if len(scales) != 1:
         return
-    scale = scales.pop()
-    top = axes.secondary_xaxis("top", functions=(lambda cycles: cycles * scale, lambda us: us / scale))
+    us_per_cycle = scales.pop()
+
+    def microseconds(cycles: Any) -> Any:
+        return cycles * us_per_cycle
+
+    def cycles(us: Any) -> Any:
+        return us / us_per_cycle
+
+    top = axes.secondary_xaxis("top", functions=(microseconds, cycles))
     top.set_xlabel("µs")
     top.xaxis.set_major_formatter(style.number_formatter())
     top.xaxis.set_minor_formatter(NullFormatter())

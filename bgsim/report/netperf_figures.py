@@ -92,8 +92,8 @@ def against_size(groups: Sequence[Group], metric: str, scale: float, label: str)
                     line = [
                         g
                         for g in groups
-                        if (g.workload["test"], g.workload["network"], g.platform) == (test, network, platform)
-                        and _bytes(g, "mtu") == mtu
+                        if (g.workload["test"], g.workload["network"]) == (test, network)
+                        and (g.platform, _bytes(g, "mtu")) == (platform, mtu)
                     ]
                     banded |= _draw_line(axes, line, metric, scale, _line_style(mtu, mtus))
             style.plain_log_ticks(axes, "y")
@@ -103,8 +103,8 @@ def against_size(groups: Sequence[Group], metric: str, scale: float, label: str)
                 axes.set_xlabel("message size (B)")
             if column == 0:
                 axes.set_ylabel(label)
-    handles, labels = _legend(platforms, mtus, banded, latency=metric == "latency_p50_us")
-    style.legend_outside(figure, handles, labels, columns=5 if wide else 3)
+    handles = _legend(platforms, mtus, banded, latency=metric == "latency_p50_us")
+    style.legend_outside(figure, handles, columns=5 if wide else 3)
     return figure
 
 
@@ -139,20 +139,17 @@ def _draw_line(axes: Axes, groups: Sequence[Group], metric: str, scale: float, d
 
 def _legend(
     platforms: Sequence[str], mtus: Sequence[float], banded: bool, *, latency: bool
-) -> tuple[list[Any], list[str]]:
+) -> dict[str, Any]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles: list[Any] = []
-    labels: list[str] = []
+    handles: dict[str, Any] = {}
     for platform in platforms:
         look = style.platform_style(platform)
-        handles.append(Line2D([], [], color=look.colour, marker=look.marker))
-        labels.append(look.label + (", median" if latency else ""))
+        label = f"{look.label}, median" if latency else look.label
+        handles[label] = Line2D([], [], color=look.colour, marker=look.marker)
     for mtu in mtus:
-        handles.append(Line2D([], [], color=style.BLACK, linestyle=_line_style(mtu, mtus)))
-        labels.append(f"MTU {mtu:g} B")
+        handles[f"MTU {mtu:g} B"] = Line2D([], [], color=style.BLACK, linestyle=_line_style(mtu, mtus))
     if banded:
-        handles.append(Patch(facecolor=style.GREY, alpha=0.35))
-        labels.append("up to the 99th percentile")
-    return handles, labels
+        handles["up to the 99th percentile"] = Patch(facecolor=style.GREY, alpha=0.35)
+    return handles

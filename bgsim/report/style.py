@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,11 +191,23 @@ def new_figure(
     return figure, [list(row) for row in axes]
 
 
-def legend_outside(
-    figure: Figure, handles: Sequence[Any], labels: Sequence[str], *, columns: int = 3, where: str = "upper"
-) -> None:
-    """Put one legend above or below all panels, where it can cover no data."""
-    figure.legend(handles, labels, loc=f"outside {where} center", ncols=min(columns, max(1, len(labels))))
+def legend_outside(figure: Figure, handles: Mapping[str, Any], columns: int, below: bool = False) -> None:
+    """Put one legend above or below all panels, where it can cover no data.
+
+    Parameters
+    ----------
+    figure
+        Figure to add it to.
+    handles
+        Label to what it stands for, in the order wanted.
+    columns
+        At most so many entries in a row.
+    below
+        Below the panels instead of above them.
+    """
+    place: Literal["outside lower center", "outside upper center"]
+    place = "outside lower center" if below else "outside upper center"
+    figure.legend(list(handles.values()), list(handles), loc=place, ncols=min(columns, len(handles)))
 
 
 def size_ticks(axes: Axes, sizes: Sequence[float], most: int = 7) -> None:
@@ -273,11 +285,7 @@ def save(
         For a format other than pdf, svg and png.
     """
     folder = Path(directory)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for kind in formats:
-        paths.append(save_as(figure, folder / f"{name}.{kind}"))
-    return paths
+    return [save_as(figure, folder / f"{name}.{kind}") for kind in formats]
 
 
 def save_as(figure: Figure, path: str | os.PathLike[str]) -> Path:
@@ -291,6 +299,6 @@ def save_as(figure: Figure, path: str | os.PathLike[str]) -> Path:
     figure.savefig(buffer, format=kind, metadata=_FILE_METADATA[kind])
     with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".part", delete=False) as part:
         part.write(buffer.getvalue())
-    os.chmod(part.name, 0o644)  # the temporary file is private; a figure is not
-    os.replace(part.name, target)
-    return target
+    whole = Path(part.name)
+    whole.chmod(0o644)  # the temporary file is private; a figure is not
+    return whole.replace(target)

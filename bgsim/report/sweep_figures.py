@@ -30,7 +30,10 @@ def numeric_axis(points: Sequence[Point], axes: Sequence[str], taken: Sequence[s
 
 
 def figures(
-    points: Sequence[Point], axes: Sequence[str], taken: Sequence[str] = (), metrics: Sequence[str] | None = None
+    points: Sequence[Point],
+    axes: Sequence[str],
+    taken: Sequence[str] = (),
+    metrics: Sequence[str] | None = None,
 ) -> Iterator[tuple[str, Figure]]:
     """Name and figure, at most eight metrics in each.
 
@@ -77,7 +80,7 @@ def page_of(groups: Sequence[Group], axes: Sequence[str], axis: str | None, metr
             _lines(panel, groups, axes, axis, metric, handles)
     for panel in flat[len(metrics) :]:
         panel.set_visible(False)
-    style.legend_outside(figure, list(handles.values()), list(handles), columns=4 if columns > 1 else 2)
+    style.legend_outside(figure, handles, columns=4 if columns > 1 else 2)
     return figure
 
 
@@ -177,9 +180,7 @@ def _categories(
         spread = None
         if cell.low is not None and cell.high is not None:
             spread = [[max(0.0, cell.mean - cell.low)], [max(0.0, cell.high - cell.mean)]]
-        drawn = panel.errorbar(
-            cell.mean, place, xerr=spread, color=look.colour, marker=look.marker, linestyle="none", capsize=1.5
-        )
+        drawn = panel.errorbar(cell.mean, place, xerr=spread, fmt=look.marker, color=look.colour, capsize=1.5)
         handles.setdefault(look.label, drawn)
         values.append(cell.mean)
         panel.set_xlabel(_metric_label(metric, cell))

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _COUNTED_UNITS = ("count", "cycles", "instructions")
+_EXTRA_COLUMNS = ("predicted range", "measured", "deviation", "hand count")
 _COMPARED_UNITS = ("s", "us", "cycles", "bps", "MiBps")
 
 
@@ -117,16 +118,19 @@ def add_row(table: Table, cells: Sequence[str], *, section: bool = False) -> Non
 def _comparison(results: Results) -> Table:
     platforms = [p for p in PLATFORMS if any(p in point.platforms for point in results.points)]
     platforms += sorted({p for point in results.points for p in point.platforms} - set(platforms))
-    rows = [row for kind in results.kinds for row in _rows(kind, results.of_kind(kind), results.axes, platforms)]
+    rows: list[dict[str, str]] = []
+    for kind in results.kinds:
+        rows += _rows(kind, results.of_kind(kind), results.axes, platforms)
     slow = [platform for platform in platforms if platform != BASELINE]
-    extra = [name for name in ("predicted range", "measured", "deviation", "hand count") if any(name in r for r in rows)]
+    extra = [name for name in _EXTRA_COLUMNS if any(name in row for row in rows)]
     names = short_names(results.axes)
     columns = [(names[axis], "left") for axis in results.axes]
     columns += [("metric", "left"), ("unit", "left")]
     columns += [(platform_label(platform), "right") for platform in platforms]
     with_slowdown = BASELINE in platforms and bool(slow)
     if with_slowdown:
-        columns += [("slowdown" if len(slow) == 1 else f"slowdown, {platform_label(p)}", "right") for p in slow]
+        words = ["slowdown"] if len(slow) == 1 else [f"slowdown, {platform_label(p)}" for p in slow]
+        columns += [(word, "right") for word in words]
     columns += [(name, "right") for name in extra]
     table = new_table(columns, caption=_caption(results))
     previous: list[str] = []
@@ -158,7 +162,8 @@ def _rows(
 
 
 def _metric_row(point: Point, metric: str, platforms: Sequence[str]) -> dict[str, str]:
-    cells = {p: point.platforms[p].cells[metric] for p in platforms if metric in _cells(point, p)}
+    present = {p: point.platforms[p].cells for p in platforms if p in point.platforms}
+    cells = {platform: group[metric] for platform, group in present.items() if metric in group}
     unit = next(iter(cells.values())).unit
     divisor, symbol = common_scale([cell.mean for cell in cells.values()], unit)
     row = {"metric": _words(metric, unit), "unit": symbol}
@@ -167,17 +172,13 @@ def _metric_row(point: Point, metric: str, platforms: Sequence[str]) -> dict[str
     native = cells.get(BASELINE)
     for platform in cells:
         if native is not None and platform != BASELINE:
-            here = _cells(point, platform)
-            row[f"slowdown {platform}"] = _slowdown(metric, here, native, _basis(_cells(point, BASELINE), here))
+            basis = _basis(present[BASELINE], present[platform])
+            row[f"slowdown {platform}"] = _slowdown(metric, native, present[platform], basis)
     virtual = point.platforms.get("virtual-machine")
-    span = virtual.details.get("sensitivity_range_s") if virtual is not None and metric == "elapsed_s" else None
-    if span is not None:
+    span = virtual.details.get("sensitivity_range_s") if virtual is not None else None
+    if span is not None and metric == "elapsed_s":
         row["predicted range"] = f"{significant(span[0] / divisor)} to {significant(span[1] / divisor)}"
     return row | _measured(point, metric, divisor)
-
-
-def _cells(point: Point, platform: str) -> Mapping[str, Cell]:
-    return point.platforms[platform].cells if platform in point.platforms else {}
 
 
 def _basis(native: Mapping[str, Cell], other: Mapping[str, Cell]) -> str | None:
@@ -191,7 +192,8 @@ def _measured(point: Point, metric: str, divisor: float) -> dict[str, str]:
         value = _measured_value(group, metric)
         mean = group.mean(metric)
         if value is not None and mean is not None:
-            return {"measured": significant(value / divisor, 4), "deviation": f"{100 * (mean / value - 1):+.2f} %"}
+            deviation = f"{100 * (mean / value - 1):+.2f} %"
+            return {"measured": significant(value / divisor, 4), "deviation": deviation}
     return {}
 
 
@@ -247,7 +249,7 @@ def _bracket(cell: Cell, divisor: float, digits: int) -> str:
     return f" [{low}, {high}]" if low != high else ""
 
 
-def _slowdown(metric: str, cells: Mapping[str, Cell], native: Cell, basis: str | None) -> str:
+def _slowdown(metric: str, native: Cell, cells: Mapping[str, Cell], basis: str | None) -> str:
     """How many times worse than native, with the study's own paired interval where it has one."""
     paired = cells.get("slowdown")
     if metric == basis and paired is not None:
@@ -265,7 +267,7 @@ def _caption(results: Results) -> str:
     if any(len(group.records) > 1 for group in groups):
         lines.append("In brackets: interval over replications.")
     if any(group.details.get("sensitivity_range_s") for group in groups):
-        lines.append("Predicted range: every parameter marked as a guess at its low end, then at its high end.")
+        lines.append("Predicted range: all parameters marked as guesses at one end, then at the other.")
     compiles = [group for group in groups if group.workload["kind"] == "compile"]
     if any(published.compile_is_comparable(group.workload) for group in compiles):
         native, virtual = (f"{published.COMPILE_ELAPSED_S[p]:g} s" for p in (BASELINE, "virtual-machine"))
