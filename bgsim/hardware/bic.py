@@ -1,10 +1,11 @@
 """The Blue Gene interrupt controller (BIC): 15 groups of 32 interrupts for four cores.
 
 Each interrupt has a status bit and a target: nobody, all cores, or one core, at one of three levels
-(non-critical, critical, machine check). A core finds what is pending from the hierarchy word of its level (which groups)
-and the group's mask word (which interrupts). Bits count from the left: interrupt 0 of a group, and group 0 of the hierarchy,
-is the most significant bit. Devices drive level-sensitive lines: while a line is up, clearing its status bit has no lasting
-effect. Source: register layout of L4Ka::Pistachio bic.h and khvmm vbic.{h,cc}.
+(non-critical, critical, machine check). A core finds what is pending from the hierarchy word of its level
+(which groups) and the group's mask word (which interrupts). Bits count from the left: interrupt 0 of a
+group, and group 0 of the hierarchy, is the most significant bit. Devices drive level-sensitive lines: while
+a line is up, clearing its status bit has no lasting effect. Source: register layout of L4Ka::Pistachio
+bic.h and khvmm vbic.{h,cc}.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class Bic:
         # Interrupts of each group that go to each core at each level: [group][level][core].
         self._selected = [[[0] * CORES for _ in Level] for _ in range(GROUPS)]
 
-    # -- devices ---------------------------------------------------------------------------------------------------------
+    # -- devices
 
     def raise_interrupt(self, number: int) -> None:
         """Set an interrupt's status bit once."""
@@ -114,16 +115,17 @@ class Bic:
         else:
             self._lines[group] &= ~bit
 
-    # -- cores -----------------------------------------------------------------------------------------------------------
+    # -- cores
 
     def pending(self, core: int, level: Level = Level.NON_CRITICAL) -> bool:
         """Whether anything is pending for a core at a level."""
         return any(
-            status & selected[level][core] for status, selected in zip(self._status, self._selected, strict=True)
+            status & selected[level][core]
+            for status, selected in zip(self._status, self._selected, strict=True)
         )
 
     def pending_interrupt(self, core: int, level: Level = Level.NON_CRITICAL) -> int | None:
-        """The pending interrupt with the lowest number, as software would find it from hierarchy and mask words."""
+        """The pending interrupt with the lowest number, which hierarchy and mask words lead to."""
         for group, status in enumerate(self._status):
             pending = status & self._selected[group][level][core]
             if pending:
@@ -151,7 +153,7 @@ class Bic:
             raise ValueError(f"a target is 0 to 15, not {nibble}")
         self._retarget(number >> 5, {number & 31: nibble})
 
-    # -- registers -------------------------------------------------------------------------------------------------------
+    # -- registers
 
     def load(self, offset: int) -> int:
         """Read a register.
@@ -205,7 +207,7 @@ class Bic:
                 return self._retarget(group, {first + i: value >> (28 - 4 * i) & 0xF for i in range(8)})
         raise BicError(f"interrupt controller register {offset:#x} cannot be written")
 
-    # -- internals -------------------------------------------------------------------------------------------------------
+    # -- internals
 
     @staticmethod
     def _check(number: int) -> None:
@@ -250,5 +252,7 @@ class Bic:
         if self.on_change is None:
             return
         for core in range(CORES):
-            if any(status_before & before[level][core] != status_after & after[level][core] for level in Level):
+            if any(
+                status_before & before[level][core] != status_after & after[level][core] for level in Level
+            ):
                 self.on_change(core)

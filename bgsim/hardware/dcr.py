@@ -1,6 +1,7 @@
 """The device control register (DCR) bus of a node: registers by number, apart from the address space.
 
-An access takes effect at the present simulated time; its cost (``dcr.latency``) is charged by whoever executes it.
+An access takes effect at the present simulated time; its cost (``dcr.latency``) is charged by whoever
+executes it.
 """
 
 from __future__ import annotations

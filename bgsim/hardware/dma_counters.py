@@ -1,7 +1,7 @@
 """The byte counters of the DMA engine: 256 for injection, 256 for reception.
 
-Software adds the length of a message, the engine takes off the bytes it has moved; reaching zero sets a sticky bit that
-software clears. Word arithmetic is modulo 2^32, as in the hardware.
+Software adds the length of a message, the engine takes off the bytes it has moved; reaching zero sets a
+sticky bit that software clears. Word arithmetic is modulo 2^32, as in the hardware.
 """
 
 from __future__ import annotations

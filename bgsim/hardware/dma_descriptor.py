@@ -1,8 +1,9 @@
 """What software asks of the DMA engine, and what it sends over the torus.
 
-A descriptor is 32 bytes in an injection FIFO: a DMA header (counter, address, length), the packet header that the engine
-copies into every packet, and a software header. Contents are Python objects; lengths and counters are exact. Source: IBM SPI
-headers DMA_Packet.h and DMA_Descriptors.h (2007), Kittyhawk Linux torus.h.
+A descriptor is 32 bytes in an injection FIFO: a DMA header (counter, address, length), the packet header
+that the engine copies into every packet, and a software header. Contents are Python objects; lengths and
+counters are exact. Source: IBM SPI headers DMA_Packet.h and DMA_Descriptors.h (2007), Kittyhawk Linux
+torus.h.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Where the DMA engine's registers are, and how they are packed.
 
-Each of the four groups has a page of 32-bit registers at ``BASE + group * GROUP_SIZE``; configuration that belongs to the whole
-engine is in device control registers. FIFO pointers and counter bases are physical addresses divided by 16. Bits count
-from the left: FIFO or counter 0 is the most significant bit. Source: layout of Kittyhawk Linux torus.{h,c} and
-khvmm torus.h.
+Each of the four groups has a page of 32-bit registers at ``BASE + group * GROUP_SIZE``; configuration that
+belongs to the whole engine is in device control registers. FIFO pointers and counter bases are physical
+addresses divided by 16. Bits count from the left: FIFO or counter 0 is the most significant bit. Source:
+layout of Kittyhawk Linux torus.{h,c} and khvmm torus.h.
 """
 
 from __future__ import annotations

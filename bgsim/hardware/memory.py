@@ -1,7 +1,8 @@
 """Memory shared between processors and the DMA engine, holding objects instead of bytes.
 
-Only what hardware reads or writes in memory needs a place: descriptors in injection FIFOs, packets in reception
-FIFOs, data of direct puts. Each is one Python object at the address where its first byte would stand.
+Only what hardware reads or writes in memory needs a place: descriptors in injection FIFOs, packets in
+reception FIFOs, data of direct puts. Each is one Python object at the address where its first byte would
+stand.
 """
 
 from __future__ import annotations

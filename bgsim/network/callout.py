@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ParamSpec
 
-from simpy import Environment
+from simpy import Environment, Event
 from simpy.events import Timeout
 
 P = ParamSpec("P")
 
 
 def call_after(
-    environment: Environment, delay_cycles: int, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs
+    environment: Environment,
+    delay_cycles: int,
+    function: Callable[P, object],
+    *args: P.args,
+    **kwargs: P.kwargs,
 ) -> None:
     """Call a function after a delay.
 
@@ -31,4 +35,8 @@ def call_after(
     """
     timeout = Timeout(environment, delay_cycles)
     assert timeout.callbacks is not None
-    timeout.callbacks.append(lambda _: function(*args, **kwargs))
+
+    def call(_: Event) -> None:
+        function(*args, **kwargs)
+
+    timeout.callbacks.append(call)

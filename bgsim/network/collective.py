@@ -1,10 +1,10 @@
 """The collective network of Blue Gene/P as a point-to-point network.
 
-A tree over the nodes of a partition, three ports per node. A point-to-point packet climbs to the nearest common
-ancestor and descends from there. Enough for Ethernet over the collective network; combining and broadcasting, the routes
-of classes, and the embedding of the tree into the machine's wiring are not modelled: here node ``n`` hangs below
-node ``(n - 1) // 2``. Both virtual channels of a link share one queue. Sources: khvmm tree.h, Kittyhawk Linux
-tree.c, IBM JRD 52(1/2) 2008.
+A tree over the nodes of a partition, three ports per node. A point-to-point packet climbs to the nearest
+common ancestor and descends from there. Enough for Ethernet over the collective network; combining and
+broadcasting, the routes of classes, and the embedding of the tree into the machine's wiring are not
+modelled: here node ``n`` hangs below node ``(n - 1) // 2``. Both virtual channels of a link share one
+queue. Sources: khvmm tree.h, Kittyhawk Linux tree.c, IBM JRD 52(1/2) 2008.
 """
 
 from __future__ import annotations

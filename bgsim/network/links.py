@@ -1,9 +1,9 @@
 """Packets moving over links: what the torus and the collective network have in common.
 
-A link sends one packet at a time, in the order in which packet headers reached it, at a fixed time per byte.
-Routers cut through: a packet's header enters the next router one hop latency after it entered the
-link, and the packet may go on while its tail is still arriving. A packet is handed over at its destination when
-its last byte is there. An idle link costs one event per packet and hop, a busy one two.
+A link sends one packet at a time, in the order in which packet headers reached it, at a fixed time per
+byte. Routers cut through: a packet's header enters the next router one hop latency after it entered the
+link, and the packet may go on while its tail is still arriving. A packet is handed over at its destination
+when its last byte is there. An idle link costs one event per packet and hop, a busy one two.
 
 Reception is finite: a link into a node stops while the packets it has brought there, and the node has not yet
 taken, fill its reception FIFO. Nothing is ever lost. Left out here: finite buffers in the routers
@@ -143,8 +143,8 @@ class LinkNetwork(ABC):
         node
             Node number.
         on_packet
-            Called with each packet for the node when its last byte has arrived. It returns False to refuse the packet
-            for now; the network keeps it and offers it again after :meth:`resume`.
+            Called with each packet for the node when its last byte has arrived. It returns False to refuse
+            the packet for now; the network keeps it and offers it again after :meth:`resume`.
         """
         if node in self._receivers:
             raise ValueError(f"node {node} is attached twice")
@@ -246,5 +246,6 @@ class LinkNetwork(ABC):
         link.committed -= 1
         self.delivered += 1
         self.in_flight -= 1
-        assert link.committed >= 0 and self.injected == self.delivered + self.in_flight
+        assert link.committed >= 0, "a packet was taken that never came"
+        assert self.injected == self.delivered + self.in_flight
         self._wake_when_free(link)

@@ -1,9 +1,9 @@
 """The three-dimensional torus of Blue Gene/P, packet by packet.
 
-Six links per node, each half a byte per core cycle in both directions; packets of 32 to 256 bytes, with a further 16 bytes
-on the wire, so that a full packet takes 544 cycles. Packets take the dimensions in order, x first, by a shortest way;
-`routing` is where a minimal adaptive choice can take its place. Sources: IBM JRD 52(1/2) 2008, the SPI header
-DMA_Packet.h, and the two-node measurements of the a1 benchmarks.
+Six links per node, each half a byte per core cycle in both directions; packets of 32 to 256 bytes, with a
+further 16 bytes on the wire, so that a full packet takes 544 cycles. Packets take the dimensions in order,
+x first, by a shortest way; `routing` is where a minimal adaptive choice can take its place. Sources: IBM
+JRD 52(1/2) 2008, the SPI header DMA_Packet.h, and the two-node measurements of the a1 benchmarks.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class PacketFormat:
 class TorusNetwork(LinkNetwork):
     """The torus, or the mesh, of a partition.
 
-    Life cycle: construct, :meth:`attach` the nodes that take part, :meth:`inject` packets while the environment
-    runs, :meth:`check` at the end. Links come into being when they are first used.
+    Life cycle: construct, :meth:`attach` the nodes that take part, :meth:`inject` packets while the
+    environment runs, :meth:`check` at the end. Links come into being when they are first used.
 
     Parameters
     ----------

@@ -1,0 +1,71 @@
+"""A node's connection to the torus: the injection FIFOs between DMA engine and router.
+
+Eight FIFOs of a few packets each. Only the packet at the head of a FIFO asks for a link, so a packet behind
+it waits even if its own link is idle. Room comes free when a packet's first byte leaves. Reception has its
+buffers in the network (:class:`bgsim.network.links.LinkNetwork`), which stops links whose packets are not
+taken.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from bgsim.datasheet import Datasheet
+from bgsim.network.links import Packet, Receiver
+from bgsim.network.torus import TorusNetwork
+
+
+class TorusPort:
+    """The torus side of a node.
+
+    Parameters
+    ----------
+    node
+        Node number.
+    network
+        The torus.
+    datasheet
+        The machine.
+    """
+
+    def __init__(self, node: int, network: TorusNetwork, datasheet: Datasheet) -> None:
+        self.node = node
+        self.network = network
+        self.capacity_packets = datasheet.integer("torus.injection_fifo_packets")
+        self.on_space: Callable[[], None] | None = None
+        self._fifos: list[deque[Packet]] = [
+            deque() for _ in range(datasheet.integer("torus.injection_fifos"))
+        ]
+
+    def attach(self, on_packet: Receiver) -> None:
+        """Connect the receiving side; see :meth:`bgsim.network.links.LinkNetwork.attach`."""
+        self.network.attach(self.node, on_packet)
+
+    def resume(self) -> None:
+        """Have refused packets offered again."""
+        self.network.resume(self.node)
+
+    def fifo_with_room(self, mask: int) -> int | None:
+        """The emptiest FIFO with room, of those in an eight-bit mask whose leftmost bit is FIFO 0."""
+        best, best_used = None, self.capacity_packets
+        for index, fifo in enumerate(self._fifos):
+            if mask & 0x80 >> index and len(fifo) < best_used:
+                best, best_used = index, len(fifo)
+        return best
+
+    def send(self, fifo: int, packet: Packet) -> None:
+        """Put a packet into a FIFO that has room for it."""
+        queue = self._fifos[fifo]
+        assert len(queue) < self.capacity_packets, "the injection FIFO has room"
+        packet.on_departure = lambda: self._departed(queue)
+        queue.append(packet)
+        if len(queue) == 1:
+            self.network.inject(packet)
+
+    def _departed(self, queue: deque[Packet]) -> None:
+        queue.popleft()
+        if queue:
+            self.network.inject(queue[0])
+        if self.on_space is not None:
+            self.on_space()
