@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from bgsim.experiment import provenance
 from bgsim.experiment.errors import OutcomeError
-from bgsim.experiment.identity import MODEL_VERSION, run_id
+from bgsim.experiment.identity import MODEL_VERSION
 from bgsim.experiment.metrics import METRICS
 from bgsim.experiment.record import RECORD_SCHEMA, Record
 from bgsim.spelling import did_you_mean
@@ -47,16 +47,18 @@ def execute_run(run: Run, progress: Progress | None = None) -> Record:
     config = run.config
     if config["model_version"] != MODEL_VERSION:
         raise OutcomeError(
-            f"this run was planned for model version {config['model_version']}, and this program has {MODEL_VERSION}"
+            f"planned for model version {config['model_version']}, and this program has {MODEL_VERSION}"
         )
     started = time.time()
     wall, processor = time.perf_counter(), time.process_time()
     record = _blank(run)
     try:
         record |= _simulate(config, progress)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 -- whatever goes wrong inside becomes a failed record
         kind = type(error)
-        name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        name = (
+            kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        )
         record["status"] = "failed"
         record["error"] = {"type": name, "message": str(error), "traceback": traceback.format_exc()}
     wall_s = time.perf_counter() - wall
@@ -87,7 +89,7 @@ def _blank(run: Run) -> dict[str, Any]:
     config = run.config
     return {
         "schema": RECORD_SCHEMA,
-        "run_id": run_id(config),
+        "run_id": run.run_id,
         "experiment": run.experiment,
         "point": dict(run.point),
         "platform": config["platform"],
@@ -116,7 +118,9 @@ def _simulate(config: Mapping[str, Any], progress: Progress | None) -> dict[str,
         "exits": [dict(row) for row in outcome.exits],
         "attribution": dict(outcome.attribution),
         "details": dict(outcome.details),
-        "warnings": [f"{name}: changed nothing: the run never read it" for name in settings_without_effect(resolved)],
+        "warnings": [
+            f"{name}: changed nothing: the run never read it" for name in settings_without_effect(resolved)
+        ],
     }
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bgsim.datasheet import Datasheet
 
 MODEL_VERSION = 1
-"""Raised by hand whenever a change of the program may change an answer; old records then count as not computed."""
+"""Raised by hand when a change of the program may change an answer; older records then do not count."""
 
 RUN_ID_DIGITS = 16
 

@@ -142,7 +142,7 @@ def read_file(path: FilePath, shown_as: str | None = None) -> Document:
     """
     source = shown_as or str(path)
     try:
-        with open(path, "rb") as stream:
+        with path.open("rb") as stream:
             data = stream.read(BYTES_MAX + 1)
     except OSError as error:
         raise ExperimentError([Problem(source, "", f"cannot be read: {error.strerror or error}")]) from None
@@ -262,7 +262,9 @@ class _Builder:
 
     def check_text(self, node: Node, text: str, path: Path) -> None:
         if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-            raise self.fail(node, path, "text with a character that is not text (NUL or half a surrogate pair)")
+            raise self.fail(
+                node, path, "text with a character that is not text (NUL or half a surrogate pair)"
+            )
 
 
 def _integer(text: str) -> int:

@@ -64,8 +64,12 @@ METRICS: Mapping[str, Metric] = {
         Metric("iccci", "count", "whole instruction-cache invalidations", "lower"),
         Metric("exits_total", "count", "departures from guest execution, whoever handles them", "lower"),
         Metric("exits_ipc", "count", "exits that reach the user-level VMM by IPC", "lower"),
-        Metric("exits_per_frame", "ratio", "exits on sender and receiver divided by Ethernet frames", "lower"),
-        Metric("exits_per_s_host", "1/s", "exits simulated per second of host time; differs from host to host"),
+        Metric(
+            "exits_per_frame", "ratio", "exits on sender and receiver divided by Ethernet frames", "lower"
+        ),
+        Metric(
+            "exits_per_s_host", "1/s", "exits simulated per second of host time; differs from host to host"
+        ),
         Metric("interrupts", "count", "external interrupts delivered to the guest", "lower"),
         Metric("interrupts_per_frame", "ratio", "external interrupts divided by Ethernet frames", "lower"),
         Metric("messages", "count", "messages, transactions or operations measured"),

@@ -71,10 +71,12 @@ def shape_findings(section: Mapping[str, Any]) -> list[Finding]:
     findings = []
     for axis, extent, closed in zip("XYZ", shape, torus, strict=True):
         if closed and extent < 3:
-            findings.append(Finding("torus", f"{axis} has {extent} node{'s'[: extent - 1]}: no ring, say false"))
+            findings.append(
+                Finding("torus", f"{axis} has {extent} node{'s'[: extent - 1]}: no ring, say false")
+            )
         elif closed and extent % MIDPLANE:
-            said = f"{axis} has {extent} nodes; on the real machine only whole midplanes of {MIDPLANE} close a ring"
-            findings.append(Finding("torus", said, remark=True))
+            rule = f"on the real machine only whole midplanes of {MIDPLANE} close a ring"
+            findings.append(Finding("torus", f"{axis} has {extent} nodes; {rule}", remark=True))
     return findings
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -23,7 +24,7 @@ from bgsim.experiment.settings import Overrides, Setting, Source, read, settings
 from bgsim.experiment.sweep import Axis, points, read_axes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Run:
     """One point, platform and replication.
 
@@ -41,7 +42,7 @@ class Run:
     config: Mapping[str, Any]
     point: Mapping[str, Any]
 
-    @property
+    @cached_property
     def run_id(self) -> str:
         """The hash of everything that affects the answer."""
         return run_id(self.config)
@@ -163,7 +164,7 @@ class _Planner:
         self.problems.append(Problem(str(place), dotted(path), message))
 
     def write_out_shorthand(self) -> None:
-        """``machine: bgp`` becomes ``{base: bgp}``; ``platform`` becomes ``platforms``; one platform a list."""
+        """``machine: bgp`` becomes ``{base: bgp}``, ``platform: x`` becomes ``platforms: [x]``."""
         document, value = self.document, self.document.value
         if isinstance(value.get("machine"), str):
             value["machine"] = {"base": value["machine"]}
@@ -205,7 +206,9 @@ class _Planner:
         elif setting.path in axes:
             refused = document.put(("sweep", setting.path), [setting.value], setting.place)
             if told:
-                self.remarks.append(f"{setting.place}: {setting.path} is swept; it is fixed at {shown(setting.value)}")
+                self.remarks.append(
+                    f"{setting.place}: {setting.path} is swept; it is fixed at {shown(setting.value)}"
+                )
         else:
             refused = document.put(path, copy.deepcopy(setting.value), setting.place)
             self.write_out_shorthand()

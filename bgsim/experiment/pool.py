@@ -14,13 +14,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 from bgsim.experiment.execute import execute_run, lost_run
 from bgsim.experiment.plan import Run
 from bgsim.experiment.record import Record
 from bgsim.experiment.watch import Watch
+from bgsim.experiment.worker import Done, Message
 
 TRIES_MAX = 2
 POLL_S = 0.25
@@ -41,7 +42,7 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
-def in_this_process(runs: Sequence[Run], watch: Watch, stop: Callable[[], bool]) -> Iterator[Record]:
+def in_this_process(runs: Sequence[Run], watch: Watch, stop: Callable[[], bool]) -> Generator[Record]:
     """Compute runs one after another, without any other process."""
     for run in runs:
         if stop():
@@ -54,7 +55,9 @@ def in_this_process(runs: Sequence[Run], watch: Watch, stop: Callable[[], bool])
         yield execute_run(run, progress)
 
 
-def in_workers(runs: Sequence[Run], workers: int, watch: Watch, stop: Callable[[], bool]) -> Iterator[Record]:
+def in_workers(
+    runs: Sequence[Run], workers: int, watch: Watch, stop: Callable[[], bool]
+) -> Generator[Record]:
     """Compute runs in worker processes; records come in the order in which they finish.
 
     Parameters
@@ -75,7 +78,7 @@ def in_workers(runs: Sequence[Run], workers: int, watch: Watch, stop: Callable[[
     """
     waiting = list(reversed(runs))
     tries: dict[int, int] = {}
-    messages: queue.SimpleQueue[tuple[_Worker, tuple[object, ...] | None]] = queue.SimpleQueue()
+    messages: queue.SimpleQueue[tuple[_Worker, Message | None]] = queue.SimpleQueue()
     crew: set[_Worker] = set()
     try:
         while True:
@@ -104,11 +107,11 @@ def in_workers(runs: Sequence[Run], workers: int, watch: Watch, stop: Callable[[
                     waiting.append(held)
                 else:
                     yield lost_run(held, how)
-            elif message[0] == "progress" and held is not None:
-                watch.progressed(held, float(str(message[1])), str(message[2]))
-            elif message[0] == "done":
+            elif isinstance(message, Done):
                 worker.run = None
-                yield message[1]  # type: ignore[misc]
+                yield message.record
+            elif held is not None:
+                watch.progressed(held, message.simulated_s, message.note)
     finally:
         for worker in crew:
             worker.close()
@@ -121,7 +124,7 @@ def _busy(crew: set[_Worker]) -> int:
 class _Worker:
     """One worker process: started, handed runs one at a time, closed."""
 
-    def __init__(self, messages: queue.SimpleQueue[tuple[_Worker, tuple[object, ...] | None]]) -> None:
+    def __init__(self, messages: queue.SimpleQueue[tuple[_Worker, Message | None]]) -> None:
         self.run: Run | None = None
         self.messages = messages
         self.process = subprocess.Popen(
@@ -165,6 +168,6 @@ class _Worker:
         while True:
             try:
                 self.messages.put((self, pickle.load(self.process.stdout)))
-            except Exception:  # any damage to the stream means that the process is gone
+            except (EOFError, OSError, ValueError, pickle.UnpicklingError):
                 self.messages.put((self, None))
                 return

@@ -72,6 +72,9 @@ def _git_state(directory: Path) -> Mapping[str, Any] | None:
         return done.stdout.strip()
 
     try:
-        return {"commit": git("rev-parse", "HEAD"), "modified": bool(git("status", "--porcelain", "--", "bgsim"))}
+        return {
+            "commit": git("rev-parse", "HEAD"),
+            "modified": bool(git("status", "--porcelain", "--", "bgsim")),
+        }
     except (OSError, subprocess.SubprocessError):
         return None

@@ -56,7 +56,10 @@ FIELDS: Mapping[str, tuple[dict[str, Any], str]] = {
         {"type": "array", "items": {"type": "string"}},
         "what the researcher should know, such as settings that had no effect",
     ),
-    "provenance": ({"type": "object"}, "program version, git state, library versions, host, host time and memory"),
+    "provenance": (
+        {"type": "object"},
+        "program version, git state, library versions, host, host time and memory",
+    ),
     "status": ({"enum": ["ok", "failed"]}, "a failed run has no metrics, and 'error' says why"),
     "error": ({"type": "object"}, "only of a failed run: type, message and traceback"),
 }
@@ -88,7 +91,10 @@ def from_line(line: bytes) -> Record | None:
         value = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(value, dict) or not {"run_id", "config", "platform", "metrics", "status"} <= value.keys():
+    if (
+        not isinstance(value, dict)
+        or not {"run_id", "config", "platform", "metrics", "status"} <= value.keys()
+    ):
         return None
     return value
 
@@ -97,6 +103,8 @@ def answer(record: Record) -> dict[str, Any]:
     """The part of a record that its run id determines: all but the host's timings and state."""
     from bgsim.experiment.metrics import HOST_METRICS
 
-    kept = {name: value for name, value in record.items() if name not in ("provenance", "experiment", "point")}
+    kept = {
+        name: value for name, value in record.items() if name not in ("provenance", "experiment", "point")
+    }
     kept["metrics"] = {name: value for name, value in record["metrics"].items() if name not in HOST_METRICS}
     return kept

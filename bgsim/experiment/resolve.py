@@ -78,9 +78,11 @@ def partition_findings(
         said = "needs 'topology' (a name) or 'shape' (nodes in X, Y, Z)"
         return None, [Finding(("partition",), said, on_key=True)]
     if name is not None:
-        for key in ("shape", "torus"):
-            if section.get(key) is not None:
-                findings.append(Finding(("partition", key), "'topology' says this already; keep one", on_key=True))
+        findings += [
+            Finding(("partition", key), "'topology' says this already; keep one", on_key=True)
+            for key in ("shape", "torus")
+            if section.get(key) is not None
+        ]
         if not isinstance(name, str) or findings:
             return None, findings
         path = partitions.find_topology(name, beside)
@@ -89,8 +91,10 @@ def partition_findings(
             near = did_you_mean(name, known) or f" (shipped: {', '.join(known)})"
             return None, [Finding(("partition", "topology"), f"no topology '{name}'{near}")]
         return _topology(path), []
-    for found in partitions.shape_findings(section):
-        findings.append(Finding(("partition", found.key), found.message, remark=found.remark))
+    findings += [
+        Finding(("partition", found.key), found.message, remark=found.remark)
+        for found in partitions.shape_findings(section)
+    ]
     if not isinstance(shape, list) or any(not finding.remark for finding in findings):
         return None, findings
     return partitions.from_shape(shape, section.get("torus")), findings
@@ -132,4 +136,6 @@ def settings_without_effect(run: ResolvedRun) -> list[str]:
     unread = set(run.machine.overridden_unread)
     assumed = set(run.reference_machine.overridden)
     names = (unread - assumed) | (unread & unread_reference)
-    return sorted(dotted(("machine", "set", name)) if name not in assumed else f"assume.{name}" for name in names)
+    return sorted(
+        dotted(("machine", "set", name)) if name not in assumed else f"assume.{name}" for name in names
+    )

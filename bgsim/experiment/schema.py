@@ -31,7 +31,8 @@ SEED_MAX = 2**63 - 1
 ParameterValues = Annotated[
     dict[str, Any],
     WithJsonSchema(
-        {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}, mode="validation"
+        {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}},
+        mode="validation",
     ),
 ]
 """Datasheet parameters by name; the datasheet itself checks names and values."""
@@ -78,7 +79,9 @@ class Partition(Section):
 class ExperimentModel(Section):
     """An experiment: machine, partition, platforms, guest, workload, sweep, replications."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="names the study and its directory")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="names the study and its directory"
+    )
     description: str = Field("", description="one line for readers")
     machine: Machine = Field(default_factory=lambda: Machine.model_validate({}), description="the hardware")
     assume: ParameterValues = Field(
@@ -87,7 +90,9 @@ class ExperimentModel(Section):
         "reference machine on which native times are matched",
     )
     partition: Partition = Field(description="the nodes of the job")
-    platforms: list[Platform] = Field(min_length=1, description="what the guest runs on, compared at every point")
+    platforms: list[Platform] = Field(
+        min_length=1, description="what the guest runs on, compared at every point"
+    )
     guest: Guest = Field("kittyhawk-linux", description="the operating system")
     workload: WorkloadConfig = Field(description="the program, with the settings of its kind")
     sweep: dict[str, list[Any]] = Field(
@@ -139,7 +144,9 @@ def _explained(detail: ErrorDetails, value: Mapping[str, Any]) -> tuple[Path, st
         message = f"unknown workload '{tag}'{did_you_mean(tag, kinds)} (expected {quoted(kinds)})"
         return (*path, "kind"), message, False
     if kind == "literal_error":
-        choices = [choice.strip("'") for choice in str(context.get("expected", "")).replace(" or ", ", ").split(", ")]
+        choices = [
+            choice.strip("'") for choice in str(context.get("expected", "")).replace(" or ", ", ").split(", ")
+        ]
         near = did_you_mean(given, choices) if isinstance(given, str) else ""
         return path, f"{shown(given)} is not known{near} (expected {quoted(choices)})", False
     if kind == "value_error":
@@ -222,7 +229,11 @@ def json_schema() -> dict[str, Any]:
     properties = schema["properties"]
     one = properties["platforms"]["items"]
     listed = {**properties["platforms"]}
-    properties["platforms"] = {"anyOf": [one, listed], "description": listed.pop("description"), "title": "Platforms"}
+    properties["platforms"] = {
+        "anyOf": [one, listed],
+        "description": listed.pop("description"),
+        "title": "Platforms",
+    }
     properties["platform"] = {**properties["platforms"], "title": "Platform"}
     schema["required"] = [key for key in schema["required"] if key != "platforms"]
     schema["oneOf"] = [{"required": ["platforms"]}, {"required": ["platform"]}]

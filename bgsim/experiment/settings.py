@@ -50,7 +50,9 @@ def find(source: str | Path) -> Path:
     if found is None:
         known = shipped.names("experiments")
         near = did_you_mean(name, known) or f" (shipped: {quoted(known)})"
-        raise ExperimentError([Problem(name, "", f"no such file, and no shipped experiment of this name{near}")])
+        raise ExperimentError(
+            [Problem(name, "", f"no such file, and no shipped experiment of this name{near}")]
+        )
     return found
 
 
@@ -84,7 +86,9 @@ def settings(overrides: Overrides) -> list[Setting]:
         path, equals, value = text.partition("=")
         option = f"--set {text}"
         if not equals or not path.strip():
-            problems.append(Problem(option, "", "write --set path=value, such as --set workload.program=gcc12"))
+            problems.append(
+                Problem(option, "", "write --set path=value, such as --set workload.program=gcc12")
+            )
             continue
         try:
             found.append(Setting(path.strip(), read_text(value, option).value, Place(option)))

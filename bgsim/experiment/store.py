@@ -47,7 +47,7 @@ def read_records(directory: Path, note: Note) -> Iterator[Record]:
     """
     path = directory / RECORDS
     try:
-        with open(path, "rb") as stream:
+        with path.open("rb") as stream:
             for number, line in enumerate(stream, 1):
                 record = from_line(line)
                 if record is not None:
@@ -85,7 +85,7 @@ class Store:
         self._lock = -1
 
     def __enter__(self) -> Store:
-        with _told(self.directory):
+        with told(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.directory / LOCK, os.O_RDWR | os.O_CREAT | _CLOEXEC, 0o644)
             try:
@@ -110,7 +110,7 @@ class Store:
             The disk is full or failing; what was stored before is untouched.
         """
         line = to_line(record)
-        with _told(self.directory, f"; {len(self.records)} records are safe"):
+        with told(self.directory, f"; {len(self.records)} records are safe"):
             start = os.lseek(self._file, 0, os.SEEK_END)
             try:
                 written = 0
@@ -127,12 +127,14 @@ class Store:
         if not _lock_file(self._lock):
             holder = os.pread(self._lock, 200, 0).decode(errors="replace").strip() or "another process"
             raise StoreError(
-                f"{self.directory}: in use by {holder}; wait until it has finished, or choose another directory (-o)"
+                f"{self.directory}: in use by {holder}; wait for it, or choose another directory (-o)"
             )
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         with contextlib.suppress(OSError):  # only a hint for others; a full disk is reported when it matters
             os.ftruncate(self._lock, 0)
-            os.pwrite(self._lock, f"process {os.getpid()} on {socket.gethostname()} since {since}\n".encode(), 0)
+            os.pwrite(
+                self._lock, f"process {os.getpid()} on {socket.gethostname()} since {since}\n".encode(), 0
+            )
 
     def _open_records(self) -> None:
         path = self.directory / RECORDS
@@ -144,7 +146,9 @@ class Store:
                 record = from_line(line)
                 if not line.endswith(b"\n"):
                     damaged = line
-                    self.note(f"{path}:{number}: the last line was cut short (a crash?); set aside in {DAMAGED}")
+                    self.note(
+                        f"{path}:{number}: the last line was cut short (a crash?); set aside in {DAMAGED}"
+                    )
                     break
                 good_end += len(line)
                 if record is None:
@@ -153,7 +157,7 @@ class Store:
                     self.records.append(record)
         if damaged:
             # Copy first, cut afterwards: a crash in between leaves the bytes twice, never not at all.
-            with open(self.directory / DAMAGED, "ab") as aside:
+            with (self.directory / DAMAGED).open("ab") as aside:
                 aside.write(damaged + b"\n")
                 aside.flush()
                 os.fsync(aside.fileno())
@@ -176,20 +180,20 @@ def write_whole(path: Path, text: str) -> None:
         It cannot be written.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with _told(path):
+    with told(path):
         try:
-            with open(part, "w", encoding="utf-8", newline="") as stream:
+            with part.open("w", encoding="utf-8", newline="") as stream:
                 stream.write(text)
                 stream.flush()
                 os.fsync(stream.fileno())
-            os.replace(part, path)
+            part.replace(path)
         except OSError:
             part.unlink(missing_ok=True)
             raise
 
 
 @contextlib.contextmanager
-def _told(path: Path, ending: str = "") -> Iterator[None]:
+def told(path: Path, ending: str = "") -> Iterator[None]:
     """Turn failures of the file system into one message that says what to do."""
     try:
         yield

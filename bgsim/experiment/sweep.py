@@ -97,11 +97,13 @@ def read_axes(document: Document) -> tuple[list[Axis], list[Problem]]:
 
 
 def _refused(path: str) -> str:
-    section = path.split(".")[0]
+    section = path.partition(".")[0]
     if path in _NOT_SWEPT:
         return f"cannot be swept: {_NOT_SWEPT[path]}"
     if section not in SWEPT_SECTIONS:
-        return f"unknown path{did_you_mean(section, SWEPT_SECTIONS)} (paths begin with {quoted(SWEPT_SECTIONS)})"
+        return (
+            f"unknown path{did_you_mean(section, SWEPT_SECTIONS)} (paths begin with {quoted(SWEPT_SECTIONS)})"
+        )
     if "" in path.split("."):
         return "unknown path: an empty name between dots"
     return ""

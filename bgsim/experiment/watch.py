@@ -28,7 +28,7 @@ class Watch:
     def progressed(self, run: Run, simulated_s: float, note: str) -> None:
         """A run has reached this simulated time."""
 
-    def finished(self, run: Run | None, record: Record) -> None:
+    def finished(self, record: Record) -> None:
         """A run's record is on disk."""
 
     def ended(self) -> None:

@@ -14,12 +14,29 @@ import signal
 import sys
 import threading
 import time
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from bgsim.experiment.execute import execute_run
 from bgsim.experiment.plan import Run
+from bgsim.experiment.record import Record
 
 PROGRESS_INTERVAL_S = 0.2
+
+
+class Progressed(NamedTuple):
+    """The run in work has reached this simulated time."""
+
+    simulated_s: float
+    note: str
+
+
+class Done(NamedTuple):
+    """The run in work is finished."""
+
+    record: Record
+
+
+Message = Progressed | Done
 
 
 def main() -> None:
@@ -44,7 +61,7 @@ def _receive(stream: BinaryIO, tasks: queue.SimpleQueue[Run]) -> None:
 def _serve(run: Run, answers: BinaryIO) -> None:
     sent = 0.0
 
-    def send(message: tuple[object, ...]) -> None:
+    def send(message: Message) -> None:
         pickle.dump(message, answers)
         answers.flush()
 
@@ -53,6 +70,6 @@ def _serve(run: Run, answers: BinaryIO) -> None:
         now = time.monotonic()
         if now - sent >= PROGRESS_INTERVAL_S:
             sent = now
-            send(("progress", simulated_s, note))
+            send(Progressed(simulated_s, note))
 
-    send(("done", execute_run(run, progress)))
+    send(Done(execute_run(run, progress)))

@@ -1,0 +1,251 @@
+"""The commands."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bgsim.cli.failures import guarded, leave, say
+from bgsim.experiment.errors import EXIT_INTERNAL, EXIT_RUN_FAILED
+
+if TYPE_CHECKING:
+    from bgsim.experiment.plan import Experiment
+    from bgsim.experiment.study import Study
+
+EXIT_CODES = (
+    "Exit codes: 0 all is well; 1 a fault of bgsim, or a generated file that drifted; 2 bad input, nothing "
+    "was simulated; 3 a run failed; 4 the study's directory cannot be used (in use, not writable, full disk); "
+    "130 stopped with Ctrl-C."
+)
+
+app = typer.Typer(
+    help="What an operating-system design costs on a Blue Gene/P: bare metal, L4, virtual machine.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    rich_markup_mode=None,  # rich would double the time --help takes
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ExperimentArgument = Annotated[
+    str, typer.Argument(metavar="EXPERIMENT", help="A YAML file, or the name of a shipped experiment.")
+]
+StudyArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The directory of a study.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change one setting, such as workload.program=gcc12."),
+]
+SmokeOption = Annotated[bool, typer.Option("--smoke", help="The experiment's reduced form, done in seconds.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Replaces the experiment's seed.")]
+
+
+@app.command(epilog=EXIT_CODES)
+@guarded
+def run(
+    experiment: ExperimentArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="DIR", help="Where the study is kept [default: results/NAME]."
+        ),
+    ] = None,
+    set_: SetOption = None,
+    seed: SeedOption = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes [default: one per processor].")
+    ] = None,
+    smoke: SmokeOption = False,
+    figures: Annotated[bool, typer.Option(help="Draw the figures too.")] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on standard error.")] = False,
+) -> None:
+    """Run an experiment, or what is missing of it; print the comparison, write summary and figures."""
+    from bgsim.cli.progress import watch_for
+    from bgsim.experiment.plan import load
+    from bgsim.experiment.study import run_experiment
+
+    plan = load(experiment, set_ or (), smoke=smoke, seed=seed)
+    directory = output or plan.directory
+    watch = watch_for(plan.name, str(directory), quiet)
+    for remark in plan.remarks:
+        watch.note(remark)
+    study = run_experiment(plan, directory, workers=workers, watch=watch)
+    for remark in study.remarks():
+        watch.note(remark)
+    if study.records:
+        _print_comparison(study)
+        if not quiet:
+            say(f"summary: {directory / 'summary.csv'}")
+        if figures:
+            drawn = _draw(study, directory, ("pdf", "svg", "png"))
+            if drawn and not quiet:
+                say(f"figures: {', '.join(dict.fromkeys(str(path.with_suffix('')) for path in drawn))}")
+    _report_failures(study, plan)
+
+
+@app.command(epilog=EXIT_CODES)
+@guarded
+def check(
+    experiment: ExperimentArgument,
+    set_: SetOption = None,
+    seed: SeedOption = None,
+    smoke: SmokeOption = False,
+) -> None:
+    """Check an experiment and its smoke form; nothing is simulated."""
+    from bgsim.experiment.plan import load
+
+    plan = load(experiment, set_ or (), smoke=smoke, seed=seed)
+    for remark in plan.remarks:
+        say(f"bgsim: {remark}")
+    print(f"{plan.name}: {_size(plan)}")
+    if plan.has_smoke and not smoke:
+        print(f"{plan.name} --smoke: {_size(load(experiment, set_ or (), smoke=True, seed=seed))}")
+
+
+@app.command(epilog=EXIT_CODES)
+@guarded
+def compare(directory: StudyArgument) -> None:
+    """Print native beside virtualised, point by point."""
+    from bgsim.experiment.study import load_study
+
+    _print_comparison(load_study(directory))
+
+
+@app.command(epilog=EXIT_CODES)
+@guarded
+def plot(
+    directory: StudyArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Where the figures go [default: DIR]."),
+    ] = None,
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", help="pdf, svg or png [default: all three].")
+    ] = None,
+) -> None:
+    """Draw the figures of a study and print their paths."""
+    from bgsim.experiment.study import load_study
+
+    for path in _draw(load_study(directory), output or directory, tuple(formats or ("pdf", "svg", "png"))):
+        print(path)
+
+
+@app.command(epilog=EXIT_CODES)
+@guarded
+def explain(
+    directory: StudyArgument,
+    run_id: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN]", help="A run id or its beginning [default: a virtualised run]."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Where the figure goes [default: DIR/explain-RUN.svg]."
+        ),
+    ] = None,
+    figure: Annotated[bool, typer.Option(help="Draw the stacked figure too.")] = True,
+) -> None:
+    """Show where every second of a run goes, as a table and as a stacked figure."""
+    from bgsim.experiment.store import told
+    from bgsim.experiment.study import load_study
+    from bgsim.report import explain as report
+
+    study = load_study(directory)
+    print(report.explain(study, run_id))
+    if figure:
+        chosen = report.find_run(study.records, run_id)["run_id"]
+        target = output or directory / f"explain-{chosen}.svg"
+        with told(target):
+            say(f"figure: {report.explain_figure(study, chosen, target)}")
+
+
+@app.command(epilog=EXIT_CODES)
+@guarded
+def datasheet(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="A parameter, the beginning of names, or a pattern."),
+    ] = None,
+    base: Annotated[str, typer.Option("--base", help="Which machine.")] = "bgp",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Show it with this change.")
+    ] = None,
+) -> None:
+    """Print the machine's parameters: value, unit, source, confidence."""
+    from bgsim.cli import listing
+
+    print(listing.datasheet(name, base, set_ or ()))
+
+
+@app.command(epilog=EXIT_CODES)
+@guarded
+def schema(
+    what: Annotated[
+        str, typer.Argument(metavar="[experiment|metrics|record]", help="Which one.")
+    ] = "experiment",
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare the shipped schema file with what would be generated.")
+    ] = False,
+) -> None:
+    """Print the JSON schema of experiments or records, or the table of metrics."""
+    from bgsim.cli import listing
+
+    if check:
+        drift = listing.schema_drift(what)
+        if drift:
+            leave(EXIT_INTERNAL, f"bgsim: {drift}")
+    else:
+        print(listing.schema(what))
+
+
+@app.command()
+@guarded
+def version() -> None:
+    """Print the version of bgsim, of Python and of the libraries."""
+    from bgsim.cli import listing
+
+    print(listing.versions())
+
+
+def _size(plan: Experiment) -> str:
+    points = len(plan.runs) // (len(plan.platforms) * plan.replications)
+    parts = [(points, "point"), (len(plan.platforms), "platform"), (plan.replications, "replication")]
+    words = " x ".join(f"{count} {noun}{'s' if count != 1 else ''}" for count, noun in parts)
+    return f"good; {words} = {len(plan.runs)} run{'s' if len(plan.runs) != 1 else ''}"
+
+
+def _print_comparison(study: Study) -> None:
+    from bgsim.report import tables
+
+    if sys.stdout.isatty():
+        from rich.console import Console
+
+        Console().print(tables.comparison(study))
+    else:
+        print(tables.comparison_text(study))
+
+
+def _draw(study: Study, directory: Path, formats: tuple[str, ...]) -> list[Path]:
+    from bgsim.experiment.store import told
+    from bgsim.report.figures import draw_study
+
+    with told(directory):
+        return draw_study(study, directory, formats)
+
+
+def _report_failures(study: Study, plan: Experiment) -> None:
+    wanted = {run.run_id: run for run in plan.runs}
+    failed = [record for record in study.failed if record["run_id"] in wanted]
+    if not failed:
+        return
+    for record in failed:
+        error = record["error"]
+        say(f"bgsim: {wanted[record['run_id']].label}: failed: {error['message'] or error['type']}")
+    say(f"bgsim: the traces are in {study.directory / 'records.jsonl'}")
+    leave(
+        EXIT_RUN_FAILED,
+        f"bgsim: {len(failed)} of {len(plan.runs)} runs failed; running again tries them again",
+    )

@@ -1,0 +1,324 @@
+"""A study: all records of an experiment, and the two ways to get one, running and loading."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from bgsim.experiment import store, summary
+from bgsim.experiment.errors import StoreError, StudyInterrupted
+from bgsim.experiment.identity import canonical
+from bgsim.experiment.metrics import HOST_METRICS
+from bgsim.experiment.plan import Experiment, load
+from bgsim.experiment.pool import in_this_process, in_workers, processors
+from bgsim.experiment.record import Record
+from bgsim.experiment.settings import Overrides, Source
+from bgsim.experiment.watch import Watch
+
+if TYPE_CHECKING:
+    import pandas
+
+
+class Study:
+    """All records of an experiment.
+
+    Attributes
+    ----------
+    directory
+        Where they are stored.
+    records
+        The finished runs, one record per run id, each a mapping with the fields that
+        ``bgsim schema record`` lists. Their ``point`` holds a value for every column of the
+        summary, also for runs made before the study was extended.
+    failed
+        Records of runs that failed and have not succeeded since.
+    """
+
+    def __init__(self, directory: Path, records: Sequence[Record]) -> None:
+        self.directory = directory
+        done = summary.finished(records)
+        self.paths = tuple(summary.swept_paths(done))
+        self.records: list[Record] = [
+            {**record, "point": summary.point_of(record, self.paths)} for record in done
+        ]
+        known = {record["run_id"] for record in done}
+        latest = {record["run_id"]: record for record in records if record["status"] != "ok"}
+        self.failed = [record for run_id, record in latest.items() if run_id not in known]
+
+    @property
+    def name(self) -> str:
+        """Name of the experiment."""
+        return str((self.records or self.failed or [{"experiment": self.directory.name}])[0]["experiment"])
+
+    def __repr__(self) -> str:
+        failed = f", {len(self.failed)} failed" if self.failed else ""
+        return f"<Study {self.name!r}: {len(self.records)} records{failed} in {self.directory}>"
+
+    @cached_property
+    def tidy(self) -> summary.Summary:
+        """The summary as plain rows, without pandas."""
+        return summary.summarise(self.records)
+
+    def summary(self) -> pandas.DataFrame:
+        """The tidy summary, as in ``summary.csv``.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per point, platform and metric; columns are the swept paths, ``platform``,
+            ``metric``, ``unit``, ``mean``, ``ci_low``, ``ci_high``, ``n``.
+        """
+        import pandas
+
+        frame = pandas.DataFrame(self.tidy.rows, columns=list(self.tidy.columns))
+        return frame.astype({"mean": float, "ci_low": float, "ci_high": float, "n": int})
+
+    def record(self, run_id: str) -> Record:
+        """The record whose run id begins so.
+
+        Raises
+        ------
+        StoreError
+            No record, or more than one.
+        """
+        found = [record for record in [*self.records, *self.failed] if record["run_id"].startswith(run_id)]
+        if len(found) != 1:
+            what = "no run" if not found else f"{len(found)} runs"
+            raise StoreError(f"{self.directory}: {what} with an id that begins with '{run_id}'")
+        return found[0]
+
+    def explain(self, run_id: str) -> pandas.DataFrame:
+        """Where the time of one run goes.
+
+        Parameters
+        ----------
+        run_id
+            A run id, or its beginning.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per cause, largest first: ``cause``, ``cycles``, ``share``. The cycles add up
+            to the run's, the shares to 1.
+        """
+        import pandas
+
+        causes = sorted(self.record(run_id)["attribution"].items(), key=lambda item: -item[1])
+        total = sum(cycles for _, cycles in causes)
+        rows = [(cause, cycles, cycles / total if total else 0.0) for cause, cycles in causes]
+        return pandas.DataFrame(rows, columns=["cause", "cycles", "share"])
+
+    def write_summary(self) -> Path:
+        """Write ``summary.csv`` and return its path.
+
+        Raises
+        ------
+        StoreError
+            It cannot be written.
+        """
+        path = self.directory / store.SUMMARY
+        store.write_whole(path, self.tidy.to_csv())
+        return path
+
+    def remarks(self) -> list[str]:
+        """What a look at all records shows: swept settings and replications that changed nothing."""
+        found = [f"{name} (in {count} runs)" for name, count in _counted(self.records).items()]
+        found += [
+            f"{path}: every metric is the same for all its values, so it changed nothing"
+            for path in self.paths
+            if _changes_nothing(self.records, path)
+        ]
+        if any(record["replication"] for record in self.records) and _replications_equal(self.records):
+            found.append("replications: all are equal; this workload draws nothing at random")
+        return found
+
+
+def _counted(records: Sequence[Record]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for record in records:
+        for warning in record.get("warnings", ()):
+            counts[warning] = counts.get(warning, 0) + 1
+    return counts
+
+
+def _simulated(record: Record) -> tuple[tuple[str, float], ...]:
+    return tuple((name, value) for name, value in record["metrics"].items() if name not in HOST_METRICS)
+
+
+def _changes_nothing(records: Sequence[Record], path: str) -> bool:
+    """Whether all records that differ in this path alone have equal metrics (and some do)."""
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        others = {name: value for name, value in record["point"].items() if name != path}
+        key = canonical([others, record["platform"], record["seed"], record["replication"]])
+        groups.setdefault(key, []).append(record)
+    several = [group for group in groups.values() if len(group) > 1]
+    return bool(several) and all(len({_simulated(record) for record in group}) == 1 for group in several)
+
+
+def _replications_equal(records: Sequence[Record]) -> bool:
+    groups: dict[str, set[tuple[tuple[str, float], ...]]] = {}
+    for record in records:
+        groups.setdefault(canonical([record["point"], record["platform"]]), set()).add(_simulated(record))
+    return all(len(group) == 1 for group in groups.values())
+
+
+def load_study(directory: str | Path, watch: Watch | None = None) -> Study:
+    """Load a study from its directory; nothing is changed there.
+
+    Raises
+    ------
+    StoreError
+        There is no study.
+    """
+    note = (watch or Watch()).note
+    return Study(Path(directory), list(store.read_records(Path(directory), note)))
+
+
+def run(
+    source: Source,
+    directory: str | Path | None = None,
+    *,
+    overrides: Overrides = (),
+    seed: int | None = None,
+    workers: int | None = None,
+    smoke: bool = False,
+    watch: Watch | None = None,
+) -> Study:
+    """Run an experiment, or what is missing of it, and return its study.
+
+    Parameters
+    ----------
+    source
+        Path of a YAML file, the name of a shipped experiment (``compile``), or a mapping.
+    directory
+        Where the study is kept; by default ``results/NAME``. Runs found there are not repeated.
+    overrides
+        As for ``--set``: ``["workload.program=gcc12"]`` or ``{"workload.program": "gcc12"}``.
+    seed
+        Replaces the experiment's seed.
+    workers
+        Processes; by default one per processor. With one, no other process is started.
+    smoke
+        Run the reduced form.
+    watch
+        Told of the progress; by default only notes are printed, on standard error.
+
+    Returns
+    -------
+    Study
+        All records in the directory. Runs that failed are in ``failed``.
+
+    Raises
+    ------
+    ExperimentError
+        The experiment is wrong; nothing was simulated.
+    StoreError
+        The directory cannot be used.
+    StudyInterrupted
+        Ctrl-C; everything computed is stored.
+    """
+    experiment = load(source, overrides, smoke=smoke, seed=seed)
+    watch = watch or Watch()
+    for remark in experiment.remarks:
+        watch.note(remark)
+    return run_experiment(experiment, Path(directory or experiment.directory), workers=workers, watch=watch)
+
+
+def run_experiment(experiment: Experiment, directory: Path, *, workers: int | None, watch: Watch) -> Study:
+    """Run what is missing of a checked experiment. Errors and result as for :func:`run`."""
+    with store.Store(directory, watch.note) as opened:
+        others = {record["experiment"] for record in opened.records} - {experiment.name}
+        if others:
+            raise StoreError(
+                f"{directory}: holds the study '{min(others)}', not '{experiment.name}'; "
+                "choose another directory (-o)"
+            )
+        stored = {record["run_id"] for record in opened.records if record["status"] == "ok"}
+        todo = [wanted for wanted in experiment.runs if wanted.run_id not in stored]
+        _note_other_source(opened, experiment, watch)
+        count = min(workers or processors(), len(todo))
+        watch.planned(len(experiment.runs), len(experiment.runs) - len(todo), count)
+        finished = 0
+        with _interrupts(watch) as asked:
+            parts = (
+                in_workers(todo, count, watch, asked) if count > 1 else in_this_process(todo, watch, asked)
+            )
+            with contextlib.closing(parts):
+                try:
+                    for record in parts:
+                        opened.append(record)
+                        finished += 1
+                        watch.finished(record)
+                except KeyboardInterrupt:
+                    pass
+        watch.ended()
+        study = Study(directory, opened.records)
+        if study.records:
+            study.write_summary()
+        if finished < len(todo):
+            left = len(todo) - finished
+            raise StudyInterrupted(
+                f"stopped with {left} of {len(experiment.runs)} runs still to do; the others are stored in "
+                f"{directory}, and the same command continues there"
+            )
+    return study
+
+
+def _note_other_source(opened: store.Store, experiment: Experiment, watch: Watch) -> None:
+    """Say so when stored runs that will not be repeated come from another version of the program."""
+    from bgsim.experiment import provenance
+
+    wanted = {run.run_id for run in experiment.runs}
+    now = _source_of(provenance.program())
+    then = {
+        _source_of(record.get("provenance", {})) for record in opened.records if record["run_id"] in wanted
+    }
+    for source in sorted(then - {now}):
+        watch.note(
+            f"some stored runs were computed by {source}, and this is {now}; they are kept, as both say they "
+            "have the same model version (choose another directory to compute them again)"
+        )
+
+
+def _source_of(program: Mapping[str, Any]) -> str:
+    git = program.get("git") or {}
+    commit = f" at commit {git['commit'][:12]}" if git.get("commit") else ""
+    return f"bgsim {program.get('bgsim', 'of unknown version')}{commit}"
+
+
+class _Interrupts:
+    """Whether the researcher has asked to stop."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self) -> bool:
+        return self.asked
+
+
+@contextlib.contextmanager
+def _interrupts(watch: Watch) -> Iterator[_Interrupts]:
+    """The first Ctrl-C lets runs in progress finish, the second stops at once."""
+    state = _Interrupts()
+    if threading.current_thread() is not threading.main_thread():
+        yield state  # only the main thread may handle signals
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if state.asked:
+            raise KeyboardInterrupt
+        state.asked = True
+        watch.note("finishing the runs in progress; Ctrl-C again stops at once")
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield state
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,203 @@
+"""The tidy summary of a study: one row per point, platform and metric.
+
+Columns are the swept paths (their last segment when that is unambiguous), then ``platform``,
+``metric``, ``unit``, ``mean``, ``ci_low``, ``ci_high`` and ``n``. The mean is over replications,
+the interval is Student's t at 95 %, empty below two replications. ``slowdown`` is the mean of the
+ratios to the bare-metal partner at the same point and seed, so its interval is a paired one.
+
+A study may have been extended with settings other than its first ones. Settings that differ
+between records become columns like swept ones: unlike runs are never averaged.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from bgsim.experiment.identity import canonical
+from bgsim.experiment.locate import split_path
+from bgsim.experiment.metrics import BASELINE, METRICS, ORDER, slowdown
+from bgsim.experiment.record import Record
+from bgsim.experiment.statistics import mean_interval
+
+FIXED_COLUMNS = ("platform", "metric", "unit", "mean", "ci_low", "ci_high", "n")
+
+_NOT_SETTINGS = ("platform", "seed", "replication")
+_PLATFORM_ORDER = {name: index for index, name in enumerate((BASELINE, "l4-native", "virtual-machine"))}
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The rows of a summary.
+
+    Attributes
+    ----------
+    columns
+        Names of all columns, in order.
+    rows
+        One value per column each; ``ci_low`` and ``ci_high`` are None where there is no interval.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+    def to_csv(self) -> str:
+        """The text of ``summary.csv``."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(self.columns)
+        writer.writerows([_cell(value) for value in row] for row in self.rows)
+        return text.getvalue()
+
+
+def finished(records: Iterable[Record]) -> list[Record]:
+    """One successful record per run id, in their order."""
+    unique: dict[str, Record] = {}
+    for record in records:
+        if record["status"] == "ok":
+            unique.setdefault(record["run_id"], record)
+    return list(unique.values())
+
+
+def swept_paths(records: Sequence[Record]) -> list[str]:
+    """The swept paths of a study, and the settings in which its records differ otherwise."""
+    swept = list(dict.fromkeys(path for record in records for path in record["point"]))
+    settings: dict[str, dict[str, str]] = {}
+    for record in records:
+        section = {key: value for key, value in record["config"].items() if key not in _NOT_SETTINGS}
+        text = canonical(section)
+        if text not in settings:
+            settings[text] = {path: canonical(value) for path, value in _flat(section)}
+    paths = dict.fromkeys(path for setting in settings.values() for path in setting)
+    for path in paths:
+        if any(path == axis or path.startswith(f"{axis}.") for axis in swept):
+            continue
+        if path.startswith("partition.") and any(axis.startswith("partition") for axis in swept):
+            continue
+        if len({setting.get(path) for setting in settings.values()}) > 1:
+            swept.append(path)
+    return swept
+
+
+def _flat(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in section.items():
+        if prefix == "partition." and key != "topology":
+            continue  # the name says it; shapes without a name are named after themselves
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def point_of(record: Record, paths: Sequence[str]) -> dict[str, Any]:
+    """The values of these paths in a record: as its sweep wrote them, else as resolved, else None."""
+    point = record["point"]
+    return {path: point[path] if path in point else _looked_up(record["config"], path) for path in paths}
+
+
+def _looked_up(config: Mapping[str, Any], path: str) -> Any:
+    here: Any = config
+    for step in split_path(path):
+        here = here.get(step) if isinstance(here, Mapping) else None
+    return here
+
+
+def column_names(paths: Sequence[str]) -> list[str]:
+    """Each path's last segment, or the whole path where that is ambiguous."""
+    short = [path.split(".")[-1] for path in paths]
+    taken = Counter(short) + Counter(FIXED_COLUMNS)
+    return [name if taken[name] == 1 else path for name, path in zip(short, paths, strict=True)]
+
+
+def summarise(records: Iterable[Record]) -> Summary:
+    """The summary of a study.
+
+    Parameters
+    ----------
+    records
+        Any records; failed ones and second copies are left out.
+    """
+    unique = finished(records)
+    paths = swept_paths(unique)
+    points: dict[str, dict[str, Any]] = {}
+    values: dict[tuple[str, str], dict[str, list[float]]] = {}
+    native: dict[tuple[object, ...], Mapping[str, float]] = {}
+    keyed: list[tuple[str, Record]] = []
+    for record in unique:
+        point = point_of(record, paths)
+        key = canonical(point)
+        points.setdefault(key, point)
+        keyed.append((key, record))
+        if record["platform"] == BASELINE:
+            native[_partner(key, record)] = record["metrics"]
+    for key, record in keyed:
+        group = values.setdefault((key, record["platform"]), {})
+        for name, value in record["metrics"].items():
+            group.setdefault(name, []).append(value)
+        partner = native.get(_partner(key, record))
+        if partner is not None and record["platform"] != BASELINE:
+            ratio = slowdown(partner, record["metrics"])
+            if ratio is not None:
+                group.setdefault("slowdown", []).append(ratio)
+    rows = []
+    for key, platform in sorted(
+        values, key=lambda pair: (_point_order(points[pair[0]]), _platform_order(pair[1]))
+    ):
+        group = values[key, platform]
+        for name in sorted(group, key=lambda name: (ORDER.get(name, len(ORDER)), name)):
+            found = mean_interval(group[name])
+            unit = METRICS[name].unit if name in METRICS else ""
+            point_values = (_plain(value) for value in points[key].values())
+            rows.append((*point_values, platform, name, unit, found.mean, found.low, found.high, found.n))
+    return Summary((*column_names(paths), *FIXED_COLUMNS), tuple(rows))
+
+
+def _partner(key: str, record: Record) -> tuple[object, ...]:
+    """What a run shares with the run on the other platform that it is compared with."""
+    return key, record["guest"], record["seed"], record["replication"]
+
+
+def _platform_order(platform: str) -> tuple[int, str]:
+    return _PLATFORM_ORDER.get(platform, len(_PLATFORM_ORDER)), platform
+
+
+def _point_order(point: Mapping[str, Any]) -> tuple[tuple[Any, ...], ...]:
+    return tuple(_value_order(canonical(value), value) for value in point.values())
+
+
+def _value_order(text: str, value: Any) -> tuple[Any, ...]:
+    """Numbers and sizes by value, before text; digits within text count as numbers."""
+    amount = _amount(value) if isinstance(value, str) else value
+    if isinstance(amount, (int, float)):
+        return (0, amount)
+    pieces = re.split(r"(\d+)", text)
+    return (1, *((0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces if piece))
+
+
+@lru_cache(maxsize=4096)
+def _amount(text: str) -> float | None:
+    """The value of a text with a unit, in the unit's base, or None."""
+    from bgsim.units import UnitError, parse
+
+    for dimension in ("bytes", "time", "rate", "frequency"):
+        try:
+            return float(parse(text, dimension).value)
+        except UnitError:
+            continue
+    return None
+
+
+def _plain(value: Any) -> Any:
+    return canonical(value) if isinstance(value, (list, Mapping)) else value
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else value
