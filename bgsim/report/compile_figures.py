@@ -101,7 +101,7 @@ def elapsed(points: Sequence[Point], labels: Sequence[str]) -> Figure:
         place += 0.55
     axes.set_yticks(ticks, labels)
     axes.tick_params(axis="y", length=0)
-    axes.invert_yaxis()
+    axes.set_ylim(place - 0.85, -0.7)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("elapsed time (s)")
     if any(published.compile_is_comparable(point.groups[0].workload) for point in points):
@@ -205,7 +205,7 @@ def draw_stacks(axes: Axes, bars: Sequence[tuple[str, Sequence[Record]]]) -> Non
         axes.text(1.01, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=6.5)
     axes.set_yticks(range(len(bars)), [label for label, _ in bars])
     axes.tick_params(axis="y", length=0)
-    axes.invert_yaxis()
+    axes.set_ylim(len(bars) - 0.5, -0.5)
     axes.set_xlim(0, 100)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("share of core cycles (%); the total stands at the right")
@@ -260,7 +260,7 @@ def sensitivity(record: Record, label: str) -> Figure:
     axes.set_xlim(min(ends) - margin, max(ends) + margin)
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0)
-    axes.invert_yaxis()
+    axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
     platform = style.platform_style(str(record["platform"])).label
     axes.set_xlabel(f"elapsed time of {label}, {platform} (s)")

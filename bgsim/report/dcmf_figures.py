@@ -93,7 +93,7 @@ def against_size(groups: Sequence[Group], measure: str) -> Figure:
     else:
         panels[0].set_ylim(bottom=0)
     panels[0].set_ylabel(_LABELS[measure])
-    style.size_ticks(panels[-1], [_size(g) for g in ranked], most=6)
+    style.size_ticks(panels[-1], [_size(g) for g in ranked])
     panels[-1].set_xlabel("size (B)")
     if compared:
         _error_panel(panels[1], _TOLERANCE_PERCENT[measure])

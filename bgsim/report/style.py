@@ -47,7 +47,7 @@ LINE_STYLES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 
 
 FORMATS = ("pdf", "svg", "png")
 
-_FEW_DECADES = 60.0
+_FEW_DECADES = 200.0
 
 _FILE_METADATA: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "Creator": "bgsim", "Producer": None},
@@ -201,16 +201,20 @@ def legend_outside(figure: Figure, handles: Mapping[str, Any], columns: int, bel
     handles
         Label to what it stands for, in the order wanted.
     columns
-        At most so many entries in a row.
+        At most so many entries in a row; fewer when they would be wider than the page.
     below
         Below the panels instead of above them.
     """
     place: Literal["outside lower center", "outside upper center"]
     place = "outside lower center" if below else "outside upper center"
-    figure.legend(list(handles.values()), list(handles), loc=place, ncols=min(columns, len(handles)))
+    for ncols in range(min(columns, len(handles)), 0, -1):
+        legend = figure.legend(list(handles.values()), list(handles), loc=place, ncols=ncols)
+        if ncols == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
-def size_ticks(axes: Axes, sizes: Sequence[float], most: int = 7) -> None:
+def size_ticks(axes: Axes, sizes: Sequence[float], most: int = 9) -> None:
     """A logarithmic axis of bytes, labelled 1, 64, 4 Ki, 1 Mi at sizes that were run."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
@@ -252,7 +256,7 @@ def plain_linear_ticks(axes: Axes, which: Literal["x", "y"]) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(MaxNLocator(nbins=5))
+    axis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(number_formatter())
 
 

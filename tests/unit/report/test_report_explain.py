@@ -1,0 +1,139 @@
+"""Explanations: every cause shown, every column adds up exactly."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bgsim.report.attribution import rows_of
+from bgsim.report.explain import explain, find_run
+from bgsim.report.numbers import apportion
+from bgsim.report.results import ReportError
+
+CAUSE_COLUMNS = ("count", "cycles L4", "cycles VMM", "cycles, all", "seconds", "share %")
+
+
+def _table(text: str, title: str) -> tuple[list[dict[str, str]], dict[str, str]]:
+    """Rows and total of one table of the text, cut where its columns end."""
+    lines = text[text.index(title) :].splitlines()[1:]
+    heading, rule = lines[0], lines[1]
+    assert set(rule) == {"-"}
+    names = re.split(r"\s{2,}", heading.strip())
+    ends = [heading.index(name) + len(name) for name in names]
+    rows: list[dict[str, str]] = []
+    for line in lines[2:]:
+        if not line or set(line) == {"-"}:
+            if line:
+                continue
+            break
+        row = {names[0]: line.split()[0]}
+        for number in range(1, len(names)):
+            # Numbers stand right-aligned below the end of their heading.
+            start = line[: ends[number]].rfind("  ") + 2
+            row[names[number]] = line[start : ends[number]].strip()
+        rows.append(row)
+    return rows[:-1], rows[-1]
+
+
+def _sum(rows: list[dict[str, str]], column: str) -> Decimal:
+    return sum((Decimal(row[column].replace(",", "")) for row in rows if row[column]), Decimal(0))
+
+
+def test_every_column_of_causes_sums_to_its_total(compile_study: Any) -> None:
+    for record in compile_study.records:
+        rows, total = _table(explain(compile_study, record["run_id"]), "Where every second goes")
+        assert total["cause"] == "total"
+        assert {row["cause"] for row in rows} == set(record["attribution"])
+        for column in CAUSE_COLUMNS:
+            assert _sum(rows, column) == Decimal(total[column].replace(",", "")), column
+        assert total["cycles, all"] == f"{sum(record['attribution'].values()):,}"
+        assert total["share %"] == "100.00"
+
+
+def test_every_column_of_exits_sums_to_its_total(compile_study: Any) -> None:
+    text = explain(compile_study)
+    rows, total = _table(text, "Exits, by the kernel's own counters")
+    record = find_run(compile_study.records, None)
+    assert [row["counter"] for row in rows] == [row["cause"] for row in record["exits"]]
+    for column in ("exits", "cycles L4", "cycles VMM", "share of exit cycles %"):
+        assert _sum(rows, column) == Decimal(total[column].replace(",", "")), column
+
+
+def test_small_causes_are_not_grouped(compile_study: Any) -> None:
+    text = explain(compile_study)
+    assert "PPC_HVM_EXTERNAL" in text
+    assert "other" not in text
+
+
+def test_sensitivity_and_measured_time(compile_study: Any) -> None:
+    text = explain(compile_study)
+    assert "guest.cpi" in text
+    assert "All guesses together: 79.05 to 273.1 s." in text
+    assert "Measured, Stoess et al. 2011: 126 s." in text
+
+
+def test_default_is_the_virtualised_default_program(compile_study: Any) -> None:
+    record = find_run(compile_study.records, None)
+    assert record["platform"] == "virtual-machine"
+    assert record["point"]["workload.program"] == "gcc346"
+    assert explain(compile_study).startswith(f"run {record['run_id']}\n")
+
+
+def test_unique_prefix(compile_study: Any) -> None:
+    record = compile_study.records[0]
+    assert find_run(compile_study.records, record["run_id"][:6]) is record
+    with pytest.raises(ReportError, match="begins with 'zz'"):
+        find_run(compile_study.records, "zz")
+    with pytest.raises(ReportError, match="6 runs have an id that begins with ''"):
+        find_run(compile_study.records, "")
+
+
+def test_damaged_record_is_refused(compile_study: Any) -> None:
+    record = find_run(compile_study.records, None)
+    record["attribution"]["vmm"] += 1
+    with pytest.raises(ReportError, match="the record is damaged"):
+        explain(compile_study)
+
+
+def test_run_without_attribution_is_refused(study_class: type[Any], compile_study: Any) -> None:
+    record = dict(compile_study.records[0], attribution={})
+    with pytest.raises(ReportError, match="has no attribution"):
+        explain(study_class([record]))
+    with pytest.raises(ReportError, match="holds no run"):
+        explain(study_class([]))
+
+
+def test_exit_with_its_own_vmm_cycles_is_split(compile_study: Any) -> None:
+    record = find_run(compile_study.records, None)
+    cause = record["exits"][0]["cause"]
+    record["exits"][0]["cycles_l4"] -= 1000
+    record["exits"][0]["cycles_vmm"] += 1000
+    row = next(row for row in rows_of(record) if row.cause == cause)
+    assert row.cycles_vmm == 1000
+    assert row.cycles_l4 + row.cycles_vmm == row.cycles
+    assert "single lines may differ" not in explain(compile_study)
+    record["exits"][0]["cycles_vmm"] += 1
+    assert "single lines may differ" in explain(compile_study)
+
+
+def test_clock_of_the_machine_is_used(compile_study: Any) -> None:
+    record = find_run(compile_study.records, None)
+    record["config"]["machine"]["set"] = {"core.frequency": "1700 MHz"}
+    assert "core cycles at 1,700 MHz" in explain(compile_study)
+    assert "71.86000 s" in explain(compile_study)
+
+
+@given(st.lists(st.integers(0, 10**15), min_size=1, max_size=30), st.integers(0, 10**6))
+def test_apportioned_parts_add_up_and_stay_close(parts: list[int], units: int) -> None:
+    shares = apportion(parts, units)
+    total = sum(parts)
+    if total == 0:
+        assert shares == [0] * len(parts)
+        return
+    assert sum(shares) == units
+    assert all(abs(share * total - part * units) < total for share, part in zip(shares, parts, strict=True))
