@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from bgsim.experiment.study import Study
 
 EXIT_CODES = (
-    "Exit codes: 0 all is well; 1 a fault of bgsim, or a generated file that drifted; 2 bad input, nothing "
-    "was simulated; 3 a run failed; 4 the study's directory cannot be used (in use, not writable, full disk); "
+    "Exit codes: 0 all is well; 1 a fault of bgsim, or a generated file drifted; 2 bad input, nothing was "
+    "simulated; 3 a run failed; 4 the study's directory cannot be used (in use, not writable, full disk); "
     "130 stopped with Ctrl-C."
 )
 

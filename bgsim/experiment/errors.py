@@ -7,7 +7,7 @@ Bad input is collected, not thrown one by one: a :class:`Problem` is one line of
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 EXIT_OK = 0
 EXIT_INTERNAL = 1
@@ -17,8 +17,7 @@ EXIT_STORE = 4
 EXIT_INTERRUPTED = 130
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing wrong with an experiment.
 
     Attributes

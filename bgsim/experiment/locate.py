@@ -12,7 +12,7 @@ import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bgsim.experiment.errors import ExperimentError, Problem, shown
 
@@ -36,8 +36,7 @@ Path = tuple[str | int, ...]
 """Keys and list positions from the top to one value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where something was written."""
 
     source: str

@@ -10,9 +10,8 @@ Left out: sub-blocks of other form than a box, and which physical midplanes a jo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bgsim.experiment import shipped
 from bgsim.experiment.errors import ExperimentError, Problem, shown
@@ -25,8 +24,7 @@ EXTENT_MAX = 256  # a packet header has eight bits for each coordinate
 FILE_KEYS = ("name", "description", "shape", "torus", "pset", "source")
 
 
-@dataclass(frozen=True, slots=True)
-class Topology:
+class Topology(NamedTuple):
     """A checked partition.
 
     Attributes
@@ -48,8 +46,7 @@ class Topology:
         return {"topology": self.name, "shape": list(self.shape), "torus": list(self.torus)}
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """A complaint about one key of a partition; a remark does not stop the run."""
 
     key: str

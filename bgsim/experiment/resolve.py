@@ -7,10 +7,9 @@ topology files, shapes that can be a torus or a mesh.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bgsim.experiment import partition as partitions
 from bgsim.experiment import shipped
@@ -23,8 +22,10 @@ if TYPE_CHECKING:
     from bgsim.workloads.resolved import ResolvedRun
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+DEFAULT_BASE = "bgp"
+
+
+class Finding(NamedTuple):
     """Something wrong, or worth a remark, at a path of the experiment."""
 
     path: Path
@@ -35,16 +36,16 @@ class Finding:
 
 def machine_findings(machine: Mapping[str, Any], assume: Any) -> list[Finding]:
     """What is wrong with a machine section and the assumptions about it."""
-    from bgsim.datasheet import Datasheet, DatasheetError, bases
-
-    base, changes = machine.get("base", "bgp"), machine.get("set", {})
+    base, changes = machine.get("base", DEFAULT_BASE), machine.get("set", {})
     if not (isinstance(base, str) and isinstance(changes, dict) and isinstance(assume, dict)):
         return []  # the form is wrong, and has been reported
+    if base == DEFAULT_BASE and not changes and not assume:
+        return []  # reading a whole datasheet takes longer than all the rest of a check
+    from bgsim.datasheet import Datasheet, DatasheetError, bases
+
     if base not in bases():
         near = did_you_mean(base, bases()) or f" (expected {quoted(bases())})"
         return [Finding(("machine", "base"), f"unknown machine '{base}'{near}")]
-    if not changes and not assume:
-        return []  # reading a whole datasheet takes longer than all the rest of a check
     findings: list[Finding] = []
     sheet = Datasheet.load(base)
     for section, values in ((("assume",), assume), (("machine", "set"), changes)):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bgsim.experiment import shipped
 from bgsim.experiment.errors import ExperimentError, Problem, quoted
@@ -19,8 +18,7 @@ Overrides = Sequence[str] | Mapping[str, Any]
 """``path=value`` texts, or dotted paths to values."""
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """A value to be written at a dotted path, and who asked for it."""
 
     path: str

@@ -10,8 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from bgsim.experiment.errors import Problem, quoted, shown
 from bgsim.experiment.identity import canonical
@@ -30,8 +29,7 @@ _NOT_SWEPT = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
+class Axis(NamedTuple):
     """One swept path.
 
     Attributes
