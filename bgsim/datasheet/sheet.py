@@ -121,6 +121,11 @@ class Datasheet(Mapping[str, Parameter]):
         return self._overridden
 
     @property
+    def read(self) -> frozenset[str]:
+        """Names of the parameters something has read from this sheet so far."""
+        return frozenset(self._read)
+
+    @property
     def overridden_unread(self) -> tuple[str, ...]:
         """Names set by the user that nothing has read so far: without effect, if the run is over."""
         return tuple(name for name in self._overridden if name not in self._read)

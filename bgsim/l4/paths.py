@@ -13,6 +13,8 @@ Source: the real kernel and VMM executed path by path, see ``bgsim datasheet 'l4
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from bgsim.datasheet import Datasheet
 
 GROUPS = (
@@ -227,3 +229,27 @@ class Paths:
     def scan_instructions(self) -> int:
         """Instructions per valid virtual TLB entry a search visits."""
         return round((self.instructions("dtlb_insert_idx61") - self.instructions("dtlb_insert_idx0")) / 61)
+
+    def refill_cpi(self) -> Fraction:
+        """Warm cycles per kernel instruction over the exits of one guest TLB refill."""
+        cycles = sum(self.cycles(path) for path in REFILL)
+        return Fraction(cycles, sum(self.instructions(path) for path in REFILL))
+
+
+REFILL = (
+    "dtlb_miss_reflect",
+    *("mtspr_SPRG0",) * 5,
+    "mfspr_DEAR",
+    "mfspr_SPRG3",
+    "mfspr_MMUCR",
+    "mfspr_PID",
+    "mtspr_MMUCR",
+    "tlbwe_touched_60valid_1match",
+    "tlbwe_w0_untouched",
+    "tlbwe_w2_untouched",
+    "mfspr_SPRG1",
+    "mfspr_SPRG0",
+    "rfi_to_user",
+    "dtlb_insert_idx31_noexec",
+)
+"""The exits of one guest data-TLB miss in order, as executed paths."""

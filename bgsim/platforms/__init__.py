@@ -1,0 +1,30 @@
+"""Platforms: what a guest runs on. The seam between guests and machines is in ``seam``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+_CLASSES = {
+    "bare-metal": ("bgsim.platforms.baremetal", "BareMetal"),
+    "virtual-machine": ("bgsim.platforms.virtualmachine", "VirtualMachine"),
+}
+
+
+class _Platforms(Mapping[str, Callable[..., Any]]):
+    """Platform name to its class, imported when it is asked for."""
+
+    def __getitem__(self, name: str) -> Callable[..., Any]:
+        module, attribute = _CLASSES[name]
+        platform: Callable[..., Any] = getattr(import_module(module), attribute)
+        return platform
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_CLASSES)
+
+    def __len__(self) -> int:
+        return len(_CLASSES)
+
+
+PLATFORMS: Mapping[str, Callable[..., Any]] = _Platforms()

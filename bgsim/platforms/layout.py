@@ -32,7 +32,9 @@ FAULT_MIB = 14  # MiB of guest memory L4 has no mapping for
 GUEST_VALID = 15  # number of valid guest TLB entries
 HARDWARE_VALID = 16  # number of valid hardware entries among those L4 manages
 LINES_PRESENT = 17  # bit per group of kernel instruction lines in the L1I
-REGISTERS = 18
+EXITS = 18  # times the guest left for the kernel
+EXIT_LIMIT = 19  # the walk stops after an operation in which EXITS passed this
+REGISTERS = 20
 
 # -- state.count --------------------------------------------------------------------------------
 COUNT_GUEST_MISS_D = 0  # misses the guest's TLB handler saw
@@ -165,6 +167,7 @@ FIRST_FREE_SEQUENCE = 15
 STOP_END = 0
 STOP_DEADLINE = 1
 STOP_RAM_FAULT = 2
+STOP_EXIT = 3
 
 FRAGMENTS = 256  # MiB of the guest kernel's linear mapping that programs touch
 NO_KEY = -1
@@ -233,6 +236,7 @@ def new_state(
     register[GUEST_VALID] = guest_pins
     register[HARDWARE_ENTRIES] = hardware_entries
     register[HARDWARE_INDEX] = -1
+    register[EXIT_LIMIT] = 1 << 62
     valid = np.zeros(guest_entries, dtype=np.bool_)
     valid[guest_entries - guest_pins :] = True
     return State(

@@ -62,6 +62,8 @@ from bgsim.platforms.layout import (
     COUNT_TLBWE_INVALIDATE,
     COUNT_TLBWE_XLAT_UNTOUCHED,
     DEADLINE,
+    EXIT_LIMIT,
+    EXITS,
     FAULT_MIB,
     FLUSH_ALL,
     FLUSH_RANGE_MATCH,
@@ -119,6 +121,7 @@ from bgsim.platforms.layout import (
     SEQ_TLBIE,
     STOP_DEADLINE,
     STOP_END,
+    STOP_EXIT,
     STOP_RAM_FAULT,
     WORK_CAUSE,
     WORK_LEFT,
@@ -132,7 +135,7 @@ def _charge(state, cause, cycles):
 
 
 @nb.njit(cache=True, _nrt=False)
-def _fetch_lines(tables, state, groups):
+def fetch_lines(tables, state, groups):
     """Charge the kernel instruction lines of ``groups`` that are not in the L1I."""
     missing = groups & ~state.register[LINES_PRESENT]
     lines = 0
@@ -151,8 +154,11 @@ def _fetch_lines(tables, state, groups):
 
 @nb.njit(cache=True, _nrt=False)
 def _kernel_text(tables, state, groups):
-    if tables.virtual and groups & ~state.register[LINES_PRESENT]:
-        _fetch_lines(tables, state, groups)
+    """The guest has left for the kernel, which runs the lines of ``groups``."""
+    if tables.virtual:
+        state.register[EXITS] += 1
+        if groups & ~state.register[LINES_PRESENT]:
+            fetch_lines(tables, state, groups)
 
 
 @nb.njit(cache=True, _nrt=False)
@@ -448,7 +454,7 @@ def _refill_unmapped(tables, pages, state, key):
 def walk(operations, pages, tables, state, end):
     """Run operations from ``state.register[POSITION]`` up to ``end``.
 
-    Returns STOP_END, STOP_DEADLINE, or STOP_RAM_FAULT with the MiB in ``FAULT_MIB``; the operation
+    Returns STOP_END, STOP_DEADLINE, STOP_EXIT, or STOP_RAM_FAULT with the MiB in ``FAULT_MIB``; the operation
     that needs the memory has then not been run.
     """
     register = state.register
@@ -461,6 +467,9 @@ def walk(operations, pages, tables, state, end):
         if register[NOW] >= register[DEADLINE]:
             register[POSITION] = position
             return STOP_DEADLINE
+        if register[EXITS] > register[EXIT_LIMIT]:
+            register[POSITION] = position
+            return STOP_EXIT
         if position >= end:
             register[POSITION] = position
             return STOP_END

@@ -1,0 +1,228 @@
+"""The microkernel on one core: interrupts, the timer tick, IPC and dispatching.
+
+The core is one SimPy process that executes whichever thread the scheduler chose. The kernel itself
+is not preemptible. Emulation and virtual TLB handling inside the kernel do not interact with other
+threads and are costed in bulk by the walk; what is here is what crosses threads.
+
+Left out: remote IPC between cores (the shipped kernel is built for one core), the kernel debugger,
+IPC timeouts other than infinite and zero.
+
+Source: L4Ka::Pistachio ``api/v4/ipc.cc``, ``interrupt.cc``, ``glue/v4-powerpc``; path lengths
+executed, see ``bgsim datasheet 'l4.*'``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import simpy
+
+from bgsim.datasheet import Datasheet
+from bgsim.hardware.bic import TARGET_OFF, Bic
+from bgsim.hardware.bus import Bus
+from bgsim.hardware.dcr import DcrBus
+from bgsim.l4.paths import Paths
+from bgsim.l4.scheduler import Scheduler
+from bgsim.l4.thread import Message, Thread, ThreadState
+from bgsim.l4.vcpu import Vcpu
+
+
+@dataclass
+class CauseCost:
+    """What one cause of leaving the guest cost outside the walk."""
+
+    count: int = 0
+    cycles_l4: int = 0
+    cycles_vmm: int = 0
+
+
+class Kernel:
+    """The microkernel of one core.
+
+    Parameters
+    ----------
+    bus, bic, dcr
+        The node's devices.
+    core
+        Core number, for the interrupt controller's targets.
+    """
+
+    def __init__(
+        self,
+        environment: simpy.Environment,
+        datasheet: Datasheet,
+        bus: Bus,
+        bic: Bic,
+        dcr: DcrBus,
+        core: int = 0,
+    ) -> None:
+        self.environment = environment
+        self.datasheet = datasheet
+        self.bus = bus
+        self.bic = bic
+        self.dcr = dcr
+        self.core = core
+        self.paths = Paths(datasheet)
+        self.scheduler = Scheduler(datasheet.cycles("l4.timeslice"))
+        self.tick_cycles = datasheet.cycles("l4.tick")
+        self.mmio_cycles = datasheet.cycles("mmio.latency")
+        self.dcr_cycles = datasheet.cycles("dcr.latency")
+        self.inject_on_resume = datasheet.flag("l4.inject_on_resume")
+        self.started = int(environment.now)
+        self.ended = self.started
+        self.next_tick = self.started + self.tick_cycles
+        self.vcpus: list[Vcpu] = []
+        self.interrupt_handler: Thread | None = None
+        self.causes: dict[str, CauseCost] = {}
+        self._masked: dict[int, int] = {}
+        self.idle_cycles = 0
+        self.device_cycles = 0
+        self.device_accesses = 0
+        self.events = 0
+        self._wake = environment.event()
+        self.process: simpy.Process | None = None
+
+    def start(self) -> simpy.Process:
+        """Start the core; the process ends when every guest program has ended."""
+        self.process = self.environment.process(self._run())
+        return self.process
+
+    def interrupt_line(self) -> None:
+        """The interrupt controller's output to this core changed."""
+        if not self._wake.triggered:
+            self._wake.succeed()
+
+    # -- the core ---------------------------------------------------------------------------------
+
+    def _run(self) -> Generator[simpy.Event, Any, None]:
+        while not all(vcpu.state is ThreadState.ENDED for vcpu in self.vcpus):
+            if self.bic.pending(self.core):
+                yield from self._external_interrupt()
+                continue
+            if self.environment.now >= self.next_tick:
+                yield from self._tick()
+                continue
+            thread = self.scheduler.dispatch()
+            if thread is None:
+                yield from self.sleep_until(self.next_tick)
+                continue
+            yield from thread.execute(self)
+        self.ended = int(self.environment.now)
+
+    def sleep_until(self, deadline: int) -> Generator[simpy.Event, Any, None]:
+        """Let time pass without work until a deadline or an interrupt."""
+        begin = int(self.environment.now)
+        self._wake = self.environment.event()
+        self.events += 1
+        if not self.bic.pending(self.core):
+            yield self._wake | self.environment.timeout(max(deadline - begin, 0))
+        self.idle_cycles += int(self.environment.now) - begin
+
+    def spend(self, cycles: int) -> Generator[simpy.Event, Any, None]:
+        """Pass time on this core; the caller accounts for it."""
+        self.events += 1
+        yield self.environment.timeout(cycles)
+
+    def charge(self, cause: str, l4: int = 0, vmm: int = 0, count: int = 0) -> None:
+        """Account cycles outside the walk to a cause."""
+        cost = self.causes.setdefault(cause, CauseCost())
+        cost.count += count
+        cost.cycles_l4 += l4
+        cost.cycles_vmm += vmm
+
+    def fetch_kernel_lines(self, *groups: str) -> Generator[simpy.Event, Any, None]:
+        """Refetch kernel and VMM instruction lines that an ``iccci`` removed."""
+        cycles = self.vcpus[0].processor.kernel_lines(Paths.mask(*groups))
+        if cycles:
+            yield from self.spend(cycles)
+
+    # -- interrupts --------------------------------------------------------------------------------
+
+    def _external_interrupt(self) -> Generator[simpy.Event, Any, None]:
+        number = self.bic.pending_interrupt(self.core)
+        assert number is not None
+        path = f"l4.{self.paths.build}.irq.l4_to_vmm.device_accesses"
+        accesses = self.datasheet.integer(path)
+        self._masked[number] = self.bic.target_of(number)
+        self.bic.set_target(number, TARGET_OFF)  # until the handler acknowledges it
+        yield from self.fetch_kernel_lines("stub", "interrupt")
+        cycles = self.paths.cycles("irq.l4_to_vmm")
+        self.charge("PPC_HVM_EXCEPT_EXTERNAL", l4=cycles, count=1)
+        yield from self.spend(cycles)
+        yield from self.pass_device_time(accesses * self.mmio_cycles, accesses)
+        handler = self.interrupt_handler
+        assert handler is not None, f"interrupt {number} has no handler thread"
+        message = Message(None, "interrupt", number)
+        if handler.state is ThreadState.RECEIVING:
+            current = self.scheduler.current
+            if current is not None:
+                self.scheduler.enqueue(current, front=True)
+            handler.deliver(message)
+            self.scheduler.switch_to(handler)
+        else:
+            handler.inbox.append(message)
+
+    def unmask(self, number: int) -> None:
+        """The handler acknowledged an interrupt: clear its status and let it come again."""
+        if number in self._masked:
+            self.bic.clear(number)
+            self.bic.set_target(number, self._masked.pop(number))
+
+    def pass_device_time(self, cycles: int, accesses: int = 1) -> Generator[simpy.Event, Any, None]:
+        """Wait for uncached device accesses."""
+        self.device_cycles += cycles
+        self.device_accesses += accesses
+        yield from self.spend(cycles)
+
+    def _tick(self) -> Generator[simpy.Event, Any, None]:
+        now = int(self.environment.now)
+        self.next_tick += ((now - self.next_tick) // self.tick_cycles + 1) * self.tick_cycles
+        current = self.scheduler.current
+        injecting = isinstance(current, Vcpu) and current.due(now)
+        expired = self.scheduler.use_slice(self.tick_cycles)
+        if injecting:
+            path = "l4_tick_inject_dec"
+        else:
+            path = "l4_tick_slice_expired" if expired else "l4_tick_nothing"
+        yield from self.fetch_kernel_lines("stub", "tick")
+        cycles = self.paths.cycles(path)
+        self.charge("PPC_HVM_EXCEPT_DECREMENTER", l4=cycles, count=1)
+        yield from self.spend(cycles)
+        if isinstance(current, Vcpu) and current.state is ThreadState.RUNNING:
+            current.inject(int(self.environment.now))
+
+    # -- IPC ---------------------------------------------------------------------------------------
+
+    def call(self, caller: Thread, server: Thread, message: Message) -> None:
+        """Send and wait for the reply; a waiting server runs at once on the caller's slice."""
+        assert self.scheduler.current is caller
+        if server.state is ThreadState.RECEIVING:
+            self.scheduler.block(ThreadState.RECEIVING)
+            server.deliver(message)
+            self.scheduler.switch_to(server)
+        else:
+            self.scheduler.block(ThreadState.SENDING)
+            server.inbox.append(message)
+
+    def reply_and_wait(self, server: Thread, to: Thread | None) -> None:
+        """Answer a caller if there is one, and receive the next message.
+
+        With a message already waiting the server keeps the core, for its priority is higher, and
+        the caller becomes ready; otherwise the caller runs at once.
+        """
+        assert self.scheduler.current is server
+        if server.inbox:
+            message = server.inbox.popleft()
+            if to is not None:
+                self.scheduler.enqueue(to)
+            if message.sender is not None:
+                message.sender.state = ThreadState.RECEIVING
+            server.deliver(message)
+            return
+        self.scheduler.block(ThreadState.RECEIVING)
+        if to is not None:
+            self.scheduler.switch_to(to)
+        else:
+            self.scheduler.dispatch()

@@ -1,0 +1,132 @@
+"""A vCPU: the thread that runs a guest, its virtual timer and its pending events.
+
+Events are injected only where the kernel looks for them: at the end of program, TLB-miss and
+decrementer exits. A guest that executes nothing that traps waits for the next timer tick; the
+guest's decrementer fires at a tick or when a program exit brings the virtual timer up to date.
+
+Source: L4Ka::Pistachio ``glue/v4-powerpc/softhvm.cc``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import simpy
+
+from bgsim.l4.thread import VCPU_PRIORITY, Message, Thread, ThreadState
+from bgsim.platforms import layout
+from bgsim.platforms.processor import FOREVER, Processor
+from bgsim.platforms.seam import Guest, Now, Run, Wait
+
+if TYPE_CHECKING:
+    from bgsim.l4.kernel import Kernel
+
+
+class Vcpu(Thread):
+    """A virtual processor.
+
+    Attributes
+    ----------
+    pager
+        The VMM thread that receives this vCPU's faults.
+    event_pending
+        Level of the virtual external interrupt, as the VMM last set it.
+    """
+
+    def __init__(self, name: str, processor: Processor, guest: Guest, pager: Thread) -> None:
+        super().__init__(name, VCPU_PRIORITY)
+        self.processor = processor
+        self.guest = guest
+        self.pager = pager
+        self.event_pending = False
+        period = guest.timer_period_cycles
+        self.timer_due = int(processor.environment.now) + period if period else FOREVER
+        self.timer_interrupts = 0
+        self.external_interrupts = 0
+
+    # -- events ------------------------------------------------------------------------------------
+
+    def due(self, now: int) -> bool:
+        """Whether the guest's decrementer has expired and the guest takes interrupts."""
+        return now >= self.timer_due and not self.processor.in_interrupt
+
+    def inject(self, now: int) -> None:
+        """Deliver a pending event, external before decrementer, if the guest takes interrupts."""
+        if self.processor.in_interrupt or self.processor.finished:
+            return
+        if self.event_pending:
+            self.external_interrupts += 1
+            self.processor.push(self.guest.external_interrupt())
+        elif now >= self.timer_due:
+            # Ticks lost meanwhile are caught up inside the handler, which reads the timebase.
+            period = self.guest.timer_period_cycles
+            self.timer_due += ((now - self.timer_due) // period + 1) * period
+            self.timer_interrupts += 1
+            self.processor.push(self.guest.timer_interrupt())
+
+    # -- running -----------------------------------------------------------------------------------
+
+    def execute(self, kernel: Kernel) -> Generator[simpy.Event, Any, None]:
+        """Run the guest's current request as far as it goes."""
+        processor = self.processor
+        if processor.finished:
+            kernel.scheduler.block(ThreadState.ENDED)
+            return
+        request = processor.request
+        if isinstance(request, Run):
+            yield from self._walk(kernel)
+        elif isinstance(request, Wait):
+            # The guest's idle loop spins without leaving.
+            yield from kernel.sleep_until(kernel.next_tick)
+        elif isinstance(request, Now):
+            processor.advance(int(kernel.environment.now))
+        else:
+            assert request is not None
+            yield from self._fault(kernel, "fault", request)
+
+    def _walk(self, kernel: Kernel) -> Generator[simpy.Event, Any, None]:
+        processor = self.processor
+        now = int(kernel.environment.now)
+        deadline = processor.horizon(kernel.next_tick)
+        waiting = not processor.in_interrupt and (self.event_pending or now >= self.timer_due)
+        register = processor.state.register
+        if waiting:
+            register[layout.EXIT_LIMIT] = register[layout.EXITS]
+        else:
+            register[layout.EXIT_LIMIT] = FOREVER
+            if not processor.in_interrupt:
+                deadline = min(deadline, self.timer_due)
+        reason = processor.walk(deadline)
+        yield from kernel.spend(processor.walked_to - now)
+        if reason == layout.STOP_END:
+            processor.advance()
+        elif reason == layout.STOP_EXIT:
+            self.inject(int(kernel.environment.now))
+        elif reason == layout.STOP_RAM_FAULT:
+            yield from self._fault(kernel, "ram", int(register[layout.FAULT_MIB]))
+
+    def _fault(self, kernel: Kernel, label: str, content: Any) -> Generator[simpy.Event, Any, None]:
+        path, cause = fault_path(label, content)
+        yield from kernel.fetch_kernel_lines("stub", "program", "send")
+        cycles = kernel.paths.cycles(f"{path}.send")
+        kernel.charge(cause, l4=cycles, count=1)
+        yield from kernel.spend(cycles)
+        kernel.call(self, self.pager, Message(self, label, content))
+
+    def resume(self, now: int, answer: Any, advance: bool) -> None:
+        """The VMM replied: go on behind the access, or try the reference again."""
+        if advance:
+            self.processor.advance(answer)
+        self.inject(now)
+
+
+def fault_path(label: str, content: Any) -> tuple[str, str]:
+    """Executed path and cause of a fault that goes to the VMM."""
+    from bgsim.platforms.seam import ReadDcr, WriteDcr
+
+    if label == "ram":
+        return "ram_fault_map4m", "PPC_HVM_DTLB_MISS_RAM"
+    if isinstance(content, ReadDcr | WriteDcr):
+        return "fwd_dcr", "PPC_HVM_EXCEPT_PROG_DCR"
+    return "mmio_load_bic_status", "PPC_HVM_DTLB_MISS_DEVICE"

@@ -1,0 +1,224 @@
+"""Bare metal: a guest straight on one core of a node.
+
+The core is a SimPy process that runs the guest's requests. Privileged instructions cost their own
+few cycles, device registers an uncached access, and the timer interrupt comes when the decrementer
+reaches zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from fractions import Fraction
+from typing import Any, Protocol
+
+import simpy
+
+from bgsim.datasheet import Datasheet
+from bgsim.hardware.bic import Bic
+from bgsim.hardware.bus import Bus
+from bgsim.hardware.dcr import DcrBus
+from bgsim.platforms import layout
+from bgsim.platforms.accounting import Accounting
+from bgsim.platforms.prices import native_tables
+from bgsim.platforms.processor import FOREVER, Processor
+from bgsim.platforms.seam import (
+    DeviceAccess,
+    ExitCause,
+    Guest,
+    Load,
+    LoadQuad,
+    Now,
+    ReadDcr,
+    Run,
+    Store,
+    Wait,
+    WriteDcr,
+)
+
+
+class NodeHardware(Protocol):
+    """What a platform needs of a node."""
+
+    bus: Bus
+    bic: Bic
+    dcr: DcrBus
+
+
+def access_device(bus: Bus, access: DeviceAccess) -> Any:
+    """Perform a device access and return what it reads."""
+    if isinstance(access, Load):
+        return bus.load(access.address)
+    if isinstance(access, Store):
+        return bus.store(access.address, access.value)
+    if isinstance(access, LoadQuad):
+        return bus.load_quad(access.address)
+    return bus.store_quad(access.address, access.quad)
+
+
+class BareMetal:
+    """A guest on a core of a node.
+
+    Parameters
+    ----------
+    node
+        The node's devices.
+    memory_bytes
+        Memory given to the guest; all of the node's unless set.
+    stop_cycles
+        Simulated time at which the core stops, wherever the guest is; used to find how much work
+        fits in a given native time.
+
+    Attributes
+    ----------
+    process
+        The core's SimPy process; ends when the guest's program has ended.
+    """
+
+    name = "bare-metal"
+
+    def __init__(
+        self,
+        environment: simpy.Environment,
+        datasheet: Datasheet,
+        guest: Guest,
+        node: NodeHardware,
+        memory_bytes: int | None = None,
+        stop_cycles: int = FOREVER,
+    ) -> None:
+        self.environment = environment
+        self.datasheet = datasheet
+        self.guest = guest
+        self.node = node
+        self.core = 0
+        self.stop_cycles = stop_cycles
+        tables = native_tables(datasheet, guest.sequences, Fraction(guest.irq_pairs_milli, 1000))
+        memory = datasheet.integer("memory.size") if memory_bytes is None else memory_bytes
+        entries = datasheet.integer("tlb.entries")
+        self.processor = Processor(
+            environment, guest, tables, memory, entries, 1, datasheet.cycles("simulation.slice")
+        )
+        self.accounting = Accounting(datasheet, guest.sequences, virtual=False)
+        self.mmio_cycles = datasheet.cycles("mmio.latency")
+        self.dcr_cycles = datasheet.cycles("dcr.latency")
+        self.started = int(environment.now)
+        self.timer_deadline = (
+            self.started + guest.timer_period_cycles if guest.timer_period_cycles else FOREVER
+        )
+        self.idle_cycles = 0
+        self.device_cycles = 0
+        self.device_accesses = 0
+        self.timer_interrupts = 0
+        self.external_interrupts = 0
+        self.events = 0
+        self._wake = environment.event()
+        self.process = environment.process(self._run())
+
+    def interrupt_line(self) -> None:
+        """The interrupt controller's output to this core changed."""
+        if not self._wake.triggered:
+            self._wake.succeed()
+
+    # -- the core ---------------------------------------------------------------------------------
+
+    def _run(self) -> Generator[simpy.Event, Any, None]:
+        processor = self.processor
+        while not processor.finished and self.environment.now < self.stop_cycles:
+            if not processor.in_interrupt and self._take_interrupt():
+                continue
+            request = processor.request
+            if isinstance(request, Run):
+                yield from self._walk()
+            elif isinstance(request, Wait):
+                yield from self._wait()
+            elif isinstance(request, Now):
+                processor.advance(int(self.environment.now))
+            elif isinstance(request, ReadDcr | WriteDcr):
+                yield from self._pass_device_time(self.dcr_cycles)
+                if isinstance(request, ReadDcr):
+                    processor.advance(self.node.dcr.read(request.number))
+                else:
+                    self.node.dcr.write(request.number, request.value)
+                    processor.advance()
+            else:
+                assert request is not None
+                yield from self._pass_device_time(self.mmio_cycles)
+                processor.advance(access_device(self.node.bus, request))
+        self.ended = int(self.environment.now)
+
+    def _take_interrupt(self) -> bool:
+        if self.environment.now >= self.timer_deadline:
+            period = self.guest.timer_period_cycles
+            missed = (int(self.environment.now) - self.timer_deadline) // period
+            self.timer_deadline += (missed + 1) * period
+            self.timer_interrupts += 1
+            self.processor.push(self.guest.timer_interrupt())
+            return True
+        if self.node.bic.pending(self.core):
+            self.external_interrupts += 1
+            self.processor.push(self.guest.external_interrupt())
+            return True
+        return False
+
+    def _walk(self) -> Generator[simpy.Event, Any, None]:
+        processor = self.processor
+        deadline = min(processor.horizon(self.timer_deadline), self.stop_cycles)
+        reason = processor.walk(deadline)
+        yield from self._pass(processor.walked_to - int(self.environment.now))
+        if reason == layout.STOP_END:
+            processor.advance()
+
+    def _wait(self) -> Generator[simpy.Event, Any, None]:
+        begin = int(self.environment.now)
+        self._wake = self.environment.event()
+        if self.timer_deadline < FOREVER:
+            yield self._wake | self.environment.timeout(self.timer_deadline - begin)
+        else:
+            yield self._wake
+        self.events += 1
+        self.idle_cycles += int(self.environment.now) - begin
+
+    def _pass(self, cycles: int) -> Generator[simpy.Event, Any, None]:
+        self.events += 1
+        yield self.environment.timeout(cycles)
+
+    def _pass_device_time(self, cycles: int) -> Generator[simpy.Event, Any, None]:
+        self.device_cycles += cycles
+        self.device_accesses += 1
+        yield from self._pass(cycles)
+
+    # -- results ----------------------------------------------------------------------------------
+
+    def finished(self) -> bool:
+        """Whether the guest's program has ended."""
+        return self.processor.finished
+
+    def exits(self) -> list[ExitCause]:
+        """No exits: the guest has the core to itself."""
+        return []
+
+    def attribution(self) -> dict[str, int]:
+        """Cause to cycles; the values add up to the elapsed cycles."""
+        cycles = self.accounting.cycles(self.processor.state)
+        cycles["device"] = self.device_cycles
+        cycles["idle"] = self.idle_cycles
+        assert sum(cycles.values()) == self.ended - self.started, (cycles, self.ended - self.started)
+        return cycles
+
+    def counters(self) -> dict[str, int]:
+        """Event counts by name."""
+        count = self.processor.state.count
+        misses = int(count[layout.COUNT_GUEST_MISS_D] + count[layout.COUNT_GUEST_MISS_I])
+        return {
+            "instructions": int(
+                count[layout.COUNT_INSTRUCTIONS_USER] + count[layout.COUNT_INSTRUCTIONS_KERNEL]
+            ),
+            "tlb_misses": misses,
+            "vtlb_misses": 0,
+            "guest_refills": int(count[layout.COUNT_GUEST_MISS_D] + count[layout.COUNT_GUEST_MISS_I]),
+            "references": int(count[layout.COUNT_REFERENCES]),
+            "timer_interrupts": self.timer_interrupts,
+            "external_interrupts": self.external_interrupts,
+            "device_accesses": self.device_accesses,
+            "events": self.events,
+            "walks": self.processor.walks,
+        }

@@ -1,0 +1,186 @@
+"""One guest processor: the guest's frames, its walk state, and what both platforms do alike.
+
+Execution is sliced: a stretch of guest work runs ahead to the next timer deadline or scheduled
+event, at least ``simulation.slice`` cycles, and its time is then passed in one event. An interrupt
+raised during a slice is therefore seen at its end.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import simpy
+
+from bgsim.platforms import layout
+from bgsim.platforms.seam import Code, Guest, Request, Run, Wait
+from bgsim.platforms.walk import fetch_lines, walk
+
+FOREVER = 1 << 62
+
+
+class Processor:
+    """Frames and walk state of one guest processor.
+
+    Parameters
+    ----------
+    guest
+        The guest; its program's pages are the only user pages that exist.
+    tables
+        Prices of the platform.
+    memory_bytes
+        Memory the guest was given.
+    guest_entries
+        Entries of the TLB the guest sees.
+    hardware_entries
+        Entries the microkernel may use; 1 on bare metal.
+    """
+
+    def __init__(
+        self,
+        environment: simpy.Environment,
+        guest: Guest,
+        tables: layout.Tables,
+        memory_bytes: int,
+        guest_entries: int,
+        hardware_entries: int,
+        slice_cycles: int,
+    ) -> None:
+        self.environment = environment
+        self.guest = guest
+        self.tables = tables
+        self.slice_cycles = slice_cycles
+        program = guest.program
+        self.pages = layout.Pages(
+            program.key_executable,
+            program.key_kernel,
+            program.key_directory,
+            program.key_table,
+            program.key_thread,
+        )
+        self.state = layout.new_state(
+            program.keys,
+            guest_entries,
+            guest.pinned_entries(memory_bytes),
+            hardware_entries,
+            len(guest.sequences),
+        )
+        self._frames: list[tuple[Code, bool]] = []
+        self.request: Request | None = None
+        self._saved: list[tuple[Request | None, int, int, int]] = []
+        self.walks = 0
+        self.push(guest.main(), interrupt=False)
+
+    # -- frames ----------------------------------------------------------------------------------
+
+    @property
+    def in_interrupt(self) -> bool:
+        """Whether an interrupt handler is running, so that no further interrupt is taken."""
+        return bool(self._frames) and self._frames[-1][1]
+
+    @property
+    def finished(self) -> bool:
+        """Whether the guest's program has ended."""
+        return not self._frames
+
+    @property
+    def main_position(self) -> int:
+        """Where the guest's own program stands, below any interrupt handler that runs."""
+        if len(self._frames) > 1:
+            return self._saved[1][1]
+        return int(self.state.register[layout.POSITION])
+
+    def push(self, code: Code, interrupt: bool = True) -> None:
+        """Start an interrupt handler on top of what runs."""
+        register = self.state.register
+        self._saved.append(
+            (
+                self.request,
+                int(register[layout.POSITION]),
+                int(register[layout.WORK_LEFT]),
+                int(register[layout.WORK_CAUSE]),
+            )
+        )
+        self._frames.append((code, interrupt))
+        self.request = None
+        register[layout.WORK_LEFT] = 0
+        self.advance()
+
+    def advance(self, answer: Any = None) -> None:
+        """Answer the current request and fetch the next one; handlers that are done end."""
+        register = self.state.register
+        while self._frames:
+            try:
+                self.request = self._frames[-1][0].send(answer)
+            except StopIteration:
+                self._frames.pop()
+                answer = None
+                if self._restore():
+                    return
+                continue
+            if isinstance(self.request, Run):
+                register[layout.POSITION] = self.request.begin
+            return
+
+    def _restore(self) -> bool:
+        """Go back to what an interrupt interrupted; False where that was waiting for one."""
+        register = self.state.register
+        self.request, position, left, cause = self._saved.pop()
+        register[layout.POSITION] = position
+        register[layout.WORK_LEFT] = left
+        register[layout.WORK_CAUSE] = cause
+        return not isinstance(self.request, Wait) and self.request is not None
+
+    # -- the walk -------------------------------------------------------------------------------
+
+    def walk(self, deadline: int) -> int:
+        """Run the current stretch from now to ``deadline``; returns why it stopped."""
+        request = self.request
+        assert isinstance(request, Run)
+        register = self.state.register
+        register[layout.NOW] = self.environment.now
+        register[layout.DEADLINE] = deadline
+        end = len(request.program.operations) if request.end is None else request.end
+        self.walks += 1
+        return int(walk(request.program.operations, self.pages, self.tables, self.state, end))
+
+    def horizon(self, timer: int) -> int:
+        """How far a stretch may run ahead: the timer, or the next event that is not too close."""
+        now = int(self.environment.now)
+        ahead = self.environment.peek()
+        limit = FOREVER if ahead == float("inf") else max(int(ahead), now + self.slice_cycles)
+        return min(timer, limit)
+
+    def kernel_lines(self, groups: int) -> int:
+        """Cycles the kernel spends fetching instruction lines of ``groups`` that are not in the L1I."""
+        register = self.state.register
+        register[layout.NOW] = self.environment.now
+        if groups & ~int(register[layout.LINES_PRESENT]):
+            fetch_lines(self.tables, self.state, groups)
+        return self.walked_to - int(self.environment.now)
+
+    def touch_foreign(self, pages: int) -> int:
+        """Hardware TLB misses when the VMM touches its own pages, which compete with the guest's."""
+        register = self.state.register
+        keys = self.state.hardware_key
+        entries = int(register[layout.HARDWARE_ENTRIES])
+        misses = 0
+        for page in range(pages):
+            key = layout.FOREIGN_KEY - page
+            if (keys[:entries] == key).any():
+                continue
+            misses += 1
+            if register[layout.HARDWARE_VALID] < entries:
+                slot = int((keys[:entries] == layout.NO_KEY).argmax())
+                register[layout.HARDWARE_VALID] += 1
+            else:
+                slot = (int(register[layout.HARDWARE_INDEX]) + 1) % entries
+                register[layout.HARDWARE_INDEX] = slot
+                if keys[slot] >= 0:
+                    self.state.hardware_slot[keys[slot]] = -1
+            keys[slot] = key
+        return misses
+
+    @property
+    def walked_to(self) -> int:
+        """Time up to which the walk has run, in core cycles."""
+        return int(self.state.register[layout.NOW])

@@ -1,0 +1,159 @@
+"""The seam between a guest and what it runs on.
+
+A guest is written once, as generators that yield the requests below. What a request costs is
+decided by the platform underneath; nothing above this seam may ask which one it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bgsim.datasheet import Datasheet
+from bgsim.guests.linux import Sequence
+from bgsim.profiles.program import Program
+
+
+@dataclass(frozen=True)
+class Run:
+    """Execute operations ``begin`` to ``end`` (exclusive) of a program."""
+
+    program: Program
+    begin: int = 0
+    end: int | None = None
+
+
+@dataclass(frozen=True)
+class Load:
+    """Load a word from a device register; the request's answer is its value."""
+
+    address: int
+
+
+@dataclass(frozen=True)
+class Store:
+    """Store a word to a device register."""
+
+    address: int
+    value: Any
+
+
+@dataclass(frozen=True)
+class LoadQuad:
+    """Load 16 bytes from a device through the floating-point unit; the answer is what was read."""
+
+    address: int
+
+
+@dataclass(frozen=True)
+class StoreQuad:
+    """Store 16 bytes to a device through the floating-point unit."""
+
+    address: int
+    quad: Any
+
+
+@dataclass(frozen=True)
+class ReadDcr:
+    """Read a device control register; the request's answer is its value."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class WriteDcr:
+    """Write a device control register."""
+
+    number: int
+    value: int
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Do nothing until an interrupt has been handled."""
+
+
+@dataclass(frozen=True)
+class Now:
+    """Read the timebase; the request's answer is the time in core cycles. Never traps."""
+
+
+DeviceAccess = Load | Store | LoadQuad | StoreQuad
+DcrAccess = ReadDcr | WriteDcr
+Request = Run | DeviceAccess | DcrAccess | Wait | Now
+Code = Generator[Request, Any, None]
+
+
+class Guest(Protocol):
+    """An operating system and its programs, as a platform sees them."""
+
+    @property
+    def sequences(self) -> tuple[Sequence, ...]:
+        """Privileged sequences, by number."""
+
+    @property
+    def program(self) -> Program:
+        """The program whose pages the guest maps."""
+
+    def pinned_entries(self, memory_bytes: int) -> int:
+        """TLB entries the guest pins for its linear mapping of that much memory."""
+
+    @property
+    def timer_period_cycles(self) -> int:
+        """Period of the guest's timer interrupt; 0 for a guest without one."""
+
+    @property
+    def irq_pairs_milli(self) -> int:
+        """Interrupt-flag pairs per million kernel instructions."""
+
+    @property
+    def lines_per_iccci_milli(self) -> int:
+        """Thousandths of instruction lines the guest refetches when the L1I is emptied."""
+
+    def main(self) -> Code:
+        """The guest's program."""
+
+    def timer_interrupt(self) -> Code:
+        """Handler of the decrementer interrupt."""
+
+    def external_interrupt(self) -> Code:
+        """Handler of the external interrupt."""
+
+
+@dataclass(frozen=True)
+class ExitCause:
+    """How often one cause made the guest leave, and what that cost."""
+
+    cause: str
+    count: int
+    cycles_l4: int
+    cycles_vmm: int
+
+
+class Platform(Protocol):
+    """What a guest runs on."""
+
+    name: str
+    datasheet: Datasheet
+
+    def finished(self) -> bool:
+        """Whether the guest's program has ended."""
+
+    def exits(self) -> list[ExitCause]:
+        """Exit causes in decreasing order of cycles; empty where the guest never leaves."""
+
+    def attribution(self) -> dict[str, int]:
+        """Cause to cycles; the values add up to the elapsed cycles of the core."""
+
+    def counters(self) -> dict[str, int]:
+        """Event counts by name."""
+
+
+def total_attribution(platforms: Iterable[Platform]) -> dict[str, int]:
+    """Attributions of several cores added up."""
+    total: dict[str, int] = {}
+    for platform in platforms:
+        for cause, cycles in platform.attribution().items():
+            total[cause] = total.get(cause, 0) + cycles
+    return total

@@ -1,0 +1,155 @@
+"""A virtual machine: the same guest on a vCPU of the microkernel, with the user-level VMM beside it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import simpy
+
+from bgsim.datasheet import Datasheet
+from bgsim.l4.kernel import Kernel
+from bgsim.l4.vcpu import Vcpu
+from bgsim.platforms import layout
+from bgsim.platforms.accounting import Accounting
+from bgsim.platforms.baremetal import NodeHardware
+from bgsim.platforms.prices import virtual_tables
+from bgsim.platforms.processor import Processor
+from bgsim.platforms.seam import ExitCause, Guest
+from bgsim.vmm.devices import Devices
+from bgsim.vmm.server import Server, VirtualDevices
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FORWARDED = ("PPC_HVM_DTLB_MISS_DEVICE", "PPC_HVM_DTLB_MISS_RAM", "PPC_HVM_EXCEPT_PROG_DCR")
+"""Causes that reach the user-level VMM: each is one IPC."""
+
+
+class VirtualMachine:
+    """One guest in one virtual machine on core 0 of a node.
+
+    Parameters
+    ----------
+    devices
+        Builds the virtual machine's device models from the node; by default an interrupt
+        controller and device control registers.
+
+    Attributes
+    ----------
+    process
+        The core's SimPy process; ends when the guest's program has ended.
+    """
+
+    name = "virtual-machine"
+
+    def __init__(
+        self,
+        environment: simpy.Environment,
+        datasheet: Datasheet,
+        guest: Guest,
+        node: NodeHardware,
+        memory_bytes: int | None = None,
+        devices: Callable[[NodeHardware], VirtualDevices] | None = None,
+    ) -> None:
+        self.environment = environment
+        self.datasheet = datasheet
+        self.guest = guest
+        hardware_entries = datasheet.integer("tlb.entries") - datasheet.integer("l4.tlb.pinned_entries")
+        tables = virtual_tables(
+            datasheet,
+            guest.sequences,
+            Fraction(guest.irq_pairs_milli, 1000),
+            Fraction(guest.lines_per_iccci_milli, 1000),
+            hardware_entries,
+        )
+        memory = datasheet.integer("vmm.vm_memory") if memory_bytes is None else memory_bytes
+        self.processor = Processor(
+            environment,
+            guest,
+            tables,
+            memory,
+            datasheet.integer("l4.vtlb.entries"),
+            hardware_entries,
+            datasheet.cycles("simulation.slice"),
+        )
+        self.accounting = Accounting(datasheet, guest.sequences, virtual=True)
+        self.kernel = Kernel(environment, datasheet, node.bus, node.bic, node.dcr)
+        self.server = Server(datasheet)
+        self.vcpu = Vcpu("vcpu0", self.processor, guest, self.server)
+        self.server.devices[self.vcpu] = Devices(node.dcr) if devices is None else devices(node)
+        self.kernel.vcpus.append(self.vcpu)
+        self.kernel.interrupt_handler = self.server
+        self.kernel.scheduler.enqueue(self.vcpu)
+        self.process = self.kernel.start()
+
+    def interrupt_line(self) -> None:
+        """The interrupt controller's output to this core changed."""
+        self.kernel.interrupt_line()
+
+    def finished(self) -> bool:
+        """Whether the guest's program has ended."""
+        return self.processor.finished
+
+    def exits(self) -> list[ExitCause]:
+        """Exit causes in decreasing order of cycles."""
+        cycles = self.accounting.cycles(self.processor.state)
+        rows = [
+            ExitCause(cause, count, cycles.get(cause, 0), 0)
+            for cause, count in self.accounting.counts(self.processor.state).items()
+            if count
+        ]
+        rows += [
+            ExitCause(cause, cost.count, cost.cycles_l4, cost.cycles_vmm)
+            for cause, cost in self.kernel.causes.items()
+        ]
+        return sorted(rows, key=lambda row: (-row.cycles_l4 - row.cycles_vmm, row.cause))
+
+    def attribution(self) -> dict[str, int]:
+        """Cause to cycles; the values add up to the elapsed cycles."""
+        cycles = self.accounting.cycles(self.processor.state)
+        cycles["ipc"] = 0
+        cycles["vmm"] = 0
+        for cause, cost in self.kernel.causes.items():
+            cycles["vmm"] += cost.cycles_vmm
+            if cause in FORWARDED:
+                cycles["ipc"] += cost.cycles_l4
+            else:
+                cycles[cause] = cycles.get(cause, 0) + cost.cycles_l4
+        cycles["device"] = self.kernel.device_cycles
+        cycles["idle"] = self.kernel.idle_cycles
+        elapsed = self.kernel.ended - self.kernel.started
+        assert sum(cycles.values()) == elapsed, (sum(cycles.values()) - elapsed, cycles)
+        return cycles
+
+    def counters(self) -> dict[str, int]:
+        """Event counts by name."""
+        count = self.processor.state.count
+        exits = self.exits()
+        return {
+            "instructions": int(
+                count[layout.COUNT_INSTRUCTIONS_USER] + count[layout.COUNT_INSTRUCTIONS_KERNEL]
+            ),
+            "tlb_misses": int(count[layout.COUNT_HARDWARE_MISS_D] + count[layout.COUNT_HARDWARE_MISS_I]),
+            "vtlb_misses": int(count[layout.COUNT_GUEST_MISS_D] + count[layout.COUNT_GUEST_MISS_I]),
+            "hardware_inserts": int(count[layout.COUNT_INSERT]),
+            "iccci": int(count[layout.COUNT_INSERT_EXECUTABLE]),
+            "kernel_fragment_inserts": int(count[layout.COUNT_INSERT_KERNEL]),
+            "kernel_lines_refetched": int(count[layout.COUNT_LINES_KERNEL]),
+            "guest_refills": int(count[layout.COUNT_GUEST_MISS_D] + count[layout.COUNT_GUEST_MISS_I]),
+            "references": int(count[layout.COUNT_REFERENCES]),
+            "exits_total": sum(row.count for row in exits if row.cause.startswith("PPC_HVM")),
+            "exits_ipc": sum(row.count for row in exits if row.cause in FORWARDED),
+            "cycles_l4": sum(row.cycles_l4 for row in exits) + self._kernel_refills(),
+            "cycles_vmm": sum(row.cycles_vmm for row in exits),
+            "timer_interrupts": self.vcpu.timer_interrupts,
+            "external_interrupts": self.vcpu.external_interrupts,
+            "vmm_messages": self.server.messages,
+            "device_accesses": self.kernel.device_accesses,
+            "events": self.kernel.events,
+            "walks": self.processor.walks,
+        }
+
+    def _kernel_refills(self) -> int:
+        cycle = self.processor.state.cycle
+        return int(cycle[layout.CAUSE_ICACHE_KERNEL] + cycle[layout.CAUSE_DCACHE_KERNEL])

@@ -1,0 +1,181 @@
+"""The VMM's server: one user-level thread that handles the faults of its vCPUs and their interrupts.
+
+It waits for messages, decodes the faulting instruction, lets a device model do what the device
+would have done, and replies with the guest's registers and the level of its virtual interrupt.
+
+Left out: the instruction decoder's own failures, the console, ExchangeRegisters other than the
+event write.
+
+Source: khvmm ``vmthread.cc`` and ``vcpu.cc``; path lengths executed, see ``bgsim datasheet 'l4.*'``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Protocol
+
+import simpy
+
+from bgsim.datasheet import Datasheet
+from bgsim.l4.thread import VMM_PRIORITY, Message, Thread, ThreadState
+from bgsim.l4.vcpu import Vcpu, fault_path
+from bgsim.platforms.seam import DcrAccess, DeviceAccess, ReadDcr, WriteDcr
+
+if TYPE_CHECKING:
+    from bgsim.l4.kernel import Kernel
+
+
+@dataclass(frozen=True)
+class Handled:
+    """What a device model did for one access or interrupt.
+
+    Attributes
+    ----------
+    answer
+        Value read.
+    path
+        Executed VMM path that stands for the access, without ``.vmm``.
+    instructions
+        Work of the device model beyond that path.
+    device_accesses, dcr_accesses
+        Physical accesses the VMM made.
+    acknowledged
+        Hardware interrupts to unmask.
+    """
+
+    answer: Any = None
+    path: str = "mmio_load_bic_status"
+    instructions: int = 0
+    device_accesses: int = 0
+    dcr_accesses: int = 0
+    acknowledged: tuple[int, ...] = field(default=())
+
+
+class VirtualDevices(Protocol):
+    """The device models of one virtual machine."""
+
+    def access(self, access: DeviceAccess) -> Handled:
+        """A guest's load or store."""
+
+    def control(self, access: DcrAccess) -> Handled:
+        """A guest's device control register access."""
+
+    def interrupt(self, number: int) -> Handled:
+        """A hardware interrupt the VMM handles."""
+
+    def pending(self) -> bool:
+        """Level of the virtual machine's external interrupt."""
+
+
+class Server(Thread):
+    """The VMM's message loop on one core."""
+
+    def __init__(self, datasheet: Datasheet) -> None:
+        super().__init__("vmm", VMM_PRIORITY, ThreadState.RECEIVING)
+        self.devices: dict[Thread, VirtualDevices] = {}
+        self.message: Message | None = None
+        self.tlb_pages = datasheet.integer("vmm.tlb_pages")
+        self.tlb_miss_cycles = datasheet.cycles("vmm.tlb_miss_cycles")
+        self.cpi = Fraction(datasheet.quantity("vmm.cpi").value)
+        self.acknowledge_cycles = round(datasheet.integer("vmm.acknowledge_instructions") * self.cpi)
+        self.pass_through_cycles = datasheet.cycles("vmm.dcr_pass_through_cycles")
+        self.map_cycles = round(
+            datasheet.integer("l4.map_fpage_instructions")
+            * Fraction(datasheet.quantity("l4.map_fpage_cpi").value)
+        )
+        self.map_mib = datasheet.integer("l4.map_size") // (1 << 20)
+        self.tlb_misses = 0
+        self.messages = 0
+
+    def deliver(self, message: Message) -> None:
+        """Take the next message to handle."""
+        self.message = message
+        self.messages += 1
+
+    def execute(self, kernel: Kernel) -> Generator[simpy.Event, Any, None]:
+        """Handle one message and wait for the next."""
+        message = self.message
+        assert message is not None
+        self.message = None
+        if message.label == "interrupt":
+            yield from self._interrupt(kernel, message.content)
+            return
+        vcpu = message.sender
+        assert isinstance(vcpu, Vcpu)
+        path, cause = fault_path(message.label, message.content)
+        yield from self._touch_own_pages(kernel, vcpu)
+        yield from kernel.fetch_kernel_lines("vmm")
+        answer = None
+        if message.label == "ram":
+            vmm = kernel.paths.cycles("ram_fault_map4m.vmm")
+            kernel.charge(cause, l4=self.map_cycles, vmm=vmm)
+            yield from kernel.spend(vmm + self.map_cycles)
+            first = message.content // self.map_mib * self.map_mib
+            vcpu.processor.state.mapped[first : first + self.map_mib] = True
+        else:
+            devices = self.devices[vcpu]
+            control = isinstance(message.content, ReadDcr | WriteDcr)
+            handled = devices.control(message.content) if control else devices.access(message.content)
+            answer = handled.answer
+            yield from self._account(kernel, cause, handled)
+            vcpu.event_pending = devices.pending()
+        yield from kernel.fetch_kernel_lines("stub", "reply")
+        reply = kernel.paths.cycles(f"{path}.reply")
+        kernel.charge(cause, l4=reply)
+        yield from kernel.spend(reply)
+        kernel.reply_and_wait(self, vcpu)
+        vcpu.resume(int(kernel.environment.now), answer, advance=message.label != "ram")
+
+    def _account(self, kernel: Kernel, cause: str, handled: Handled) -> Generator[simpy.Event, Any, None]:
+        vmm = kernel.paths.cycles(f"{handled.path}.vmm") + round(handled.instructions * self.cpi)
+        l4 = handled.dcr_accesses * self.pass_through_cycles
+        l4 += len(handled.acknowledged) * self.acknowledge_cycles
+        kernel.charge(cause, l4=l4, vmm=vmm)
+        yield from kernel.spend(vmm + l4)
+        if handled.device_accesses or handled.dcr_accesses:
+            yield from kernel.pass_device_time(
+                handled.device_accesses * kernel.mmio_cycles + handled.dcr_accesses * kernel.dcr_cycles,
+                handled.device_accesses + handled.dcr_accesses,
+            )
+        for number in handled.acknowledged:
+            kernel.unmask(number)
+
+    def _touch_own_pages(self, kernel: Kernel, vcpu: Vcpu) -> Generator[simpy.Event, Any, None]:
+        misses = vcpu.processor.touch_foreign(self.tlb_pages)
+        if misses:
+            self.tlb_misses += misses
+            cycles = misses * self.tlb_miss_cycles
+            kernel.charge("vmm_tlb_miss", l4=cycles, count=misses)
+            yield from kernel.spend(cycles)
+
+    def _interrupt(self, kernel: Kernel, number: int) -> Generator[simpy.Event, Any, None]:
+        cause = "PPC_HVM_EXCEPT_EXTERNAL"
+        paths = kernel.paths
+        yield from self._touch_own_pages(kernel, kernel.vcpus[0])
+        yield from kernel.fetch_kernel_lines("vmm")
+        body = paths.cycles("irq.vmm_body") + paths.cycles("irq.vmm_tail")
+        kernel.charge(cause, vmm=body)
+        yield from kernel.spend(body)
+        for vcpu in kernel.vcpus:
+            devices = self.devices[vcpu]
+            handled = devices.interrupt(number)
+            extra = round(handled.instructions * self.cpi)
+            event = paths.cycles("irq.exregs_event") + len(handled.acknowledged) * self.acknowledge_cycles
+            kernel.charge(cause, l4=event, vmm=extra)
+            yield from kernel.spend(event + extra)
+            if handled.device_accesses:
+                yield from kernel.pass_device_time(
+                    handled.device_accesses * kernel.mmio_cycles, handled.device_accesses
+                )
+            for acknowledged in handled.acknowledged:
+                kernel.unmask(acknowledged)
+            vcpu.event_pending = devices.pending()
+        block = paths.cycles("irq.vmm_block_redispatch")
+        kernel.charge(cause, l4=block)
+        yield from kernel.spend(block)
+        kernel.reply_and_wait(self, None)
+        current = kernel.scheduler.current
+        if kernel.inject_on_resume and isinstance(current, Vcpu):
+            current.inject(int(kernel.environment.now))

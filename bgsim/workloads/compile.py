@@ -1,0 +1,164 @@
+"""compile: a compiler building a small project, the paper's own test.
+
+The job is as much of a real build as takes the native time (3 s) on the bare reference machine:
+the trace is replayed from its beginning, over and over, and the last pass is cut where the time is
+up. That number of operations is then the same on every platform. Nothing else is matched.
+
+Left out: the disk and the network file system (the traces ran from memory), and other processes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+import simpy
+
+from bgsim.datasheet import Datasheet
+from bgsim.guests.kittyhawk import KittyhawkLinux
+from bgsim.hardware.core import guest_cpi
+from bgsim.hardware.node import build_nodes
+from bgsim.l4.paths import Paths
+from bgsim.platforms import PLATFORMS
+from bgsim.platforms.baremetal import BareMetal
+from bgsim.platforms.seam import Code, Platform, Run
+from bgsim.profiles.program import TRACES, Program, load
+from bgsim.units import to_cycles
+from bgsim.workloads.configs import CompileConfig
+from bgsim.workloads.outcome import ExitRow, Json, Outcome
+from bgsim.workloads.resolved import ResolvedRun
+from bgsim.workloads.sensitivity import sensitivity
+
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A number of operations of a build, over as many passes as they need."""
+
+    program: Program
+    passes: int
+    operations: int
+
+    def code(self) -> Code:
+        """The build as guest code: whole passes, then the beginning of one more."""
+        for _ in range(self.passes):
+            yield Run(self.program)
+        yield Run(self.program, 0, self.operations)
+
+    def description(self) -> dict[str, Json]:
+        """How the trace was scaled to the job, for the record."""
+        length = len(self.program.operations)
+        return {
+            "trace": self.program.name,
+            "trace_instructions": self.program.instructions,
+            "whole_passes": self.passes,
+            "operations_of_the_last_pass": self.operations,
+            "operations_of_a_pass": length,
+            "passes": self.passes + self.operations / length,
+        }
+
+
+_jobs: dict[tuple[str, int, str], Job] = {}
+
+
+def find_job(program: str, native_cycles: int, reference: Datasheet) -> Job:
+    """How much of a build takes ``native_cycles`` on the bare reference machine."""
+    key = (program, native_cycles, reference.digest())
+    if key not in _jobs:
+        trace = load(TRACES[program])
+        passes = -1
+
+        def main() -> Code:
+            nonlocal passes
+            while True:
+                passes += 1
+                yield Run(trace)
+
+        environment = simpy.Environment()
+        guest = KittyhawkLinux(reference, trace, main, program)
+        machine = BareMetal(
+            environment, reference, guest, _node(environment, reference), stop_cycles=native_cycles
+        )
+        environment.run(machine.process)
+        _jobs[key] = Job(trace, passes, machine.processor.main_position)
+    return _jobs[key]
+
+
+def _node(environment: simpy.Environment, datasheet: Datasheet) -> Any:
+    return build_nodes(environment, datasheet, (1, 1, 1), (False, False, False)).nodes[0]
+
+
+def run(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
+    """Run the job on one platform.
+
+    Parameters
+    ----------
+    resolved
+        Its workload is a :class:`CompileConfig`.
+    progress
+        Told the simulated seconds now and then.
+    """
+    config = resolved.workload
+    assert isinstance(config, CompileConfig)
+    machine = resolved.machine
+    frequency = machine.integer("core.frequency")
+    native_cycles = to_cycles(
+        config.native_time, resolved.reference_machine.integer("core.frequency"), "nearest"
+    )
+    job = find_job(config.program, native_cycles, resolved.reference_machine)
+    environment = simpy.Environment()
+    guest = KittyhawkLinux(machine, job.program, job.code, config.program)
+    platform = PLATFORMS[resolved.platform](environment, machine, guest, _node(environment, machine))
+    if progress is not None:
+        environment.process(_report(environment, platform, progress, frequency))
+    begin = time.perf_counter()
+    environment.run(platform.process)
+    host_s = time.perf_counter() - begin
+    elapsed = int(environment.now)
+    counters = platform.counters()
+    attribution = platform.attribution()
+    assert sum(attribution.values()) == elapsed
+    metrics: dict[str, int | float] = {
+        "elapsed_s": elapsed / frequency,
+        "cycles_total": elapsed,
+        "instructions": counters["instructions"],
+        "tlb_misses": counters["tlb_misses"],
+        "vtlb_misses": counters["vtlb_misses"],
+        "guest_refills": counters["guest_refills"],
+        "exits_total": counters.get("exits_total", 0),
+        "exits_ipc": counters.get("exits_ipc", 0),
+        "cycles_l4": counters.get("cycles_l4", 0),
+        "cycles_vmm": counters.get("cycles_vmm", 0),
+        "cpu_utilisation": 1 - attribution["idle"] / elapsed,
+    }
+    details: dict[str, Json] = {
+        "scaling": job.description(),
+        "guest_cpi": float(guest_cpi(machine)),
+        "counters": dict(counters),
+    }
+    if counters.get("exits_total"):
+        paths = Paths(machine)
+        metrics["hardware_inserts"] = counters["hardware_inserts"]
+        metrics["iccci"] = counters["iccci"]
+        metrics["cpi_ratio_kernel_guest"] = float(paths.refill_cpi() / guest_cpi(machine))
+        metrics["exits_per_s_host"] = counters["exits_total"] / host_s
+        seconds = elapsed / frequency
+        rows, bounds = sensitivity(resolved, job.program, config.program, seconds)
+        details["sensitivity"] = [dict(row) for row in rows]
+        details["sensitivity_range_s"] = list(bounds)
+    exits = [
+        ExitRow(cause=row.cause, count=row.count, cycles_l4=row.cycles_l4, cycles_vmm=row.cycles_vmm)
+        for row in platform.exits()
+    ]
+    return Outcome(metrics=metrics, exits=exits, attribution=attribution, details=details)
+
+
+def _report(
+    environment: simpy.Environment, platform: Platform, progress: Progress, frequency: int
+) -> Generator[simpy.Event, Any, None]:
+    while not platform.finished():
+        yield environment.timeout(frequency)
+        progress(environment.now / frequency, f"{platform.name}: compiling")
