@@ -64,7 +64,7 @@ def execute_run(run: Run, progress: Progress | None = None) -> Record:
     wall_s = time.perf_counter() - wall
     exits = record["metrics"].get("exits_total")
     if exits:
-        record["metrics"]["exits_per_s_host"] = exits / wall_s
+        record["metrics"].setdefault("exits_per_s_host", exits / wall_s)
     record["provenance"] = {
         **provenance.program(),
         "host": dict(provenance.host()),

@@ -19,9 +19,10 @@ from bgsim.experiment.errors import ExperimentError, Problem, shown
 from bgsim.experiment.identity import MODEL_VERSION, canonical, run_id, seed_of_replication
 from bgsim.experiment.locate import Document, Path, Place, dotted, split_path
 from bgsim.experiment.partition import Topology
-from bgsim.experiment.resolve import Finding, machine_findings, partition_findings
+from bgsim.experiment.resolve import Finding, machine_findings, partition_findings, support_findings
 from bgsim.experiment.settings import Overrides, Setting, Source, read, settings
 from bgsim.experiment.sweep import Axis, points, read_axes
+from bgsim.workloads.support import SUPPORT
 
 
 @dataclass(frozen=True)
@@ -229,14 +230,18 @@ class _Planner:
             if model is not None and len(set(model.platforms)) < len(model.platforms):
                 self.problem(("platforms",), "a platform is listed twice")
             topology = self.check_sections(axes, indexes, value)
-            if model is None or topology is None or self.problems:
+            if model is None:
+                continue
+            kind = model.workload.kind
+            self.report(axes, indexes, support_findings(kind, model.platforms, model.guest, topology))
+            if topology is None or self.problems:
                 continue
             config = {
                 "model_version": MODEL_VERSION,
                 "machine": {"base": model.machine.base, "set": dict(sorted(model.machine.set.items()))},
                 "assume": dict(sorted(model.assume.items())),
                 "partition": topology.resolved(),
-                "guest": model.guest,
+                "guest": model.guest or SUPPORT[kind].guests[0],
                 "workload": model.workload.model_dump(mode="json"),
             }
             same = canonical(config)

@@ -6,7 +6,8 @@ topology files, shapes that can be a torus or a mesh.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +18,7 @@ from bgsim.experiment.errors import quoted
 from bgsim.experiment.identity import machines
 from bgsim.experiment.locate import Path, dotted
 from bgsim.spelling import did_you_mean
+from bgsim.workloads.support import SUPPORT
 
 if TYPE_CHECKING:
     from bgsim.workloads.resolved import ResolvedRun
@@ -99,6 +101,27 @@ def partition_findings(
     if not isinstance(shape, list) or any(not finding.remark for finding in findings):
         return None, findings
     return partitions.from_shape(shape, section.get("torus")), findings
+
+
+def support_findings(
+    kind: str, platforms: Sequence[str], guest: str | None, topology: partitions.Topology | None
+) -> list[Finding]:
+    """Platforms, guest and partition that this kind of workload cannot run on."""
+    support = SUPPORT[kind]
+    findings = [
+        Finding(
+            ("platforms", index), f"the {kind} workload runs on {quoted(support.platforms)}, not on '{name}'"
+        )
+        for index, name in enumerate(platforms)
+        if name not in support.platforms
+    ]
+    if guest is not None and guest not in support.guests:
+        said = f"the {kind} workload runs under {quoted(support.guests)}, not under '{guest}'"
+        findings.append(Finding(("guest",), said))
+    if topology is not None and math.prod(topology.shape) < support.nodes_min:
+        said = f"the {kind} workload needs {support.nodes_min} nodes, and {topology.name} has fewer"
+        findings.append(Finding(("partition",), said))
+    return findings
 
 
 @lru_cache(maxsize=256)

@@ -93,7 +93,7 @@ class ExperimentModel(Section):
     platforms: list[Platform] = Field(
         min_length=1, description="what the guest runs on, compared at every point"
     )
-    guest: Guest = Field("kittyhawk-linux", description="the operating system")
+    guest: Guest | None = Field(None, description="the operating system; by default the workload's usual one")
     workload: WorkloadConfig = Field(description="the program, with the settings of its kind")
     sweep: dict[str, list[Any]] = Field(
         default_factory=dict, description="dotted path to the values it takes; all combinations are run"

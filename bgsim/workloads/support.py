@@ -1,0 +1,34 @@
+"""What each kind of workload can run on; a combination that nobody has built is refused when planned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Support(NamedTuple):
+    """What one kind of workload can run on.
+
+    Attributes
+    ----------
+    platforms, guests
+        Names; the first guest is the default.
+    nodes_min
+        Least number of compute nodes.
+    """
+
+    platforms: tuple[str, ...]
+    guests: tuple[str, ...]
+    nodes_min: int
+
+
+_LINUX = ("kittyhawk-linux",)
+_BOTH = ("bare-metal", "virtual-machine")
+
+SUPPORT: Mapping[str, Support] = {
+    "compile": Support(_BOTH, _LINUX, 1),
+    "micro": Support(_BOTH, _LINUX, 1),
+    "netperf": Support(_BOTH, _LINUX, 2),
+    "dcmf": Support(("bare-metal",), ("cnk",), 2),
+}
+"""By workload kind."""
