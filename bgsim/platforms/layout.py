@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bgsim.profiles.program import Program
+
 Int = NDArray[np.int64]
 
 # -- state.register -----------------------------------------------------------------------------
@@ -34,7 +36,9 @@ HARDWARE_VALID = 16  # number of valid hardware entries among those L4 manages
 LINES_PRESENT = 17  # bit per group of kernel instruction lines in the L1I
 EXITS = 18  # times the guest left for the kernel
 EXIT_LIMIT = 19  # the walk stops after an operation in which EXITS passed this
-REGISTERS = 20
+GUEST_ENTRIES = 20  # entries of the TLB the guest manages
+KEYS = 21  # page keys of the program; fragments of the linear mapping come behind them
+REGISTERS = 22
 
 # -- state.count --------------------------------------------------------------------------------
 COUNT_GUEST_MISS_D = 0  # misses the guest's TLB handler saw
@@ -140,10 +144,7 @@ LINES_TLBWE = 4
 LINES_PID = 5
 LINES_TLBSX = 6
 LINES_ENTER = 7
-LINES_FORWARD = 8
-LINES_TICK = 9
-LINES_INTERRUPT = 10
-LINE_MASKS = 11
+LINE_MASKS = 8
 
 # -- sequences every Linux has, by number ---------------------------------------------------------
 SEQ_REFILL_SAVE_USER = 0
@@ -174,45 +175,102 @@ NO_KEY = -1
 FOREIGN_KEY = -2  # a hardware entry of the VMM: valid, of another translation space
 
 
-class Pages(NamedTuple):
-    """Facts of a program's pages, by page key."""
+# -- state.number: registers, then counts, then cycles, then sequence counts ------------------------
+COUNTS_AT = REGISTERS
+CYCLES_AT = COUNTS_AT + COUNTS
+SEQUENCES_AT = CYCLES_AT + CAUSES
 
-    executable: NDArray[np.bool_]
-    kernel: NDArray[np.bool_]
-    directory: NDArray[np.uint8]
-    table: NDArray[np.uint8]
-    thread: NDArray[np.uint8]
+# -- rows of state.entry ------------------------------------------------------------------------------
+GUEST_KEY = 0  # page key by guest TLB entry
+GUEST_IS_VALID = 1
+GUEST_TOUCHED = 2  # the virtual TLB entry was loaded into hardware
+HARDWARE_KEY = 3  # page key by hardware entry
+MAPPED = 4  # by MiB of guest memory: L4 has a mapping for it
+ENTRY_ROWS = 5
+
+# -- rows of state.slot, by page key -------------------------------------------------------------------
+GUEST_SLOT = 0
+HARDWARE_SLOT = 1
+
+# -- tables.price: single prices, then by exception, then line groups ---------------------------------
+ENTER_AT = PRICES  # [16] price of reflecting each exception
+LINE_MASKS_AT = ENTER_AT + 16  # groups of lines by LINES_*, a bit each
+HANDLER_AT = LINE_MASKS_AT + LINE_MASKS  # MiB of the TLB handler's text, and of its round-robin index
+VIRTUAL_AT = HANDLER_AT + 2  # 1 in a virtual machine
+GROUPS_AT = VIRTUAL_AT + 1  # lines of each group
+
+# -- rows of tables.scan: the scans by visited entries, then the flushes by valid ones ----------------
+FLUSHES_AT = SCANS
+
+# -- rows of tables.sequence ---------------------------------------------------------------------------
+SEQUENCE_CYCLES = 0
+SEQUENCE_LINES = 1
+
+# -- rows of pages, by page key ------------------------------------------------------------------------
+PAGE_EXECUTABLE = 0
+PAGE_KERNEL = 1
+PAGE_DIRECTORY = 2
+PAGE_TABLE = 3
+PAGE_THREAD = 4
+
+
+def page_facts(program: Program) -> NDArray[np.uint8]:
+    """Facts of a program's pages, uint8[5, keys]."""
+    return np.array(
+        [
+            program.key_executable,
+            program.key_kernel,
+            program.key_directory,
+            program.key_table,
+            program.key_thread,
+        ],
+        dtype=np.uint8,
+    )
 
 
 class Tables(NamedTuple):
     """Prices of everything a walk can meet, in cycles."""
 
-    virtual: bool
     price: Int
     scan: Int
-    flush: Int
-    enter: Int  # [16] price of reflecting each exception
-    line_mask: Int  # groups of lines by LINES_*, a bit each
-    line_group_size: Int  # lines per group
-    sequence_cycles: Int
-    sequence_lines: Int  # groups of lines, a bit each
-    handler_fragment: Int  # [2] MiB holding the TLB handler's text and its round-robin index
+    sequence: Int
+
+    @property
+    def virtual(self) -> bool:
+        """Whether a microkernel stands between guest and core."""
+        return bool(self.price[VIRTUAL_AT])
 
 
 class State(NamedTuple):
-    """State of one guest processor."""
+    """State of one guest processor.
 
-    register: Int
-    guest_key: NDArray[np.int32]  # page key by guest TLB entry
-    guest_valid: NDArray[np.bool_]
-    guest_touched: NDArray[np.bool_]  # the virtual TLB entry was loaded into hardware
-    guest_slot: NDArray[np.int16]  # [keys] guest TLB entry by page key
-    hardware_key: NDArray[np.int32]
-    hardware_slot: NDArray[np.int16]  # [keys + FRAGMENTS]
-    mapped: NDArray[np.bool_]  # [256] MiB of guest memory that L4 has a mapping for
-    count: Int
-    cycle: Int
-    sequence_count: Int
+    ``number`` holds registers, counts and cycles; ``entry`` what is in the TLBs; ``slot`` where each
+    page is in them.
+    """
+
+    number: Int
+    entry: NDArray[np.int32]
+    slot: NDArray[np.int16]
+
+    @property
+    def register(self) -> Int:
+        """View of the registers."""
+        return self.number[:REGISTERS]
+
+    @property
+    def count(self) -> Int:
+        """View of the counts."""
+        return self.number[COUNTS_AT:CYCLES_AT]
+
+    @property
+    def cycle(self) -> Int:
+        """View of the cycles by cause."""
+        return self.number[CYCLES_AT:SEQUENCES_AT]
+
+    @property
+    def sequence_count(self) -> Int:
+        """View of how often each privileged sequence ran."""
+        return self.number[SEQUENCES_AT:]
 
 
 def new_state(
@@ -231,24 +289,16 @@ def new_state(
     sequences
         Number of privileged sequences of the guest.
     """
-    register = np.zeros(REGISTERS, dtype=np.int64)
-    register[GUEST_TOP] = guest_entries - guest_pins - 1
-    register[GUEST_VALID] = guest_pins
-    register[HARDWARE_ENTRIES] = hardware_entries
-    register[HARDWARE_INDEX] = -1
-    register[EXIT_LIMIT] = 1 << 62
-    valid = np.zeros(guest_entries, dtype=np.bool_)
-    valid[guest_entries - guest_pins :] = True
-    return State(
-        register=register,
-        guest_key=np.full(guest_entries, NO_KEY, dtype=np.int32),
-        guest_valid=valid,
-        guest_touched=np.zeros(guest_entries, dtype=np.bool_),
-        guest_slot=np.full(max(keys, 1), -1, dtype=np.int16),
-        hardware_key=np.full(max(hardware_entries, 1), NO_KEY, dtype=np.int32),
-        hardware_slot=np.full(keys + FRAGMENTS, -1, dtype=np.int16),
-        mapped=np.zeros(FRAGMENTS, dtype=np.bool_),
-        count=np.zeros(COUNTS, dtype=np.int64),
-        cycle=np.zeros(CAUSES, dtype=np.int64),
-        sequence_count=np.zeros(sequences, dtype=np.int64),
-    )
+    number = np.zeros(SEQUENCES_AT + sequences, dtype=np.int64)
+    number[GUEST_ENTRIES] = guest_entries
+    number[GUEST_TOP] = guest_entries - guest_pins - 1
+    number[GUEST_VALID] = guest_pins
+    number[HARDWARE_ENTRIES] = hardware_entries
+    number[HARDWARE_INDEX] = -1
+    number[EXIT_LIMIT] = 1 << 62
+    number[KEYS] = keys
+    entry = np.zeros((ENTRY_ROWS, max(FRAGMENTS, guest_entries, hardware_entries)), dtype=np.int32)
+    entry[GUEST_KEY] = NO_KEY
+    entry[HARDWARE_KEY] = NO_KEY
+    entry[GUEST_IS_VALID, guest_entries - guest_pins : guest_entries] = 1
+    return State(number, entry, np.full((2, keys + FRAGMENTS), -1, dtype=np.int16))

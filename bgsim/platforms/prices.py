@@ -14,7 +14,7 @@ import numpy as np
 from bgsim.datasheet import Datasheet
 from bgsim.guests.linux import Sequence
 from bgsim.hardware.core import exception_cycles, guest_cpi, privileged_cycles, tlb_handler_cycles
-from bgsim.l4.paths import Paths
+from bgsim.l4.paths import GROUPS, Paths
 from bgsim.platforms import layout
 
 
@@ -26,7 +26,7 @@ def native_tables(
     datasheet: Datasheet, sequences: SequenceOf[Sequence], irq_pairs_per_kiloinstruction: Fraction
 ) -> layout.Tables:
     """Prices on bare metal, where the guest's TLB is the hardware's."""
-    price = np.zeros(layout.PRICES, dtype=np.int64)
+    price = np.zeros(layout.GROUPS_AT + len(GROUPS), dtype=np.int64)
     cpi = _milli(guest_cpi(datasheet))
     price[layout.PRICE_USER_MILLI] = cpi
     price[layout.PRICE_KERNEL_MILLI] = cpi
@@ -37,29 +37,15 @@ def native_tables(
     price[layout.PRICE_TLBSX_MISS] = privileged_cycles(datasheet, "tlbsx")
     price[layout.PRICE_NATIVE_PID] = privileged_cycles(datasheet, "mtspr")
     price[layout.PRICE_IRQ_PAIRS_MILLI] = _milli(irq_pairs_per_kiloinstruction)
-    enter = np.full(16, exception_cycles(datasheet), dtype=np.int64)
-    return layout.Tables(
-        virtual=False,
-        price=price,
-        scan=np.zeros((layout.SCANS, 1), dtype=np.int64),
-        flush=np.zeros((layout.FLUSHES, 1), dtype=np.int64),
-        enter=enter,
-        line_mask=np.zeros(layout.LINE_MASKS, dtype=np.int64),
-        line_group_size=np.zeros(1, dtype=np.int64),
-        sequence_cycles=np.array(
-            [sum(privileged_cycles(datasheet, name) for name in s.instructions) for s in sequences],
-            dtype=np.int64,
-        ),
-        sequence_lines=np.zeros(len(sequences), dtype=np.int64),
-        handler_fragment=_handler_fragments(datasheet),
-    )
-
-
-def _handler_fragments(datasheet: Datasheet) -> layout.Int:
-    return np.array(
-        [datasheet.integer("guest.handler_text_mib"), datasheet.integer("guest.handler_index_mib")],
-        dtype=np.int64,
-    )
+    price[layout.ENTER_AT : layout.LINE_MASKS_AT] = exception_cycles(datasheet)
+    price[layout.HANDLER_AT] = datasheet.integer("guest.handler_text_mib")
+    price[layout.HANDLER_AT + 1] = datasheet.integer("guest.handler_index_mib")
+    sequence = np.zeros((2, len(sequences)), dtype=np.int64)
+    sequence[layout.SEQUENCE_CYCLES] = [
+        sum(privileged_cycles(datasheet, name) for name in s.instructions) for s in sequences
+    ]
+    scan = np.zeros((layout.FLUSHES_AT + layout.FLUSHES, 1), dtype=np.int64)
+    return layout.Tables(price, scan, sequence)
 
 
 def virtual_tables(
@@ -100,56 +86,47 @@ def virtual_tables(
         datasheet.integer("l4.vtlb.invalid_entry_instructions") * scan_cycles
     )
     price[layout.PRICE_ICACHE_TAIL] = paths.tail("dtlb_insert_idx31")
-    scan = np.zeros((layout.SCANS, entries + 1), dtype=np.int64)
-    scan[layout.SCAN_REFLECT_D] = paths.reflect_by_valid(False, entries)
-    scan[layout.SCAN_REFLECT_I] = paths.reflect_by_valid(True, entries)
-    scan[layout.SCAN_INSERT_D] = paths.insert_by_visited(False, False, entries)
-    scan[layout.SCAN_INSERT_I] = paths.insert_by_visited(True, False, entries)
-    scan[layout.SCAN_INSERT_LOWMEM_D] = paths.insert_by_visited(False, True, entries)
-    scan[layout.SCAN_INSERT_LOWMEM_I] = paths.insert_by_visited(True, True, entries)
-    scan[layout.SCAN_TLBSX] = paths.tlbsx_by_visited(entries)
+    width = max(entries, hardware_entries)
+    scan = np.zeros((layout.FLUSHES_AT + layout.FLUSHES, width + 1), dtype=np.int64)
+    scan[layout.SCAN_REFLECT_D] = paths.reflect_by_valid(False, width)
+    scan[layout.SCAN_REFLECT_I] = paths.reflect_by_valid(True, width)
+    scan[layout.SCAN_INSERT_D] = paths.insert_by_visited(False, False, width)
+    scan[layout.SCAN_INSERT_I] = paths.insert_by_visited(True, False, width)
+    scan[layout.SCAN_INSERT_LOWMEM_D] = paths.insert_by_visited(False, True, width)
+    scan[layout.SCAN_INSERT_LOWMEM_I] = paths.insert_by_visited(True, True, width)
+    scan[layout.SCAN_TLBSX] = paths.tlbsx_by_visited(width)
     scan[layout.SCAN_TLBSX] += privileged_cycles(datasheet, "tlbsx")
-    flush = np.zeros((layout.FLUSHES, hardware_entries + 1), dtype=np.int64)
-    flush[layout.FLUSH_RANGE_MISS] = paths.flush_range_by_valid(False, hardware_entries, hardware_entries)
-    flush[layout.FLUSH_RANGE_MATCH] = paths.flush_range_by_valid(True, hardware_entries, hardware_entries)
+    flush = scan[layout.FLUSHES_AT :]
+    flush[layout.FLUSH_RANGE_MISS] = paths.flush_range_by_valid(False, width, hardware_entries)
+    flush[layout.FLUSH_RANGE_MATCH] = paths.flush_range_by_valid(True, width, hardware_entries)
     flush[: layout.FLUSH_ALL] += privileged_cycles(datasheet, "tlbwe")
-    flush[layout.FLUSH_ALL] = paths.flush_all_by_valid(hardware_entries, hardware_entries)
+    flush[layout.FLUSH_ALL] = paths.flush_all_by_valid(width, hardware_entries)
     flush[layout.FLUSH_ALL] += privileged_cycles(datasheet, "mtspr")
-    enter = native.enter.copy()
     for exception, path in REFLECT_PATHS.items():
-        enter[exception] += paths.cycles(path)
+        price[layout.ENTER_AT + exception] += paths.cycles(path)
+    price[layout.VIRTUAL_AT] = 1
     mask = paths.mask
-    line_mask = np.zeros(layout.LINE_MASKS, dtype=np.int64)
-    line_mask[layout.LINES_REFLECT] = mask("stub", "miss", "reflect")
-    line_mask[layout.LINES_INSERT] = mask("stub", "miss", "insert")
-    line_mask[layout.LINES_AFTER_ICCCI] = mask("stub")
-    line_mask[layout.LINES_TLBWE] = mask("stub", "program", "tlbwe")
-    line_mask[layout.LINES_TLBWE_FLUSH] = mask("stub", "program", "tlbwe", "flush")
-    line_mask[layout.LINES_PID] = mask("stub", "program", "mtspr", "flush")
-    line_mask[layout.LINES_TLBSX] = mask("stub", "program", "tlbsx", "miss")
-    line_mask[layout.LINES_ENTER] = mask("stub", "enter")
-    line_mask[layout.LINES_FORWARD] = mask("stub", "program", "send", "vmm", "reply")
-    line_mask[layout.LINES_TICK] = mask("stub", "tick")
-    line_mask[layout.LINES_INTERRUPT] = mask("stub", "interrupt", "send", "vmm", "reply")
-    lines = []
-    for sequence in sequences:
-        bits = 0
-        for name in sequence.instructions:
-            bits |= paths.emulation_mask(name)
-        lines.append(bits)
-    emulation = [sum(paths.cycles(name) for name in s.instructions) for s in sequences]
-    return native._replace(
-        virtual=True,
-        price=price,
-        scan=scan,
-        flush=flush,
-        enter=enter,
-        line_mask=line_mask,
-        line_group_size=np.array(paths.group_sizes(), dtype=np.int64),
-        sequence_cycles=native.sequence_cycles + np.array(emulation, dtype=np.int64),
-        sequence_lines=np.array(lines, dtype=np.int64),
-    )
+    for kind, groups in LINE_GROUPS.items():
+        price[layout.LINE_MASKS_AT + kind] = mask(*groups)
+    price[layout.GROUPS_AT :] = paths.group_sizes()
+    sequence = native.sequence.copy()
+    for number, privileged in enumerate(sequences):
+        for name in privileged.instructions:
+            sequence[layout.SEQUENCE_CYCLES, number] += paths.cycles(name)
+            sequence[layout.SEQUENCE_LINES, number] |= paths.emulation_mask(name)
+    return layout.Tables(price, scan, sequence)
 
+
+LINE_GROUPS = {
+    layout.LINES_REFLECT: ("stub", "miss", "reflect"),
+    layout.LINES_INSERT: ("stub", "miss", "insert"),
+    layout.LINES_AFTER_ICCCI: ("stub",),
+    layout.LINES_TLBWE: ("stub", "program", "tlbwe"),
+    layout.LINES_TLBWE_FLUSH: ("stub", "program", "tlbwe", "flush"),
+    layout.LINES_PID: ("stub", "program", "mtspr", "flush"),
+    layout.LINES_TLBSX: ("stub", "program", "tlbsx", "miss"),
+    layout.LINES_ENTER: ("stub", "enter"),
+}
 
 REFLECT_PATHS = {
     2: "dsi_reflect",

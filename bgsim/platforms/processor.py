@@ -49,16 +49,9 @@ class Processor:
         self.guest = guest
         self.tables = tables
         self.slice_cycles = slice_cycles
-        program = guest.program
-        self.pages = layout.Pages(
-            program.key_executable,
-            program.key_kernel,
-            program.key_directory,
-            program.key_table,
-            program.key_thread,
-        )
+        self.pages = layout.page_facts(guest.program)
         self.state = layout.new_state(
-            program.keys,
+            guest.program.keys,
             guest_entries,
             guest.pinned_entries(memory_bytes),
             hardware_entries,
@@ -161,7 +154,7 @@ class Processor:
     def touch_foreign(self, pages: int) -> int:
         """Hardware TLB misses when the VMM touches its own pages, which compete with the guest's."""
         register = self.state.register
-        keys = self.state.hardware_key
+        keys = self.state.entry[layout.HARDWARE_KEY]
         entries = int(register[layout.HARDWARE_ENTRIES])
         misses = 0
         for page in range(pages):
@@ -176,7 +169,7 @@ class Processor:
                 slot = (int(register[layout.HARDWARE_INDEX]) + 1) % entries
                 register[layout.HARDWARE_INDEX] = slot
                 if keys[slot] >= 0:
-                    self.state.hardware_slot[keys[slot]] = -1
+                    self.state.slot[layout.HARDWARE_SLOT, keys[slot]] = -1
             keys[slot] = key
         return misses
 

@@ -43,6 +43,7 @@ from bgsim.platforms.layout import (
     CAUSE_TLBSX,
     CAUSE_TLBWE,
     CAUSE_USER,
+    COUNTS_AT,
     COUNT_ENTER,
     COUNT_FLUSH_ALL,
     COUNT_FLUSH_RANGE,
@@ -61,19 +62,32 @@ from bgsim.platforms.layout import (
     COUNT_TLBSX,
     COUNT_TLBWE_INVALIDATE,
     COUNT_TLBWE_XLAT_UNTOUCHED,
+    CYCLES_AT,
     DEADLINE,
-    EXIT_LIMIT,
+    ENTER_AT,
     EXITS,
+    EXIT_LIMIT,
     FAULT_MIB,
+    FLUSHES_AT,
     FLUSH_ALL,
     FLUSH_RANGE_MATCH,
     FLUSH_RANGE_MISS,
+    GROUPS_AT,
+    GUEST_ENTRIES,
     GUEST_INDEX,
+    GUEST_IS_VALID,
+    GUEST_KEY,
+    GUEST_SLOT,
     GUEST_TOP,
+    GUEST_TOUCHED,
     GUEST_VALID,
+    HANDLER_AT,
     HARDWARE_ENTRIES,
     HARDWARE_INDEX,
+    HARDWARE_KEY,
+    HARDWARE_SLOT,
     HARDWARE_VALID,
+    KEYS,
     LINES_AFTER_ICCCI,
     LINES_ENTER,
     LINES_INSERT,
@@ -83,8 +97,15 @@ from bgsim.platforms.layout import (
     LINES_TLBSX,
     LINES_TLBWE,
     LINES_TLBWE_FLUSH,
-    NO_KEY,
+    LINE_MASKS_AT,
+    MAPPED,
     NOW,
+    NO_KEY,
+    PAGE_DIRECTORY,
+    PAGE_EXECUTABLE,
+    PAGE_KERNEL,
+    PAGE_TABLE,
+    PAGE_THREAD,
     POSITION,
     PRICE_DCACHE_REFILL,
     PRICE_FREE_SLOT,
@@ -105,6 +126,9 @@ from bgsim.platforms.layout import (
     SCAN_INSERT_LOWMEM_D,
     SCAN_REFLECT_D,
     SCAN_TLBSX,
+    SEQUENCES_AT,
+    SEQUENCE_CYCLES,
+    SEQUENCE_LINES,
     SEQ_FP_UNAVAILABLE,
     SEQ_IRQ_PAIR,
     SEQ_PAGE_FAULT,
@@ -123,6 +147,7 @@ from bgsim.platforms.layout import (
     STOP_END,
     STOP_EXIT,
     STOP_RAM_FAULT,
+    VIRTUAL_AT,
     WORK_CAUSE,
     WORK_LEFT,
 )
@@ -130,53 +155,53 @@ from bgsim.platforms.layout import (
 
 @nb.njit(cache=True, _nrt=False)
 def _charge(state, cause, cycles):
-    state.register[NOW] += cycles
-    state.cycle[cause] += cycles
+    state.number[NOW] += cycles
+    state.number[CYCLES_AT + cause] += cycles
 
 
 @nb.njit(cache=True, _nrt=False)
 def fetch_lines(tables, state, groups):
     """Charge the kernel instruction lines of ``groups`` that are not in the L1I."""
-    missing = groups & ~state.register[LINES_PRESENT]
+    missing = groups & ~state.number[LINES_PRESENT]
     lines = 0
     group = 0
     while missing:
         if missing & 1:
-            lines += tables.line_group_size[group]
+            lines += tables.price[GROUPS_AT + group]
         missing >>= 1
         group += 1
-    state.register[LINES_PRESENT] |= groups
-    state.count[COUNT_LINES_KERNEL] += lines
-    milli = lines * tables.price[PRICE_LINE_MILLI] + state.register[CARRY_LINES]
-    state.register[CARRY_LINES] = milli % 1000
+    state.number[LINES_PRESENT] |= groups
+    state.number[COUNTS_AT + COUNT_LINES_KERNEL] += lines
+    milli = lines * tables.price[PRICE_LINE_MILLI] + state.number[CARRY_LINES]
+    state.number[CARRY_LINES] = milli % 1000
     _charge(state, CAUSE_ICACHE_KERNEL, milli // 1000)
 
 
 @nb.njit(cache=True, _nrt=False)
 def _kernel_text(tables, state, groups):
     """The guest has left for the kernel, which runs the lines of ``groups``."""
-    if tables.virtual:
-        state.register[EXITS] += 1
-        if groups & ~state.register[LINES_PRESENT]:
+    if tables.price[VIRTUAL_AT]:
+        state.number[EXITS] += 1
+        if groups & ~state.number[LINES_PRESENT]:
             fetch_lines(tables, state, groups)
 
 
 @nb.njit(cache=True, _nrt=False)
 def run_sequence(tables, state, sequence):
     """Execute one of the guest's privileged sequences."""
-    state.register[NOW] += tables.sequence_cycles[sequence]
-    state.sequence_count[sequence] += 1
-    _kernel_text(tables, state, tables.sequence_lines[sequence])
+    state.number[NOW] += tables.sequence[SEQUENCE_CYCLES, sequence]
+    state.number[SEQUENCES_AT + sequence] += 1
+    _kernel_text(tables, state, tables.sequence[SEQUENCE_LINES, sequence])
 
 
 @nb.njit(cache=True, _nrt=False)
 def _visited(state, index):
     """Valid and invalid virtual TLB entries a search for the entry ``index`` looks at."""
-    if state.register[GUEST_VALID] == len(state.guest_valid):
+    if state.number[GUEST_VALID] == state.number[GUEST_ENTRIES]:
         return index + 1, 0
     valid = 0
     for entry in range(index + 1):
-        if state.guest_valid[entry]:
+        if state.entry[GUEST_IS_VALID, entry]:
             valid += 1
     return valid, index + 1 - valid
 
@@ -184,33 +209,33 @@ def _visited(state, index):
 @nb.njit(cache=True, _nrt=False)
 def _insert(tables, state, hardware_key, index, scan, executable):
     """L4 answers a hardware miss from the virtual TLB entry ``index``."""
-    register = state.register
+    register = state.number
     cause = CAUSE_ITLB if scan & 1 else CAUSE_DTLB
     valid, invalid = _visited(state, index)
     cycles = tables.scan[scan, valid] + invalid * tables.price[PRICE_INVALID_ENTRY]
     entries = register[HARDWARE_ENTRIES]
     if register[HARDWARE_VALID] < entries:
         slot = 0
-        while state.hardware_key[slot] != NO_KEY:
+        while state.entry[HARDWARE_KEY, slot] != NO_KEY:
             slot += 1
         register[HARDWARE_VALID] += 1
         cycles -= tables.price[PRICE_FREE_SLOT]
     else:
         slot = (register[HARDWARE_INDEX] + 1) % entries
         register[HARDWARE_INDEX] = slot
-        old = state.hardware_key[slot]
+        old = state.entry[HARDWARE_KEY, slot]
         if old >= 0:
-            state.hardware_slot[old] = -1
-    state.hardware_key[slot] = hardware_key
-    state.hardware_slot[hardware_key] = slot
-    state.guest_touched[index] = True
-    state.count[COUNT_INSERT] += 1
-    state.count[COUNT_HARDWARE_MISS_D + (scan & 1)] += 1
+            state.slot[HARDWARE_SLOT, old] = -1
+    state.entry[HARDWARE_KEY, slot] = hardware_key
+    state.slot[HARDWARE_SLOT, hardware_key] = slot
+    state.entry[GUEST_TOUCHED, index] = 1
+    state.number[COUNTS_AT + COUNT_INSERT] += 1
+    state.number[COUNTS_AT + COUNT_HARDWARE_MISS_D + (scan & 1)] += 1
     _charge(state, cause, cycles)
-    _kernel_text(tables, state, tables.line_mask[LINES_INSERT])
+    _kernel_text(tables, state, tables.price[LINE_MASKS_AT + LINES_INSERT])
     if executable:
-        state.count[COUNT_INSERT_EXECUTABLE] += 1
-        register[LINES_PRESENT] = tables.line_mask[LINES_AFTER_ICCCI]
+        state.number[COUNTS_AT + COUNT_INSERT_EXECUTABLE] += 1
+        register[LINES_PRESENT] = tables.price[LINE_MASKS_AT + LINES_AFTER_ICCCI]
         _charge(state, CAUSE_ICACHE_KERNEL, tables.price[PRICE_ICACHE_TAIL])
         milli = tables.price[PRICE_GUEST_LINES_MILLI] + register[CARRY_GUEST_LINES]
         register[CARRY_GUEST_LINES] = milli % 1000
@@ -220,126 +245,126 @@ def _insert(tables, state, hardware_key, index, scan, executable):
 @nb.njit(cache=True, _nrt=False)
 def _touch_fragment(tables, state, keys, fragment, instruction):
     """The guest kernel touches its linear mapping, which a VM holds in 1 MB fragments."""
-    if tables.virtual and state.hardware_slot[keys + fragment] < 0:
+    if tables.price[VIRTUAL_AT] and state.slot[HARDWARE_SLOT, keys + fragment] < 0:
         # 256 MB per pinned entry, the first one at the top of the TLB.
-        index = len(state.guest_valid) - 1 - fragment // 256
-        state.count[COUNT_INSERT_KERNEL] += 1
+        index = state.number[GUEST_ENTRIES] - 1 - fragment // 256
+        state.number[COUNTS_AT + COUNT_INSERT_KERNEL] += 1
         _insert(tables, state, keys + fragment, index, SCAN_INSERT_LOWMEM_D + instruction, True)
 
 
 @nb.njit(cache=True, _nrt=False)
 def _drop_hardware(state, key):
-    slot = state.hardware_slot[key]
-    state.hardware_key[slot] = NO_KEY
-    state.hardware_slot[key] = -1
-    state.register[HARDWARE_VALID] -= 1
+    slot = state.slot[HARDWARE_SLOT, key]
+    state.entry[HARDWARE_KEY, slot] = NO_KEY
+    state.slot[HARDWARE_SLOT, key] = -1
+    state.number[HARDWARE_VALID] -= 1
 
 
 @nb.njit(cache=True, _nrt=False)
 def _flush_range(tables, state, key):
     """The scan that follows the first tlbwe to a touched virtual TLB entry."""
-    valid = state.register[HARDWARE_VALID]
+    valid = state.number[HARDWARE_VALID]
     match = FLUSH_RANGE_MISS
-    if key >= 0 and state.hardware_slot[key] >= 0:
+    if key >= 0 and state.slot[HARDWARE_SLOT, key] >= 0:
         match = FLUSH_RANGE_MATCH
-    _charge(state, CAUSE_TLBWE, tables.flush[match, valid])
+    _charge(state, CAUSE_TLBWE, tables.scan[FLUSHES_AT + match, valid])
     if match == FLUSH_RANGE_MATCH:
         _drop_hardware(state, key)
-    state.count[COUNT_FLUSH_RANGE] += 1
-    _kernel_text(tables, state, tables.line_mask[LINES_TLBWE_FLUSH])
+    state.number[COUNTS_AT + COUNT_FLUSH_RANGE] += 1
+    _kernel_text(tables, state, tables.price[LINE_MASKS_AT + LINES_TLBWE_FLUSH])
 
 
 @nb.njit(cache=True, _nrt=False)
 def _reflect_miss(tables, state, instruction):
     """L4 finds no virtual TLB entry and raises the miss in the guest."""
-    register = state.register
-    invalid = len(state.guest_valid) - register[GUEST_VALID]
+    register = state.number
+    invalid = state.number[GUEST_ENTRIES] - register[GUEST_VALID]
     cycles = tables.scan[SCAN_REFLECT_D + instruction, register[GUEST_VALID]]
     cycles += invalid * tables.price[PRICE_INVALID_ENTRY]
     _charge(state, CAUSE_DTLB + instruction, cycles)
-    state.count[COUNT_HARDWARE_MISS_D + instruction] += 1
-    _kernel_text(tables, state, tables.line_mask[LINES_REFLECT])
+    state.number[COUNTS_AT + COUNT_HARDWARE_MISS_D + instruction] += 1
+    _kernel_text(tables, state, tables.price[LINE_MASKS_AT + LINES_REFLECT])
 
 
 @nb.njit(cache=True, _nrt=False)
 def _refill(tables, pages, state, key, instruction):
     """The guest's TLB miss handler loads the entry of one page."""
-    register = state.register
-    keys = len(pages.executable)
-    kernel = pages.kernel[key]
-    if tables.virtual:
+    register = state.number
+    keys = state.number[KEYS]
+    kernel = pages[PAGE_KERNEL, key]
+    if tables.price[VIRTUAL_AT]:
         _reflect_miss(tables, state, instruction)
         _charge(state, CAUSE_DCACHE_KERNEL, tables.price[PRICE_DCACHE_REFILL])
-    state.count[COUNT_GUEST_MISS_D + instruction] += 1
-    _touch_fragment(tables, state, keys, tables.handler_fragment[0], 1)
+    state.number[COUNTS_AT + COUNT_GUEST_MISS_D + instruction] += 1
+    _touch_fragment(tables, state, keys, tables.price[HANDLER_AT + 0], 1)
     if kernel:
-        state.count[COUNT_HANDLER_KERNEL] += 1
+        state.number[COUNTS_AT + COUNT_HANDLER_KERNEL] += 1
         _charge(state, CAUSE_REFILL, tables.price[PRICE_HANDLER_KERNEL])
         run_sequence(tables, state, SEQ_REFILL_SAVE_KERNEL)
         run_sequence(tables, state, SEQ_REFILL_WALK_KERNEL)
     else:
-        state.count[COUNT_HANDLER_USER] += 1
+        state.number[COUNTS_AT + COUNT_HANDLER_USER] += 1
         _charge(state, CAUSE_REFILL, tables.price[PRICE_HANDLER_USER])
         run_sequence(tables, state, SEQ_REFILL_SAVE_USER)
-        _touch_fragment(tables, state, keys, pages.thread[key], 0)
+        _touch_fragment(tables, state, keys, pages[PAGE_THREAD, key], 0)
         run_sequence(tables, state, SEQ_REFILL_WALK_USER)
-    _touch_fragment(tables, state, keys, pages.directory[key], 0)
-    _touch_fragment(tables, state, keys, pages.table[key], 0)
-    _touch_fragment(tables, state, keys, tables.handler_fragment[1], 0)
+    _touch_fragment(tables, state, keys, pages[PAGE_DIRECTORY, key], 0)
+    _touch_fragment(tables, state, keys, pages[PAGE_TABLE, key], 0)
+    _touch_fragment(tables, state, keys, tables.price[HANDLER_AT + 1], 0)
     slot = register[GUEST_INDEX]
     register[GUEST_INDEX] = slot + 1 if slot < register[GUEST_TOP] else 0
-    old = state.guest_key[slot]
+    old = state.entry[GUEST_KEY, slot]
     # The translation word is written first: the scan, if any, comes here and only here.
-    if state.guest_touched[slot]:
-        state.guest_touched[slot] = False
+    if state.entry[GUEST_TOUCHED, slot]:
+        state.entry[GUEST_TOUCHED, slot] = 0
         _flush_range(tables, state, old)
     else:
-        state.count[COUNT_TLBWE_XLAT_UNTOUCHED] += 1
+        state.number[COUNTS_AT + COUNT_TLBWE_XLAT_UNTOUCHED] += 1
         _charge(state, CAUSE_TLBWE, tables.price[PRICE_TLBWE_XLAT_UNTOUCHED])
-        _kernel_text(tables, state, tables.line_mask[LINES_TLBWE])
+        _kernel_text(tables, state, tables.price[LINE_MASKS_AT + LINES_TLBWE])
     if old >= 0:
-        state.guest_slot[old] = -1
-    if not state.guest_valid[slot]:
-        state.guest_valid[slot] = True
+        state.slot[GUEST_SLOT, old] = -1
+    if not state.entry[GUEST_IS_VALID, slot]:
+        state.entry[GUEST_IS_VALID, slot] = 1
         register[GUEST_VALID] += 1
-    state.guest_key[slot] = key
-    state.guest_slot[key] = slot
+    state.entry[GUEST_KEY, slot] = key
+    state.slot[GUEST_SLOT, key] = slot
     run_sequence(tables, state, SEQ_REFILL_RESTORE)
 
 
 @nb.njit(cache=True, _nrt=False)
 def _invalidate(tables, state, slot):
     """One tlbwe that makes the guest TLB entry ``slot`` invalid."""
-    key = state.guest_key[slot]
-    state.count[COUNT_TLBWE_INVALIDATE] += 1
-    if state.guest_touched[slot]:
-        state.guest_touched[slot] = False
+    key = state.entry[GUEST_KEY, slot]
+    state.number[COUNTS_AT + COUNT_TLBWE_INVALIDATE] += 1
+    if state.entry[GUEST_TOUCHED, slot]:
+        state.entry[GUEST_TOUCHED, slot] = 0
         _flush_range(tables, state, key)
     else:
         _charge(state, CAUSE_TLBWE, tables.price[PRICE_TLBWE_INVALIDATE])
-        _kernel_text(tables, state, tables.line_mask[LINES_TLBWE])
+        _kernel_text(tables, state, tables.price[LINE_MASKS_AT + LINES_TLBWE])
     if key >= 0:
-        state.guest_slot[key] = -1
-        state.guest_key[slot] = NO_KEY
-    if state.guest_valid[slot]:
-        state.guest_valid[slot] = False
-        state.register[GUEST_VALID] -= 1
+        state.slot[GUEST_SLOT, key] = -1
+        state.entry[GUEST_KEY, slot] = NO_KEY
+    if state.entry[GUEST_IS_VALID, slot]:
+        state.entry[GUEST_IS_VALID, slot] = 0
+        state.number[GUEST_VALID] -= 1
 
 
 @nb.njit(cache=True, _nrt=False)
 def _invalidate_page(tables, state, key):
     """The guest's _tlbie: search, and invalidate what was found."""
     run_sequence(tables, state, SEQ_TLBIE)
-    slot = state.guest_slot[key]
-    state.count[COUNT_TLBSX] += 1
-    if tables.virtual:
+    slot = state.slot[GUEST_SLOT, key]
+    state.number[COUNTS_AT + COUNT_TLBSX] += 1
+    if tables.price[VIRTUAL_AT]:
         if slot >= 0:
             valid, invalid = _visited(state, slot)
             cycles = tables.scan[SCAN_TLBSX, valid] + invalid * tables.price[PRICE_INVALID_ENTRY]
         else:
             cycles = tables.price[PRICE_TLBSX_MISS]
         _charge(state, CAUSE_TLBSX, cycles)
-        _kernel_text(tables, state, tables.line_mask[LINES_TLBSX])
+        _kernel_text(tables, state, tables.price[LINE_MASKS_AT + LINES_TLBSX])
     else:
         _charge(state, CAUSE_TLBSX, tables.price[PRICE_TLBSX_MISS])
     if slot >= 0:
@@ -349,34 +374,35 @@ def _invalidate_page(tables, state, key):
 @nb.njit(cache=True, _nrt=False)
 def _switch_address_space(tables, state):
     """mtspr PID: in a VM every hardware entry of the guest goes."""
-    register = state.register
-    state.count[COUNT_PID_WRITES] += 1
+    register = state.number
+    state.number[COUNTS_AT + COUNT_PID_WRITES] += 1
     run_sequence(tables, state, SEQ_SWITCH)
-    if not tables.virtual:
+    if not tables.price[VIRTUAL_AT]:
         _charge(state, CAUSE_PID, tables.price[PRICE_NATIVE_PID])
         return
-    state.count[COUNT_FLUSH_ALL] += 1
-    _charge(state, CAUSE_PID, tables.flush[FLUSH_ALL, register[HARDWARE_VALID]])
+    state.number[COUNTS_AT + COUNT_FLUSH_ALL] += 1
+    _charge(state, CAUSE_PID, tables.scan[FLUSHES_AT + FLUSH_ALL, register[HARDWARE_VALID]])
     for slot in range(register[HARDWARE_ENTRIES]):
-        key = state.hardware_key[slot]
+        key = state.entry[HARDWARE_KEY, slot]
         if key >= 0:
             _drop_hardware(state, key)
-    state.guest_touched[:] = False
-    _kernel_text(tables, state, tables.line_mask[LINES_PID])
+    for slot in range(register[GUEST_ENTRIES]):
+        state.entry[GUEST_TOUCHED, slot] = 0
+    _kernel_text(tables, state, tables.price[LINE_MASKS_AT + LINES_PID])
 
 
 @nb.njit(cache=True, _nrt=False)
 def _enter(tables, pages, state, exception):
     """An exception the guest's kernel handles."""
-    keys = len(pages.executable)
-    state.count[COUNT_ENTER + exception] += 1
+    keys = state.number[KEYS]
+    state.number[COUNTS_AT + COUNT_ENTER + exception] += 1
     if exception == 13 or exception == 14:
-        if tables.virtual:
+        if tables.price[VIRTUAL_AT]:
             _reflect_miss(tables, state, exception - 13)
-        _touch_fragment(tables, state, keys, tables.handler_fragment[0], 1)
+        _touch_fragment(tables, state, keys, tables.price[HANDLER_AT + 0], 1)
         run_sequence(tables, state, SEQ_PAGE_FAULT)
         return
-    cycles = tables.enter[exception]
+    cycles = tables.price[ENTER_AT + exception]
     if exception == 8:
         _charge(state, CAUSE_SYSCALL, cycles)
         sequence = SEQ_SYSCALL
@@ -395,16 +421,16 @@ def _enter(tables, pages, state, exception):
     else:
         _charge(state, CAUSE_PROGRAM, cycles)
         sequence = SEQ_PROGRAM
-    _kernel_text(tables, state, tables.line_mask[LINES_ENTER])
+    _kernel_text(tables, state, tables.price[LINE_MASKS_AT + LINES_ENTER])
     run_sequence(tables, state, sequence)
 
 
 @nb.njit(cache=True, _nrt=False)
 def _work(tables, state, instructions, kernel):
     """Charge guest instructions; what lies beyond the deadline is left for later."""
-    register = state.register
+    register = state.number
     if kernel:
-        state.count[COUNT_INSTRUCTIONS_KERNEL] += instructions
+        state.number[COUNTS_AT + COUNT_INSTRUCTIONS_KERNEL] += instructions
         pairs = instructions * tables.price[PRICE_IRQ_PAIRS_MILLI] + register[CARRY_PAIRS]
         register[CARRY_PAIRS] = pairs % 1_000_000
         for _ in range(pairs // 1_000_000):
@@ -413,7 +439,7 @@ def _work(tables, state, instructions, kernel):
         register[CARRY_KERNEL] = milli % 1000
         cause = CAUSE_KERNEL
     else:
-        state.count[COUNT_INSTRUCTIONS_USER] += instructions
+        state.number[COUNTS_AT + COUNT_INSTRUCTIONS_USER] += instructions
         milli = instructions * tables.price[PRICE_USER_MILLI] + register[CARRY_USER]
         register[CARRY_USER] = milli % 1000
         cause = CAUSE_USER
@@ -424,7 +450,7 @@ def _work(tables, state, instructions, kernel):
 @nb.njit(cache=True, _nrt=False)
 def _finish_work(state):
     """Run down the stretch of work at hand as far as the deadline allows."""
-    register = state.register
+    register = state.number
     cycles = min(register[WORK_LEFT], max(register[DEADLINE] - register[NOW], 0))
     _charge(state, register[WORK_CAUSE], cycles)
     register[WORK_LEFT] -= cycles
@@ -432,8 +458,8 @@ def _finish_work(state):
 
 @nb.njit(cache=True, _nrt=False)
 def _unmapped(state, fragment):
-    if not state.mapped[fragment]:
-        state.register[FAULT_MIB] = fragment
+    if not state.entry[MAPPED, fragment]:
+        state.number[FAULT_MIB] = fragment
         return True
     return False
 
@@ -442,24 +468,24 @@ def _unmapped(state, fragment):
 def _refill_unmapped(tables, pages, state, key):
     """Whether the TLB handler for this page would touch memory L4 has no mapping for."""
     return (
-        _unmapped(state, tables.handler_fragment[0])
-        or _unmapped(state, tables.handler_fragment[1])
-        or (not pages.kernel[key] and _unmapped(state, pages.thread[key]))
-        or _unmapped(state, pages.directory[key])
-        or _unmapped(state, pages.table[key])
+        _unmapped(state, tables.price[HANDLER_AT + 0])
+        or _unmapped(state, tables.price[HANDLER_AT + 1])
+        or (not pages[PAGE_KERNEL, key] and _unmapped(state, pages[PAGE_THREAD, key]))
+        or _unmapped(state, pages[PAGE_DIRECTORY, key])
+        or _unmapped(state, pages[PAGE_TABLE, key])
     )
 
 
 @nb.njit(cache=True, _nrt=False)
 def walk(operations, pages, tables, state, end):
-    """Run operations from ``state.register[POSITION]`` up to ``end``.
+    """Run operations from ``state.number[POSITION]`` up to ``end``.
 
     Returns STOP_END, STOP_DEADLINE, STOP_EXIT, or STOP_RAM_FAULT with the MiB in ``FAULT_MIB``; the operation
     that needs the memory has then not been run.
     """
-    register = state.register
-    virtual = tables.virtual
-    keys = len(pages.executable)
+    register = state.number
+    virtual = tables.price[VIRTUAL_AT]
+    keys = state.number[KEYS]
     position = register[POSITION]
     if register[WORK_LEFT] > 0:
         _finish_work(state)
@@ -477,23 +503,23 @@ def walk(operations, pages, tables, state, end):
         kind = word >> 28
         argument = word & 0xFFFFFFF
         if kind <= 1:
-            state.count[COUNT_REFERENCES] += 1
+            state.number[COUNTS_AT + COUNT_REFERENCES] += 1
             if virtual:
-                if state.hardware_slot[argument] < 0:
-                    index = state.guest_slot[argument]
+                if state.slot[HARDWARE_SLOT, argument] < 0:
+                    index = state.slot[GUEST_SLOT, argument]
                     if index < 0:
                         if _refill_unmapped(tables, pages, state, argument):
                             register[POSITION] = position
                             return STOP_RAM_FAULT
                         _refill(tables, pages, state, argument, kind)
-                        index = state.guest_slot[argument]
+                        index = state.slot[GUEST_SLOT, argument]
                     _insert(
-                        tables, state, argument, index, SCAN_INSERT_D + kind, pages.executable[argument]
+                        tables, state, argument, index, SCAN_INSERT_D + kind, pages[PAGE_EXECUTABLE, argument]
                     )
-            elif state.guest_slot[argument] < 0:
+            elif state.slot[GUEST_SLOT, argument] < 0:
                 _refill(tables, pages, state, argument, kind)
         elif kind <= 3:
-            if virtual and state.hardware_slot[keys + argument] < 0:
+            if virtual and state.slot[HARDWARE_SLOT, keys + argument] < 0:
                 if _unmapped(state, argument):
                     register[POSITION] = position
                     return STOP_RAM_FAULT
@@ -502,7 +528,7 @@ def walk(operations, pages, tables, state, end):
             _work(tables, state, argument, kind == 5)
             _finish_work(state)
         elif kind == 6:
-            if virtual and argument >= 13 and _unmapped(state, tables.handler_fragment[0]):
+            if virtual and argument >= 13 and _unmapped(state, tables.price[HANDLER_AT + 0]):
                 register[POSITION] = position
                 return STOP_RAM_FAULT
             _enter(tables, pages, state, argument)

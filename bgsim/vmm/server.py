@@ -21,6 +21,7 @@ import simpy
 from bgsim.datasheet import Datasheet
 from bgsim.l4.thread import VMM_PRIORITY, Message, Thread, ThreadState
 from bgsim.l4.vcpu import Vcpu, fault_path
+from bgsim.platforms import layout
 from bgsim.platforms.seam import DcrAccess, DeviceAccess, ReadDcr, WriteDcr
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Server(Thread):
             kernel.charge(cause, l4=self.map_cycles, vmm=vmm)
             yield from kernel.spend(vmm + self.map_cycles)
             first = message.content // self.map_mib * self.map_mib
-            vcpu.processor.state.mapped[first : first + self.map_mib] = True
+            vcpu.processor.state.entry[layout.MAPPED, first : first + self.map_mib] = 1
         else:
             devices = self.devices[vcpu]
             control = isinstance(message.content, ReadDcr | WriteDcr)

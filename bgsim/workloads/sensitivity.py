@@ -43,15 +43,9 @@ class SensitivityRow(TypedDict):
 
 
 def sample_slowdown(machine: Datasheet, program: Program, build: str) -> float:
-    """Slowdown of the first operations of a program, walked on both platforms."""
+    """Slowdown of a stretch of a program, walked on both platforms."""
     guest = KittyhawkLinux(machine, program, _no_main, build)
-    pages = layout.Pages(
-        program.key_executable,
-        program.key_kernel,
-        program.key_directory,
-        program.key_table,
-        program.key_thread,
-    )
+    pages = layout.page_facts(program)
     pairs = Fraction(guest.irq_pairs_milli, 1000)
     hardware = machine.integer("tlb.entries") - machine.integer("l4.tlb.pinned_entries")
     lines = Fraction(guest.lines_per_iccci_milli, 1000)
@@ -66,9 +60,12 @@ def sample_slowdown(machine: Datasheet, program: Program, build: str) -> float:
     ):
         pins = guest.pinned_entries(machine.integer(memory))
         state = layout.new_state(program.keys, entries, pins, hardware, len(guest.sequences))
-        state.mapped[:] = True
+        state.entry[layout.MAPPED] = 1
         state.register[layout.DEADLINE] = 1 << 62
-        walk(program.operations, pages, tables, state, min(SAMPLE_OPERATIONS, len(program.operations)))
+        begin = len(program.operations) // 2
+        state.register[layout.POSITION] = begin
+        end = min(begin + SAMPLE_OPERATIONS, len(program.operations))
+        walk(program.operations, pages, tables, state, end)
         cycles.append(int(state.register[layout.NOW]))
     return cycles[1] / cycles[0]
 
