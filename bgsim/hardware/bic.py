@@ -97,6 +97,8 @@ class Bic:
         self._targets = [[TARGET_OFF] * 32 for _ in range(GROUPS)]
         # Interrupts of each group that go to each core at each level: [group][level][core].
         self._selected = [[[0] * CORES for _ in Level] for _ in range(GROUPS)]
+        # Groups with something pending: [level][core], a bit per group. Cores ask this all the time.
+        self._pending_groups = [[0] * CORES for _ in Level]
 
     # -- devices
 
@@ -119,10 +121,7 @@ class Bic:
 
     def pending(self, core: int, level: Level = Level.NON_CRITICAL) -> bool:
         """Whether anything is pending for a core at a level."""
-        return any(
-            status & selected[level][core]
-            for status, selected in zip(self._status, self._selected, strict=True)
-        )
+        return self._pending_groups[level][core] != 0
 
     def pending_interrupt(self, core: int, level: Level = Level.NON_CRITICAL) -> int | None:
         """The pending interrupt with the lowest number, which hierarchy and mask words lead to."""
@@ -228,6 +227,7 @@ class Bic:
             return
         self.raised += (after & ~before).bit_count()
         self._status[group] = after
+        self._note_pending(group)
         self._tell(before, self._selected[group], after, self._selected[group])
 
     def _retarget(self, group: int, nibbles: dict[int, int]) -> None:
@@ -244,7 +244,17 @@ class Bic:
                 for each in cores:
                     after[level - 1][each] |= _FIRST >> index
         self._selected[group] = after
+        self._note_pending(group)
         self._tell(self._status[group], before, self._status[group], after)
+
+    def _note_pending(self, group: int) -> None:
+        status = self._status[group]
+        for groups, selected in zip(self._pending_groups, self._selected[group], strict=True):
+            for core in range(CORES):
+                if status & selected[core]:
+                    groups[core] |= 1 << group
+                else:
+                    groups[core] &= ~(1 << group)
 
     def _tell(
         self, status_before: int, before: list[list[int]], status_after: int, after: list[list[int]]

@@ -139,7 +139,7 @@ class InjectionUnit:
     def _pump(self) -> None:
         """Inject the next packet of the next message that can, if the unit is free."""
         now = int(self._environment.now)
-        if now >= self._free_at:
+        if now >= self._free_at:  # otherwise the unit is still busy with the packet before
             for _ in range(len(self._ready)):
                 message = self._ready.popleft()
                 if self._inject(message):
@@ -148,13 +148,18 @@ class InjectionUnit:
                 self._ready.append(message)
             else:
                 return  # nothing to do, or all wait for room in the torus FIFOs, which calls back
-        if self._ready and not self._pump_scheduled:
+        if not self._pump_scheduled and any(map(self._can_inject, self._ready)):
             self._pump_scheduled = True
             call_after(self._environment, self._free_at - now, self._scheduled_pump)
 
     def _scheduled_pump(self) -> None:
         self._pump_scheduled = False
         self._pump()
+
+    def _can_inject(self, message: _Message) -> bool:
+        if message.descriptor.local:
+            return True
+        return self._port.fifo_with_room(self._network_fifos(message.fifo.index)) is not None
 
     def _inject(self, message: _Message) -> bool:
         descriptor = message.descriptor

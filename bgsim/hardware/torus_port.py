@@ -15,6 +15,9 @@ from bgsim.datasheet import Datasheet
 from bgsim.network.links import Packet, Receiver
 from bgsim.network.torus import TorusNetwork
 
+FIFOS = 8
+_FIFOS = tuple(tuple(index for index in range(FIFOS) if mask & 0x80 >> index) for mask in range(1 << FIFOS))
+
 
 class TorusPort:
     """The torus side of a node.
@@ -34,9 +37,9 @@ class TorusPort:
         self.network = network
         self.capacity_packets = datasheet.integer("torus.injection_fifo_packets")
         self.on_space: Callable[[], None] | None = None
-        self._fifos: list[deque[Packet]] = [
-            deque() for _ in range(datasheet.integer("torus.injection_fifos"))
-        ]
+        if datasheet.integer("torus.injection_fifos") != FIFOS:
+            raise ValueError(f"the DMA engine's masks name {FIFOS} torus injection FIFOs")
+        self._fifos: list[deque[Packet]] = [deque() for _ in range(FIFOS)]
 
     def attach(self, on_packet: Receiver) -> None:
         """Connect the receiving side; see :meth:`bgsim.network.links.LinkNetwork.attach`."""
@@ -49,9 +52,10 @@ class TorusPort:
     def fifo_with_room(self, mask: int) -> int | None:
         """The emptiest FIFO with room, of those in an eight-bit mask whose leftmost bit is FIFO 0."""
         best, best_used = None, self.capacity_packets
-        for index, fifo in enumerate(self._fifos):
-            if mask & 0x80 >> index and len(fifo) < best_used:
-                best, best_used = index, len(fifo)
+        for index in _FIFOS[mask]:
+            used = len(self._fifos[index])
+            if used < best_used:
+                best, best_used = index, used
         return best
 
     def send(self, fifo: int, packet: Packet) -> None:

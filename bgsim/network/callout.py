@@ -7,20 +7,32 @@ known delay. Equal times keep the order in which the calls were made, as all Sim
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ParamSpec
+from typing import Any
 
 from simpy import Environment, Event
-from simpy.events import Timeout
 
-P = ParamSpec("P")
+
+class _Call(Event):
+    """An event that calls a function when its time has come."""
+
+    def __init__(
+        self, environment: Environment, function: Callable[..., object], args: tuple[Any, ...]
+    ) -> None:
+        self.env = environment
+        self.callbacks = [_call]
+        self._ok = True
+        self._value = None
+        self.function = function
+        self.args = args
+
+
+def _call(event: Event) -> None:
+    assert isinstance(event, _Call)
+    event.function(*event.args)
 
 
 def call_after(
-    environment: Environment,
-    delay_cycles: int,
-    function: Callable[P, object],
-    *args: P.args,
-    **kwargs: P.kwargs,
+    environment: Environment, delay_cycles: int, function: Callable[..., object], *args: Any
 ) -> None:
     """Call a function after a delay.
 
@@ -33,10 +45,4 @@ def call_after(
     function
         Called with the remaining arguments; what it returns is dropped.
     """
-    timeout = Timeout(environment, delay_cycles)
-    assert timeout.callbacks is not None
-
-    def call(_: Event) -> None:
-        function(*args, **kwargs)
-
-    timeout.callbacks.append(call)
+    environment.schedule(_Call(environment, function, args), delay=delay_cycles)

@@ -20,6 +20,9 @@ from bgsim.network.topology import Closed, Direction, Shape, displacement, neigh
 Routing = Callable[[Packet, int], Direction]
 """Chooses the direction in which a packet leaves a node."""
 
+ROUTES_REMEMBERED = 1 << 20
+"""Bound on the memory spent on not computing a route again."""
+
 
 class PacketFormat:
     """Sizes of torus packets.
@@ -107,14 +110,18 @@ class TorusNetwork(LinkNetwork):
         self.format = PacketFormat(datasheet)
         self.routing = routing or self.dimension_order
         self._links: dict[tuple[int, Direction], Link] = {}
+        self._routes: dict[tuple[int, int], Direction] = {}
 
     def dimension_order(self, packet: Packet, node: int) -> Direction:
         """The direction of the first dimension in which the packet is not yet there."""
-        hops = displacement(node, packet.destination, self.shape, self.torus)
-        for dimension, distance in enumerate(hops):
-            if distance:
-                return Direction(2 * dimension + (distance < 0))
-        raise ValueError(f"the packet is already at its destination, node {node}")
+        route = self._routes.get((node, packet.destination))
+        if route is None:
+            hops = displacement(node, packet.destination, self.shape, self.torus)
+            dimension = next(each for each, distance in enumerate(hops) if distance)
+            route = Direction(2 * dimension + (hops[dimension] < 0))
+            if len(self._routes) < ROUTES_REMEMBERED:
+                self._routes[node, packet.destination] = route
+        return route
 
     def link(self, node: int, direction: Direction) -> Link:
         """One link of a node.

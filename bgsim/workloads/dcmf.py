@@ -1,16 +1,19 @@
 """One-sided put and get between two neighbours, as the DCMF messaging layer does them on the DMA engine.
 
-Every packet is simulated. A put is a direct-put descriptor; local completion is its injection counter at zero. For
-remote completion a remote get follows the data on the same, deterministic route, and makes the target put one byte back. A get is
-a remote get whose message is a put descriptor for the target to inject. An operation arms the counter it waits for, moves the
-FIFO's tail, and polls the counter: three device accesses. Data packets are of full size, the last one included
-(``torus.put_full_packets``); requests and acknowledgements have the size they need.
+Every packet is simulated. A put is a direct-put descriptor; local completion is its injection counter at
+zero. For remote completion a remote get follows the data on the same, deterministic route, and makes the
+target put one byte back. A get is a remote get whose message is a put descriptor for the target to inject.
+An operation arms the counter it waits for, moves the FIFO's tail, and polls the counter: three device
+accesses. Data packets are of full size, the last one included (``torus.put_full_packets``); requests and
+acknowledgements have the size they need.
 
-``latency`` repeats one blocking DCMF operation. ``bandwidth`` streams non-blocking operations through the A1 library, as the
-benchmark behind the measured table does, with at most one outstanding operation per counter of a group, and waits for all.
+``latency`` repeats one blocking DCMF operation. ``bandwidth`` streams non-blocking operations through the
+A1 library, as the benchmark behind the measured table does, with at most one outstanding operation per
+counter of a group, and waits for all.
 
-What is left out: other traffic, the target's processor (it takes no part), memory bandwidth, and the spread of real
-operations; each operation here takes its exact time. Software costs: ``bgsim datasheet 'dcmf.*'`` and ``a1.operation``.
+What is left out: other traffic, the target's processor (it takes no part), memory bandwidth, and the spread
+of real operations; each operation here takes its exact time. Software costs: ``bgsim datasheet 'dcmf.*'``
+and ``a1.operation``.
 """
 
 from __future__ import annotations
@@ -262,8 +265,8 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
     Returns
     -------
     Outcome
-        Metrics ``latency_us`` and its spread, or ``bandwidth_MiBps``; details ``measured``, the value measured on the real machine
-        at this size, where there is one, in the unit of the metric.
+        Metrics ``latency_us`` and its spread, or ``bandwidth_MiBps``; details ``measured``, the value
+        measured on the real machine at this size, where there is one, in the unit of the metric.
 
     Raises
     ------
@@ -333,11 +336,15 @@ def _metrics(
 
 def _check(resolved: ResolvedRun, config: DcmfConfig) -> None:
     if resolved.platform == "virtual-machine":
-        raise DcmfError("the dcmf workload drives the DMA engine from user level and runs on a native platform")
+        raise DcmfError(
+            "the dcmf workload drives the DMA engine from user level and runs on a native platform"
+        )
     if config.size.value < 1:
         raise DcmfError("workload.size: an operation moves at least one byte")
     if config.operation == "get" and config.completion == "remote":
-        raise DcmfError("workload.completion: a get is complete when its data has arrived; only a put has two kinds")
+        raise DcmfError(
+            "workload.completion: a get is complete when its data has arrived; only a put has two kinds"
+        )
 
 
 def _neighbour_of_origin(partition: Partition) -> int:

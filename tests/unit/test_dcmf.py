@@ -1,0 +1,158 @@
+"""The dcmf workload against the measured two-node tables, and what it says about itself.
+
+Calibrated on: put with local completion, 8 to 256 B; streamed get 8 to 512 B and put 256 and 512 B. All
+other rows are predictions.
+"""
+
+import pytest
+
+from bgsim.datasheet import Datasheet
+from bgsim.validation_data import table, two_node
+from bgsim.workloads import dcmf
+from bgsim.workloads.configs import DcmfConfig
+from bgsim.workloads.outcome import Outcome
+from bgsim.workloads.resolved import Partition, ResolvedRun
+
+SHEET = Datasheet.load()
+MESH = (False, False, False)
+PAIR = Partition("pair", (2, 1, 1), MESH)
+PACKETS = 5000  # simulated per point; the benchmark's own repetitions where they are fewer
+
+
+def simulate(
+    operation: str = "put",
+    completion: str = "local",
+    measure: str = "latency",
+    size: int = 1024,
+    messages: int = 10,
+    sheet: Datasheet = SHEET,
+    partition: Partition = PAIR,
+    platform: str = "bare-metal",
+) -> Outcome:
+    config = DcmfConfig.model_validate(
+        {
+            "kind": "dcmf",
+            "operation": operation,
+            "completion": completion,
+            "measure": measure,
+            "size": f"{size} B",
+            "messages": messages,
+        }
+    )
+    return dcmf.run(ResolvedRun(sheet, sheet, partition, platform, "l4-app", config, 1, 0))
+
+
+def sizes(measure: str, column: str) -> list[int]:
+    return [int(row["bytes"]) for row in table(f"two_node_{measure}") if row[column]]
+
+
+def repetitions(size: int, most: int, least: int) -> int:
+    return max(least, min(most, PACKETS // -(-size // 240)))
+
+
+LATENCY = [
+    (operation, completion, size)
+    for operation, completion, column in (
+        ("get", "local", "dcmf_get_us"),
+        ("put", "local", "dcmf_put_local_us"),
+        ("put", "remote", "dcmf_put_remote_us"),
+    )
+    for size in sizes("latency", column)
+]
+BANDWIDTH = [(op, size) for op in ("get", "put") for size in sizes("bandwidth", f"a1_{op}_MiBps")]
+
+
+@pytest.mark.parametrize(("operation", "completion", "size"), LATENCY)
+def test_latency_within_ten_percent(operation: str, completion: str, size: int) -> None:
+    outcome = simulate(operation, completion, "latency", size, repetitions(size, 100, 3))
+    measured = outcome.details["measured"]
+    assert outcome.metrics["latency_us"] == pytest.approx(measured, rel=0.10)
+
+
+@pytest.mark.parametrize(("operation", "size"), BANDWIDTH)
+def test_bandwidth_within_one_percent(operation: str, size: int) -> None:
+    outcome = simulate(operation, "local", "bandwidth", size, repetitions(size, 2000, 5))
+    measured = outcome.details["measured"]
+    assert outcome.metrics["bandwidth_MiBps"] == pytest.approx(measured, rel=0.01)
+
+
+def test_every_row_of_the_tables_is_covered() -> None:
+    assert len(LATENCY) == 18 + 17 + 17
+    assert len(BANDWIDTH) == 19 + 14
+
+
+def test_three_constants_are_calibrated_and_say_on_what() -> None:
+    fitted = [name for name in SHEET if name.startswith(("dcmf.", "a1.")) and SHEET[name].confidence == "C"]
+    assert sorted(fitted) == ["a1.operation", "dcmf.get_extra", "dcmf.operation"]
+    assert all("two_node_" in SHEET[name].calibrated_on for name in fitted)
+
+
+def test_one_get_takes_the_sum_of_its_parts() -> None:
+    l3, ddr, access = (SHEET.cycles(name) for name in ("cache.l3_latency", "memory.latency", "mmio.latency"))
+    flight = SHEET.cycles("torus.hop_latency") + SHEET.cycles("torus.endpoint_latency")
+    software = SHEET.cycles("dcmf.operation") + SHEET.cycles("dcmf.get_extra") + 3 * access
+    request = l3 + ddr + 160 + flight
+    answer = l3 + l3 + ddr + 3 * 544 + flight + l3
+    outcome = simulate("get", size=512, messages=1)
+    assert outcome.metrics["cycles_total"] == software + request + answer
+
+
+@pytest.mark.parametrize("measure", ["latency", "bandwidth"])
+@pytest.mark.parametrize(("operation", "completion"), [("get", "local"), ("put", "local"), ("put", "remote")])
+def test_causes_sum_to_the_total(operation: str, completion: str, measure: str) -> None:
+    outcome = simulate(operation, completion, measure, 2000, 70)
+    assert sum(outcome.attribution.values()) == outcome.metrics["cycles_total"]
+    assert outcome.attribution["device_access"] == 3 * 70 * SHEET.cycles("mmio.latency")
+    assert ("a1_software" in outcome.attribution) == (measure == "bandwidth")
+
+
+def test_the_same_run_gives_the_same_outcome() -> None:
+    assert simulate("get", size=3000) == simulate("get", size=3000)
+
+
+def test_packets_and_hops_are_counted() -> None:
+    outcome = simulate("put", "remote", size=1000, messages=4)
+    assert outcome.details["packets"] == 4 * (5 + 1 + 1)
+    assert outcome.metrics["packet_hops"] == 4 * 7
+    far = simulate("get", size=100, partition=Partition("column", (1, 1, 4), MESH))
+    assert far.details["target_node"] == 1
+
+
+def test_link_rate_and_hop_latency_matter() -> None:
+    slow = SHEET.with_values({"torus.link_rate": "212.5 MB/s"})
+    assert simulate(size=65536, sheet=slow).metrics["latency_us"] == pytest.approx(2 * 175.36, rel=0.01)
+    longer = SHEET.with_values({"torus.hop_latency": "154 ns"})
+    added = (
+        simulate("get", sheet=longer, messages=1).metrics["cycles_total"]
+        - simulate("get", messages=1).metrics["cycles_total"]
+    )
+    assert added == 2 * (longer.cycles("torus.hop_latency") - SHEET.cycles("torus.hop_latency"))
+
+
+def test_what_was_not_measured_has_no_measured_value() -> None:
+    assert simulate(size=1000).details["measured"] is None
+    assert two_node("put", "remote", "bandwidth", 1024) is None
+    assert two_node("put", "local", "bandwidth", 8) is None
+    assert two_node("get", "local", "latency", 8) == 3.29
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"platform": "virtual-machine"}, "native platform"),
+        ({"operation": "get", "completion": "remote"}, "only a put has two kinds"),
+        ({"partition": Partition("one", (1, 1, 1), MESH)}, "needs two nodes"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(dcmf.DcmfError, match=message):
+        simulate(**change)  # type: ignore[arg-type]
+
+
+def test_progress_is_told() -> None:
+    told: list[tuple[float, str]] = []
+    config = DcmfConfig.model_validate({"kind": "dcmf", "messages": 130})
+    run = ResolvedRun(SHEET, SHEET, PAIR, "bare-metal", "l4-app", config, 1, 0)
+    dcmf.run(run, lambda seconds, note: told.append((seconds, note)))
+    assert [note for _, note in told] == [f"{done} of 130 operations" for done in (64, 128, 130)]
+    assert [seconds for seconds, _ in told] == sorted(seconds for seconds, _ in told)

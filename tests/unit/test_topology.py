@@ -1,0 +1,88 @@
+"""Torus and mesh topology: numbering, neighbours, distances, the networkx graph."""
+
+import networkx as nx
+import pytest
+
+from bgsim.network.collective import collective_tree, next_node
+from bgsim.network.topology import (
+    Direction,
+    displacement,
+    distance,
+    links,
+    neighbour,
+    node_coordinates,
+    node_count,
+    node_index,
+    torus_graph,
+)
+
+CLOSED = (True, True, True)
+OPEN = (False, False, False)
+
+
+def test_x_runs_fastest() -> None:
+    assert node_index((3, 2, 1), (4, 5, 6)) == 3 + 4 * (2 + 5 * 1)
+    assert [node_coordinates(n, (2, 2, 2)) for n in (0, 1, 2, 4)] == [
+        (0, 0, 0),
+        (1, 0, 0),
+        (0, 1, 0),
+        (0, 0, 1),
+    ]
+
+
+@pytest.mark.parametrize("coordinates", [(4, 0, 0), (-1, 0, 0), (0, 0, 6)])
+def test_positions_outside_are_refused(coordinates: tuple[int, int, int]) -> None:
+    with pytest.raises(ValueError, match="outside the shape"):
+        node_index(coordinates, (4, 5, 6))
+
+
+def test_a_midplane_torus_has_six_links_per_node_and_a_mesh_ends() -> None:
+    torus = torus_graph((8, 8, 8), CLOSED)
+    assert torus.number_of_nodes() == 512
+    assert torus.number_of_edges() == 512 * 6
+    assert set(dict(torus.out_degree()).values()) == {6}
+    mesh = torus_graph((4, 4, 2), OPEN)
+    assert mesh.number_of_edges() == 2 * (3 * 4 * 2 + 4 * 3 * 2 + 4 * 4 * 1)
+    assert mesh.nodes[31]["coordinates"] == (3, 3, 1)
+
+
+def test_two_nodes_in_a_ring_have_two_links_each_way() -> None:
+    graph = torus_graph((2, 1, 1), CLOSED)
+    assert graph.edges[0, 1]["directions"] == (Direction.X_PLUS, Direction.X_MINUS)
+    assert torus_graph((2, 1, 1), OPEN).edges[0, 1]["directions"] == (Direction.X_PLUS,)
+    assert list(links((1, 1, 1), CLOSED)) == []
+
+
+@pytest.mark.parametrize("closed", [CLOSED, OPEN, (True, False, True)])
+def test_distance_is_the_shortest_path_of_the_graph(closed: tuple[bool, bool, bool]) -> None:
+    shape = (4, 3, 5)
+    graph = torus_graph(shape, closed)
+    lengths = dict(nx.all_pairs_shortest_path_length(graph))
+    for source in range(node_count(shape)):
+        for destination in range(node_count(shape)):
+            assert distance(source, destination, shape, closed) == lengths[source][destination]
+
+
+def test_halfway_round_goes_in_the_positive_direction() -> None:
+    assert displacement(0, 4, (8, 1, 1), CLOSED) == (4, 0, 0)
+    assert displacement(0, 5, (8, 1, 1), CLOSED) == (-3, 0, 0)
+    assert displacement(0, 5, (8, 1, 1), OPEN) == (5, 0, 0)
+
+
+def test_opposite_directions_lead_back() -> None:
+    shape = (3, 4, 2)
+    for node, direction, target in links(shape, (True, False, True)):
+        assert neighbour(target, direction.opposite, shape, (True, False, True)) == node
+
+
+def test_the_collective_tree_is_binary_and_its_routes_are_shortest() -> None:
+    tree = collective_tree(40)
+    assert nx.is_arborescence(tree)
+    assert max(degree for _, degree in tree.out_degree()) == 2
+    lengths = dict(nx.all_pairs_shortest_path_length(tree.to_undirected()))
+    for source in range(40):
+        for destination in range(40):
+            node, hops = source, 0
+            while node != destination:
+                node, hops = next_node(node, destination), hops + 1
+            assert hops == lengths[source][destination]
