@@ -58,11 +58,9 @@ def machines(config: Mapping[str, Any]) -> tuple[Datasheet, Datasheet]:
 
 
 @lru_cache(maxsize=512)
-def _machine_text(base: str, assume: str, changes: str) -> str:
-    return ",".join(
-        f"{json.dumps(role)}:{canonical(_values(sheet))}"
-        for role, sheet in zip(("machine", "reference_machine"), _sheets(base, assume, changes), strict=True)
-    )
+def _machine_texts(base: str, assume: str, changes: str) -> tuple[str, str]:
+    machine, reference = _sheets(base, assume, changes)
+    return canonical(_values(machine)), canonical(_values(reference))
 
 
 def _values(sheet: Datasheet) -> dict[str, str]:
@@ -76,7 +74,7 @@ def _values(sheet: Datasheet) -> dict[str, str]:
 
 
 def identity_text(config: Mapping[str, Any]) -> str:
-    """The exact text that identifies a run.
+    """The exact text that identifies a run; most of it, the datasheets, is made only once.
 
     Parameters
     ----------
@@ -99,9 +97,11 @@ def identity_text(config: Mapping[str, Any]) -> str:
         "seed": config["seed"],
         "replication": config["replication"],
     }
-    pieces = [f"{json.dumps(key)}:{canonical(value)}" for key, value in rest.items()]
-    pieces.append(_machine_text(section["base"], canonical(config["assume"]), canonical(section["set"])))
-    return "{" + ",".join(sorted(pieces)) + "}"
+    pieces = {key: canonical(value) for key, value in rest.items()}
+    pieces["machine"], pieces["reference_machine"] = _machine_texts(
+        section["base"], canonical(config["assume"]), canonical(section["set"])
+    )
+    return "{" + ",".join(f"{json.dumps(key)}:{pieces[key]}" for key in sorted(pieces)) + "}"
 
 
 def run_id(config: Mapping[str, Any]) -> str:

@@ -29,7 +29,7 @@ type_of_tag = {
 }
 
 NODES_MAX = 100_000
-BYTES_MAX = 4_000_000
+BYTES_MAX = 1_000_000
 INTEGER_MAX = 2**63
 
 Path = tuple[str | int, ...]

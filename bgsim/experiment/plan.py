@@ -307,8 +307,8 @@ class _Planner:
         for finding in findings:
             if not finding.remark:
                 self.problem_at(axes, indexes, finding.path, finding.message, finding.on_key)
-            elif finding.path in self.document.values:
-                place = self.document.values[finding.path]
+            elif not any(finding.path[: len(axis.steps)] == axis.steps for axis in axes):
+                place = self.document.place_of_value(finding.path)
                 self.remarks.append(f"{place}: {dotted(finding.path)}: {finding.message}")
 
 
