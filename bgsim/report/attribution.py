@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bgsim.report import causes
@@ -20,15 +20,16 @@ class CauseRow:
         Name as the simulator counts it.
     place
         Where the cycles are spent: guest, L4, VMM, device, idle.
-    count
-        Exits of this cause; None for a cause that is not an exit.
+    exits
+        Exits of this cause; None for a cause that is not an exit. Exits that the VMM serves have no
+        cycles of their own: they are counted with ``ipc``, which has their cycles in L4.
     cycles
         All cycles of this cause; ``cycles_l4`` and ``cycles_vmm`` are parts of it.
     """
 
     cause: str
     place: str
-    count: int | None
+    exits: int | None
     cycles: int
     cycles_l4: int
     cycles_vmm: int
@@ -60,8 +61,11 @@ def rows_of(record: Record) -> list[CauseRow]:
     attribution = _attribution(record)
     if not attribution:
         raise ReportError(f"run {record['run_id']} has no attribution, so its time cannot be explained")
-    exits = {str(row["cause"]): row for row in record.get("exits") or ()}
+    exits = {row["cause"]: row for row in exits_of(record)}
     rows = [_row(cause, int(attribution[cause]), exits.get(cause)) for cause in causes.ordered(attribution)]
+    served = [int(row["count"]) for cause, row in exits.items() if cause not in attribution]
+    if served:
+        rows = [replace(row, exits=sum(served)) if row.cause == "ipc" else row for row in rows]
     stated = record["metrics"].get("cycles_total")
     found = sum(row.cycles for row in rows)
     if stated is not None and found != int(stated):
@@ -72,17 +76,23 @@ def rows_of(record: Record) -> list[CauseRow]:
     return rows
 
 
+def exits_of(record: Record) -> list[Mapping[str, Any]]:
+    """Rows of a record's exit table that are departures of the guest: the kernel's own counters."""
+    rows = record.get("exits") or ()
+    return [row for row in rows if str(row["cause"]).startswith(causes.EXIT_PREFIX)]
+
+
 def _row(cause: str, cycles: int, exit_row: Mapping[str, Any] | None) -> CauseRow:
     place = causes.place(cause)
     l4 = cycles if place == "L4" else 0
     vmm = cycles if place == "VMM" else 0
-    count = None
+    exits = None
     if exit_row is not None:
-        count = int(exit_row["count"])
+        exits = int(exit_row["count"])
         # An exit that the VMM served may carry its VMM cycles itself instead of leaving them to `vmm`.
         if int(exit_row["cycles_l4"]) + int(exit_row["cycles_vmm"]) == cycles:
             l4, vmm = int(exit_row["cycles_l4"]), int(exit_row["cycles_vmm"])
-    return CauseRow(cause=cause, place=place, count=count, cycles=cycles, cycles_l4=l4, cycles_vmm=vmm)
+    return CauseRow(cause=cause, place=place, exits=exits, cycles=cycles, cycles_l4=l4, cycles_vmm=vmm)
 
 
 def _attribution(record: Record) -> Mapping[str, Any]:

@@ -19,6 +19,8 @@ _PLACES: dict[str, Place] = {
     "guest_tlb_refill": "guest",
     "icache_refill_guest": "guest",
     "icache_refill_l4": "L4",
+    "dcache_refill_l4": "L4",
+    "vmm_tlb_miss": "L4",
     "ipc": "L4",
     "vmm": "VMM",
     "device": "device",
@@ -31,16 +33,24 @@ _LABELS = {
     "guest_tlb_refill": "guest TLB refill",
     "icache_refill_guest": "I-cache refill, guest",
     "icache_refill_l4": "I-cache refill, L4",
+    "dcache_refill_l4": "D-cache refill, L4",
+    "vmm_tlb_miss": "TLB misses of the VMM",
     "ipc": "IPC",
     "vmm": "VMM",
     "device": "device",
     "idle": "idle",
     "PPC_HVM_DTLB_MISS": "data TLB miss",
     "PPC_HVM_ITLB_MISS": "instruction TLB miss",
-    "PPC_HVM_SYSCALL": "system call",
-    "PPC_HVM_DEC": "decrementer",
-    "PPC_HVM_EXTERNAL": "external interrupt",
+    "PPC_HVM_DTLB_MISS_DEVICE": "device access",
+    "PPC_HVM_DTLB_MISS_RAM": "first touch of memory",
+    "PPC_HVM_EXCEPT_SYSCALL": "system call",
+    "PPC_HVM_EXCEPT_DECREMENTER": "decrementer",
+    "PPC_HVM_EXCEPT_EXTERNAL": "external interrupt",
     "PPC_HVM_EXCEPT_PROG": "program exception",
+    "PPC_HVM_EXCEPT_PROG_DCR": "DCR access",
+    "PPC_HVM_EXCEPT_DSI": "data storage fault",
+    "PPC_HVM_EXCEPT_ISI": "instruction storage fault",
+    "PPC_HVM_EXCEPT_FPU": "FP unavailable",
     "other": "other",
 }
 
@@ -58,7 +68,16 @@ _ORDER = (
     "PPC_HVM_EMUL_MFMSR",
     "PPC_HVM_EMUL_MTMSR",
 )
-_AFTER_EXITS = ("icache_refill_l4", "ipc", "vmm", "device", "idle", "other")
+_AFTER_EXITS = (
+    "icache_refill_l4",
+    "dcache_refill_l4",
+    "ipc",
+    "vmm_tlb_miss",
+    "vmm",
+    "device",
+    "idle",
+    "other",
+)
 
 
 def place(cause: str) -> Place:

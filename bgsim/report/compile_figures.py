@@ -8,14 +8,23 @@ from typing import TYPE_CHECKING, Any
 from bgsim.report import causes, published, style
 from bgsim.report.attribution import shares_of, total_cycles
 from bgsim.report.numbers import significant
-from bgsim.report.results import Group, Point, Record, core_frequency_hz, details, point_label, workload
+from bgsim.report.results import (
+    Group,
+    Point,
+    Record,
+    core_frequency_hz,
+    details,
+    point_label,
+    value_text,
+    workload,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 PROGRAM = "workload.program"
-_TORNADO_ROWS_MOST = 16
+_TORNADO_ROWS_MOST = 12
 
 
 def figures(points: Sequence[Point], axes: Sequence[str]) -> Iterator[tuple[str, Figure]]:
@@ -76,7 +85,7 @@ def labels_of(points: Sequence[Point], axes: Sequence[str]) -> list[str]:
 
 
 def prediction_range_s(group: Group) -> tuple[float, float] | None:
-    """Lowest and highest elapsed time with all guesses together, in seconds, if the run states it."""
+    """Lowest and highest elapsed time with all uncertain parameters moved together, if stated."""
     limits = group.details.get("sensitivity_range_s")
     return None if limits is None else (float(limits[0]), float(limits[1]))
 
@@ -123,7 +132,7 @@ def _elapsed_bar(axes: Axes, place: float, group: Group, handles: dict[str, Any]
     whiskers = [("interval over replications", style.DARK_GREY, 2.2, 0.0, (cell.low, cell.high))]
     span = prediction_range_s(group)
     if span is not None:
-        whiskers.append(("predicted range, all guesses", style.BLACK, 0.8, 2.0, span))
+        whiskers.append(("bounds of the prediction", style.BLACK, 0.8, 2.0, span))
         text += f"  ({significant(span[0])} to {significant(span[1])})"
     for label, colour, width, cap, (low, high) in whiskers:
         if low is None or high is None or low == high:
@@ -218,7 +227,7 @@ def _folded(share: Mapping[str, float], kept: Sequence[str]) -> dict[str, float]
 
 
 def sensitivity(record: Record, label: str) -> Figure:
-    """Tornado chart: elapsed time as one guessed parameter after another goes to its ends."""
+    """Tornado chart: elapsed time as one uncertain parameter after another goes to its ends."""
     rows = sorted(
         details(record)["sensitivity"],
         key=lambda row: (-abs(row["elapsed_high_s"] - row["elapsed_low_s"]), row["parameter"]),
@@ -245,9 +254,9 @@ def sensitivity(record: Record, label: str) -> Figure:
     if together:
         low, high = float(together[0]), float(together[1])
         bar = axes.barh(len(rows), high - low, left=low, height=0.7, color=style.LIGHT_GREY)
-        handles["all guesses together"] = bar
+        handles["all together, as bounds"] = bar
         _spread_text(axes, len(rows), low, high)
-        names.append("all guesses together")
+        names.append("all together, as bounds")
         ends += [low, high]
     line = axes.axvline(central, color=style.BLACK, linewidth=0.9)
     handles[f"prediction, {significant(central)} s"] = line
@@ -264,8 +273,10 @@ def sensitivity(record: Record, label: str) -> Figure:
     axes.grid(visible=False, axis="y")
     platform = style.platform_style(str(record["platform"])).label
     axes.set_xlabel(f"elapsed time of {label}, {platform} (s)")
+    title = "low to high end (central value) [confidence mark]"
     if hidden:
-        axes.set_title(f"the {len(rows)} largest of {len(rows) + hidden} parameters", loc="right")
+        title += f"; the {len(rows)} widest of {len(rows) + hidden} parameters"
+    axes.set_title(title, loc="right", fontsize=6.5)
     style.legend_outside(figure, handles, columns=3)
     return figure
 
@@ -276,5 +287,6 @@ def _spread_text(axes: Axes, place: float, low: float, high: float) -> None:
 
 
 def _span(row: Mapping[str, Any]) -> str:
-    unit = "" if row["unit"] in ("count", "ratio", "") else f" {row['unit']}"
-    return f"{row['low']:g} to {row['high']:g}{unit}, central {row['central']:g}"
+    unit = "" if row["unit"] in ("count", "ratio", "enum", "") else f" {row['unit']}"
+    low, central, high = (value_text(row[name]) for name in ("low", "central", "high"))
+    return f"{low} to {high}{unit} ({central})"

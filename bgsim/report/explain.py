@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bgsim.report import published
-from bgsim.report.attribution import CauseRow, rows_of
+from bgsim.report.attribution import CauseRow, exits_of, rows_of
 from bgsim.report.numbers import apportion, fixed, quantity, significant
 from bgsim.report.results import (
     Record,
@@ -39,7 +39,7 @@ _SHARE_PLACES = 2
 
 
 def explain(study: Study, run_id: str | None = None) -> str:
-    """Explain one run: every cause, every exit, every guess.
+    """Explain one run: every cause, every exit, every uncertain parameter.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def explain(study: Study, run_id: str | None = None) -> str:
     rows = rows_of(record)
     frequency = core_frequency_hz(record)
     parts = [_heading(record, rows, frequency), plain(cause_table(rows, frequency))]
-    if record.get("exits"):
+    if exits_of(record):
         parts.append(plain(exit_table(record)))
     parts += _notes(record, rows)
     if details(record).get("sensitivity"):
@@ -120,7 +120,7 @@ def cause_table(rows: Sequence[CauseRow], frequency_hz: int) -> Table:
         [
             ("cause", "left"),
             ("where", "left"),
-            ("count", "right"),
+            ("exits", "right"),
             ("cycles L4", "right"),
             ("cycles VMM", "right"),
             ("cycles, all", "right"),
@@ -134,7 +134,7 @@ def cause_table(rows: Sequence[CauseRow], frequency_hz: int) -> Table:
         cells = [
             row.cause,
             row.place,
-            "" if row.count is None else f"{row.count:,}",
+            "" if row.exits is None else f"{row.exits:,}",
             f"{row.cycles_l4:,}" if row.cycles_l4 else "",
             f"{row.cycles_vmm:,}" if row.cycles_vmm else "",
             f"{row.cycles:,}",
@@ -147,7 +147,7 @@ def cause_table(rows: Sequence[CauseRow], frequency_hz: int) -> Table:
         [
             "total",
             "",
-            f"{sum(row.count or 0 for row in rows):,}",
+            f"{sum(row.exits or 0 for row in rows):,}",
             f"{sum(row.cycles_l4 for row in rows):,}",
             f"{sum(row.cycles_vmm for row in rows):,}",
             f"{total:,}",
@@ -161,7 +161,7 @@ def cause_table(rows: Sequence[CauseRow], frequency_hz: int) -> Table:
 def exit_table(record: Record) -> Table:
     """Exits from guest execution by the kernel's own counters, most cycles first."""
     rows = sorted(
-        record.get("exits") or (),
+        exits_of(record),
         key=lambda row: (-(int(row["cycles_l4"]) + int(row["cycles_vmm"])), str(row["cause"])),
     )
     cycles = [int(row["cycles_l4"]) + int(row["cycles_vmm"]) for row in rows]
@@ -204,7 +204,7 @@ def exit_table(record: Record) -> Table:
 
 
 def sensitivity_table(record: Record) -> Table:
-    """Elapsed time with one guessed parameter after another at its ends, widest span first."""
+    """Elapsed time with one uncertain parameter after another at its ends, widest span first."""
     rows = sorted(
         details(record)["sensitivity"],
         key=lambda row: (-abs(row["elapsed_high_s"] - row["elapsed_low_s"]), row["parameter"]),
@@ -225,7 +225,7 @@ def sensitivity_table(record: Record) -> Table:
     for row in rows:
         cells = [str(row["parameter"]), str(row["unit"]), str(row["confidence"])]
         cells += [value_text(row[name]) for name in ("low", "central", "high")]
-        cells += [significant(float(row[name]), 4) for name in ("elapsed_low_s", "elapsed_high_s")]
+        cells += [significant(float(row[name]), 5) for name in ("elapsed_low_s", "elapsed_high_s")]
         add_row(table, cells)
     return table
 
@@ -295,16 +295,17 @@ def _heading(record: Record, rows: Sequence[CauseRow], frequency_hz: int) -> str
 
 
 def _notes(record: Record, rows: Sequence[CauseRow]) -> Iterator[str]:
-    by_cause = {row.cause: row.cycles for row in rows}
-    apart = [
-        row
-        for row in record.get("exits") or ()
-        if int(row["cycles_l4"]) + int(row["cycles_vmm"]) != by_cause.get(str(row["cause"]), 0)
-    ]
-    if apart:
+    attributed = {row.cause: row.cycles for row in rows}
+    charged = {str(r["cause"]): int(r["cycles_l4"]) + int(r["cycles_vmm"]) for r in exits_of(record)}
+    if charged.keys() - attributed.keys():
         yield (
-            "The exits table charges an exit with all that was done for it; the table of causes shows what\n"
-            "has a cause of its own (cache refill, IPC, VMM) on its own line, so single lines may differ.\n"
+            "Exits that the VMM serves stand among the causes as ipc (their cycles in L4) and vmm,\n"
+            "not by name.\n"
+        )
+    if any(cycles != attributed[cause] for cause, cycles in charged.items() if cause in attributed):
+        yield (
+            "Some exits are charged here with cycles that have a cause of their own above, such as\n"
+            "cache refill.\n"
         )
 
 
@@ -312,7 +313,7 @@ def _range(record: Record) -> Iterator[str]:
     limits = details(record).get("sensitivity_range_s")
     if limits is not None:
         low, high = (significant(float(limit), 4) for limit in limits)
-        yield f"All guesses together: {low} to {high} s.\n"
+        yield f"All together, as bounds and not as confidence limits: {low} to {high} s.\n"
     measured_s = published.COMPILE_ELAPSED_S.get(str(record["platform"]))
     comparable = kind(record) == "compile" and published.compile_is_comparable(workload(record))
     if comparable and measured_s is not None:

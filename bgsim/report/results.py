@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bgsim.experiment.metrics import HOST_METRICS
+from bgsim.experiment.summary import FIXED_COLUMNS, column_names
 
 if TYPE_CHECKING:
     import pandas
@@ -33,8 +34,6 @@ HEADLINE_METRICS: Mapping[str, tuple[str, ...]] = {
     "dcmf": ("latency_us", "bandwidth_MiBps"),
 }
 """Metrics a comparison shows for each workload kind; for any other kind it shows all."""
-
-_SUMMARY_COLUMNS = ("platform", "metric", "unit", "mean", "ci_low", "ci_high", "n")
 
 
 class ReportError(ValueError):
@@ -217,9 +216,8 @@ def swept_axes(records: Iterable[Record]) -> tuple[str, ...]:
 
 
 def short_names(axes: Sequence[str]) -> dict[str, str]:
-    """Swept path to its last segment where that is unambiguous, else to the whole path."""
-    last = [axis.rsplit(".", 1)[-1] for axis in axes]
-    return {axis: name if last.count(name) == 1 else axis for axis, name in zip(axes, last, strict=True)}
+    """Swept path to its name as a column of the summary."""
+    return dict(zip(axes, column_names(axes), strict=True))
 
 
 def value_text(value: Any) -> str:
@@ -238,7 +236,7 @@ def point_label(values: Mapping[str, Any], axes: Sequence[str], bare: Iterable[s
     return ", ".join(
         value_text(values[axis]) if axis in plain else f"{names[axis]}={value_text(values[axis])}"
         for axis in axes
-        if axis in values
+        if values.get(axis) is not None
     )
 
 
@@ -291,9 +289,8 @@ class Results:
         return tuple(_canonical(values.get(axis)) for axis in self.axes)
 
     def _cells(self, frame: pandas.DataFrame) -> dict[tuple[tuple[str, ...], str], dict[str, Cell]]:
-        short = short_names(self.axes)
-        columns = {axis: axis if axis in frame.columns else short[axis] for axis in self.axes}
-        missing = [c for c in (*columns.values(), *_SUMMARY_COLUMNS) if c not in frame.columns]
+        columns = short_names(self.axes)
+        missing = [c for c in (*columns.values(), *FIXED_COLUMNS) if c not in frame.columns]
         if missing:
             raise ReportError(f"the summary lacks the column {missing[0]!r}")
         found: dict[tuple[tuple[str, ...], str], dict[str, Cell]] = {}

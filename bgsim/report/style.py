@@ -125,11 +125,15 @@ _CAUSE_LOOK = {
     "PPC_HVM_EMUL_MTMSR": (YELLOW, "xxxx"),
     "PPC_HVM_EMUL_WRTEEI": (ORANGE, "...."),
     "PPC_HVM_EMUL_TLBSX": (ORANGE, "xxxx"),
-    "PPC_HVM_SYSCALL": (PURPLE, ""),
-    "PPC_HVM_DEC": (PURPLE, "////"),
-    "PPC_HVM_EXTERNAL": (PURPLE, "...."),
+    "PPC_HVM_DTLB_MISS_DEVICE": (PURPLE, ""),
+    "PPC_HVM_DTLB_MISS_RAM": (VERMILLION, "...."),
+    "PPC_HVM_EXCEPT_EXTERNAL": (PURPLE, "////"),
+    "PPC_HVM_EXCEPT_SYSCALL": (PURPLE, "...."),
+    "PPC_HVM_EXCEPT_DECREMENTER": (PURPLE, "xxxx"),
     "icache_refill_l4": (GREEN, "////"),
+    "dcache_refill_l4": (GREEN, "...."),
     "ipc": (GREEN, ""),
+    "vmm_tlb_miss": (DARK_GREY, "////"),
     "vmm": (DARK_GREY, ""),
     "device": (BLACK, "////"),
     "idle": ("#F2F2F2", ""),
@@ -150,7 +154,7 @@ def cause_look(cause: str) -> tuple[str, str]:
     if cause.startswith(EMULATION_PREFIX):
         return ORANGE, "\\\\\\\\"
     if cause.startswith(EXIT_PREFIX):
-        return PURPLE, "xxxx"
+        return PURPLE, "\\\\\\\\"
     return GREY, "...."
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _COUNTED_UNITS = ("count", "cycles", "instructions")
-_EXTRA_COLUMNS = ("predicted range", "measured", "deviation", "hand count")
+_EXTRA_COLUMNS = ("bounds", "measured", "deviation", "hand count")
 _COMPARED_UNITS = ("s", "us", "cycles", "bps", "MiBps")
 
 
@@ -48,8 +48,8 @@ def comparison(study: Study) -> Table:
     -------
     rich.table.Table
         Swept values, metric, unit, a column for each platform, slowdown. Brackets hold the
-        interval over replications where there are several; for a prediction that states what its
-        guesses span, an extra column gives that range.
+        interval over replications where there are several; for a prediction that states its
+        bounds, an extra column gives them.
 
     Raises
     ------
@@ -177,7 +177,7 @@ def _metric_row(point: Point, metric: str, platforms: Sequence[str]) -> dict[str
     virtual = point.platforms.get("virtual-machine")
     span = virtual.details.get("sensitivity_range_s") if virtual is not None else None
     if span is not None and metric == "elapsed_s":
-        row["predicted range"] = f"{significant(span[0] / divisor)} to {significant(span[1] / divisor)}"
+        row["bounds"] = f"{significant(span[0] / divisor)} to {significant(span[1] / divisor)}"
     return row | _measured(point, metric, divisor)
 
 
@@ -192,7 +192,7 @@ def _measured(point: Point, metric: str, divisor: float) -> dict[str, str]:
         value = _measured_value(group, metric)
         mean = group.mean(metric)
         if value is not None and mean is not None:
-            deviation = f"{100 * (mean / value - 1):+.2f} %"
+            deviation = f"{100 * (mean / value - 1):+z.2f} %"
             return {"measured": significant(value / divisor, 4), "deviation": deviation}
     return {}
 
@@ -267,7 +267,7 @@ def _caption(results: Results) -> str:
     if any(len(group.records) > 1 for group in groups):
         lines.append("In brackets: interval over replications.")
     if any(group.details.get("sensitivity_range_s") for group in groups):
-        lines.append("Predicted range: all parameters marked as guesses at one end, then at the other.")
+        lines.append("Bounds: all uncertain parameters at the ends that favour the VM, then at the others.")
     compiles = [group for group in groups if group.workload["kind"] == "compile"]
     if any(published.compile_is_comparable(group.workload) for group in compiles):
         native, virtual = (f"{published.COMPILE_ELAPSED_S[p]:g} s" for p in (BASELINE, "virtual-machine"))

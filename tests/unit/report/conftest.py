@@ -12,6 +12,7 @@ import pytest
 
 from bgsim.experiment.metrics import METRICS, slowdown
 from bgsim.experiment.statistics import mean_interval
+from bgsim.experiment.summary import FIXED_COLUMNS, column_names
 
 FREQUENCY_HZ = 850_000_000
 
@@ -26,8 +27,7 @@ class SyntheticStudy:
 
     def summary(self) -> pandas.DataFrame:
         axes = list(dict.fromkeys(path for record in self.records for path in record["point"]))
-        last = [axis.rsplit(".", 1)[-1] for axis in axes]
-        names = [name if last.count(name) == 1 else axis for axis, name in zip(axes, last, strict=True)]
+        names = column_names(axes)
         values: dict[tuple[Any, ...], list[float]] = {}
         for record in self.records:
             metrics = dict(record["metrics"])
@@ -44,14 +44,13 @@ class SyntheticStudy:
             for name, value in metrics.items():
                 values.setdefault((*place, record["platform"], name), []).append(float(value))
         rows = []
-        for (*place, platform, metric), numbers in values.items():
+        for (*axis_values, platform, metric), numbers in values.items():
             interval = mean_interval(numbers)
             unit = METRICS[metric].unit
             rows.append(
-                (*place, platform, metric, unit, interval.mean, interval.low, interval.high, interval.n)
+                (*axis_values, platform, metric, unit, interval.mean, interval.low, interval.high, interval.n)
             )
-        columns = [*names, "platform", "metric", "unit", "mean", "ci_low", "ci_high", "n"]
-        return pandas.DataFrame(rows, columns=columns)
+        return pandas.DataFrame(rows, columns=[*names, *FIXED_COLUMNS])
 
 
 def make_record(
@@ -85,9 +84,9 @@ def make_record(
 _PROGRAMS = {"lcc": 58.31, "gcc346": 143.72, "gcc12": 188.94}
 
 _SENSITIVITY = (
-    ("l4.cpi", "ratio", "G", 1.2, 1.43, 2.19, 0.84, 1.53),
+    ("l4.cpi", "ratio", "G", "1.2", "1.43", "2.19", 0.84, 1.53),
     ("l4.icache_refill_cycles_per_line", "cycles", "G", 16.5, 20.4, 34.1, 0.95, 1.17),
-    ("l4.build", "ratio", "M", 0, 1, 1, 0.81, 1.0),
+    ("l4.build", "enum", "R", "o2", "os", "os", 0.81, 1.0),
     ("guest.cpi", "ratio", "G", 1.1, 1.6, 2.4, 1.45, 0.67),
     ("guest.cache_miss_cycles", "cycles", "Mh", 40, 50, 60, 1.06, 0.94),
     ("l4.tlb.pinned_entries", "count", "R", 3, 4, 5, 0.99, 1.01),
@@ -112,9 +111,9 @@ def _compile_attribution(platform: str, elapsed_s: float, program: str) -> dict[
             "PPC_HVM_EMUL_RFI": 0.0211,
             "PPC_HVM_EMUL_MFMSR": 0.0012,
             "PPC_HVM_EMUL_WRTEEI": 0.0011,
-            "PPC_HVM_SYSCALL": 0.0004,
-            "PPC_HVM_DEC": 0.0003,
-            "PPC_HVM_EXTERNAL": 0.00001,
+            "PPC_HVM_EXCEPT_SYSCALL": 0.0004,
+            "PPC_HVM_EXCEPT_DECREMENTER": 0.0003,
+            "PPC_HVM_EXCEPT_EXTERNAL": 0.00001,
             "icache_refill_l4": 0.0561,
             "ipc": 0.00042,
             "vmm": 0.00071,
@@ -122,7 +121,7 @@ def _compile_attribution(platform: str, elapsed_s: float, program: str) -> dict[
             "idle": 0.0,
         }
         if program == "lcc":
-            parts["PPC_HVM_SYSCALL"] += 0.02
+            parts["PPC_HVM_EXCEPT_SYSCALL"] += 0.02
     total = round(elapsed_s * FREQUENCY_HZ)
     scale = sum(parts.values())
     cycles = {cause: math.floor(total * part / scale) for cause, part in parts.items()}

@@ -172,7 +172,7 @@ def test_explain_figure(compile_study: Any, tmp_path: Path) -> None:
 
 
 def test_small_causes_are_folded_in_figures_only() -> None:
-    shares = [{"guest_user": 0.6, "PPC_HVM_DEC": 0.001, "PPC_HVM_DTLB_MISS": 0.399}]
+    shares = [{"guest_user": 0.6, "PPC_HVM_EXCEPT_DECREMENTER": 0.001, "PPC_HVM_DTLB_MISS": 0.399}]
     assert causes.fold_small(shares) == ["guest_user", "PPC_HVM_DTLB_MISS"]
     assert causes.label("PPC_HVM_EMUL_TLBWE") == "emulate tlbwe"
     assert causes.place("PPC_HVM_NEW_ONE") == "L4"
