@@ -8,6 +8,7 @@ A base machine is a folder of YAML files, each a list of records
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
@@ -288,12 +289,17 @@ def _records(base: str) -> dict[str, Parameter]:
     problems: dict[str, str] = {}
     folder = files("bgsim.datasheet") / "data" / base
     for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if not file.name.endswith(".yaml"):
-            continue
+        text = file.read_text(encoding="utf-8")
+        records: Any
         try:
-            records: Any = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
-        except YAMLError as refusal:
-            problems[file.name] = f"is not YAML: {refusal}"
+            if file.name.endswith(".json"):  # long tables: JSON is YAML that reads a hundred times faster
+                records = json.loads(text)
+            elif file.name.endswith(".yaml"):
+                records = YAML(typ="safe").load(text)
+            else:
+                continue
+        except (YAMLError, json.JSONDecodeError) as refusal:
+            problems[file.name] = f"cannot be read: {refusal}"
             continue
         if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
             problems[file.name] = "is not a list of records"

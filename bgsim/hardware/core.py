@@ -19,21 +19,37 @@ def _fraction(datasheet: Datasheet, name: str) -> Fraction:
     return Fraction(datasheet.quantity(name).value)
 
 
+def at_setting(datasheet: Datasheet, name: str) -> Fraction:
+    """A record of the pipeline model at the setting ``core.timing`` chooses.
+
+    The optimistic setting takes every such record at its low value, the pessimistic one at its high
+    value, for the guest's code and the microkernel's alike: it is one pipeline. A record the user
+    has set keeps its value.
+    """
+    parameter = datasheet[name]
+    timing = datasheet.text("core.timing")
+    if timing == "central" or name in datasheet.overridden:
+        return _fraction(datasheet, name)
+    bound = parameter.low if timing == "low" else parameter.high
+    assert isinstance(bound, int | float), f"{name} has no range"
+    return Fraction(str(bound))
+
+
 def guest_cpi(datasheet: Datasheet) -> Fraction:
     """Cycles per guest instruction, TLB misses apart."""
-    compiled = _fraction(datasheet, "guest.compiled_code_cpi")
+    compiled = at_setting(datasheet, "guest.compiled_code_cpi")
     instruction_misses = _fraction(datasheet, "guest.icache_misses_per_kiloinstruction")
     data_misses = _fraction(datasheet, "guest.dcache_misses_per_kiloinstruction")
     return (
         compiled
-        + instruction_misses * _fraction(datasheet, "core.icache_line_cycles") / 1000
+        + instruction_misses * at_setting(datasheet, "core.icache_line_cycles") / 1000
         + data_misses * _fraction(datasheet, "guest.dcache_miss_cycles") / 1000
     )
 
 
 def exception_cycles(datasheet: Datasheet) -> int:
     """Taking an exception: refetch, and one instruction and one data shadow TLB refill."""
-    return datasheet.integer("core.exception_entry_cycles") + 2 * datasheet.integer("tlb.shadow_refill")
+    return int(at_setting(datasheet, "core.exception_entry_cycles")) + 2 * datasheet.integer("tlb.shadow_refill")
 
 
 def privileged_cycles(datasheet: Datasheet, instruction: str) -> int:
@@ -46,7 +62,7 @@ def privileged_cycles(datasheet: Datasheet, instruction: str) -> int:
     """
     operation = instruction.split("_")[0]
     if operation == "rfi":
-        return datasheet.integer("core.rfi_cycles") + 2 * datasheet.integer("tlb.shadow_refill")
+        return int(at_setting(datasheet, "core.rfi_cycles")) + 2 * datasheet.integer("tlb.shadow_refill")
     record = {
         "mfspr": "core.mfspr_cycles",
         "mfmsr": "core.mfspr_cycles",
@@ -58,13 +74,13 @@ def privileged_cycles(datasheet: Datasheet, instruction: str) -> int:
         "tlbre": "core.tlbre_cycles",
         "tlbsx": "core.tlbsx_cycles",
     }[operation]
-    return datasheet.integer(record)
+    return int(at_setting(datasheet, record))
 
 
 def tlb_handler_cycles(datasheet: Datasheet) -> int:
     """The guest's TLB miss handler, its privileged instructions apart, with the exception that starts it."""
     cycles = (
-        datasheet.integer("guest.tlb_handler_instructions") * _fraction(datasheet, "guest.compiled_code_cpi")
+        datasheet.integer("guest.tlb_handler_instructions") * at_setting(datasheet, "guest.compiled_code_cpi")
         + _fraction(datasheet, "guest.tlb_handler_dcache_misses") * _fraction(datasheet, "guest.dcache_miss_cycles")
         + exception_cycles(datasheet)
     )

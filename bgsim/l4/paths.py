@@ -16,6 +16,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from bgsim.datasheet import Datasheet
+from bgsim.hardware.core import at_setting
 
 GROUPS = (
     "stub",
@@ -82,7 +83,6 @@ class Paths:
     def __init__(self, datasheet: Datasheet) -> None:
         self.datasheet = datasheet
         self.build = datasheet.text("l4.build")
-        self.timing = datasheet.text("core.timing")
 
     def _record(self, path: str, suffix: str) -> str:
         return f"l4.{self.build}.{_SAME_PATH.get(path, path)}.{suffix}"
@@ -93,23 +93,15 @@ class Paths:
 
     def cycles(self, path: str) -> int:
         """Warm cycles of ``path``."""
-        return self._at_setting(self._record(path, "cycles"))
+        return int(at_setting(self.datasheet, self._record(path, "cycles")))
 
     def tail(self, path: str) -> int:
         """Extra cycles of an insert that empties the L1I under itself."""
-        return self._at_setting(self._record(path, "tail"))
+        return int(at_setting(self.datasheet, self._record(path, "tail")))
 
     def lines(self, path: str) -> int:
         """Distinct instruction lines of ``path``."""
         return self.datasheet.integer(self._record(path, "lines"))
-
-    def _at_setting(self, name: str) -> int:
-        parameter = self.datasheet[name]
-        if self.timing == "central" or name in self.datasheet.overridden:
-            return self.datasheet.integer(name)
-        bound = parameter.low if self.timing == "low" else parameter.high
-        assert isinstance(bound, int)
-        return bound
 
     def group_lines(self, name: str) -> int:
         """Lines several paths share, by the names of the ``lines`` records."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from bgsim.datasheet import Datasheet
 from bgsim.guests.linux import Sequence
-from bgsim.hardware.core import exception_cycles, guest_cpi, privileged_cycles, tlb_handler_cycles
+from bgsim.hardware.core import at_setting, exception_cycles, guest_cpi, privileged_cycles, tlb_handler_cycles
 from bgsim.l4.paths import GROUPS, Paths
 from bgsim.platforms import layout
 
@@ -68,7 +68,7 @@ def virtual_tables(
     paths = Paths(datasheet)
     entries = datasheet.integer("l4.vtlb.entries")
     price = native.price.copy()
-    line = Fraction(datasheet.quantity("core.icache_line_cycles").value)
+    line = at_setting(datasheet, "core.icache_line_cycles")
     price[layout.PRICE_LINE_MILLI] = _milli(line)
     price[layout.PRICE_GUEST_LINES_MILLI] = _milli(guest_lines_per_iccci * line)
     price[layout.PRICE_TLBWE_XLAT_UNTOUCHED] += paths.cycles("tlbwe_w1_untouched")

@@ -144,7 +144,10 @@ class Platform(Protocol):
         """Exit causes in decreasing order of cycles; empty where the guest never leaves."""
 
     def attribution(self) -> dict[str, int]:
-        """Cause to cycles; the values add up to the elapsed cycles of the core."""
+        """Cause to cycles once the run is over; the values add up to the elapsed cycles of the core."""
+
+    def running_attribution(self) -> dict[str, int]:
+        """Cause to cycles so far."""
 
     def counters(self) -> dict[str, int]:
         """Event counts by name."""

@@ -106,7 +106,14 @@ class VirtualMachine:
         return sorted(rows, key=lambda row: (-row.cycles_l4 - row.cycles_vmm, row.cause))
 
     def attribution(self) -> dict[str, int]:
-        """Cause to cycles; the values add up to the elapsed cycles."""
+        """Cause to cycles once the run is over; the values add up to the elapsed cycles."""
+        cycles = self.running_attribution()
+        elapsed = self.kernel.ended - self.kernel.started
+        assert sum(cycles.values()) == elapsed, (sum(cycles.values()) - elapsed, cycles)
+        return cycles
+
+    def running_attribution(self) -> dict[str, int]:
+        """Cause to cycles so far; what the core is in the middle of is not in it yet."""
         cycles = self.accounting.cycles(self.processor.state)
         cycles["ipc"] = 0
         cycles["vmm"] = 0
@@ -118,8 +125,6 @@ class VirtualMachine:
                 cycles[cause] = cycles.get(cause, 0) + cost.cycles_l4
         cycles["device"] = self.kernel.device_cycles
         cycles["idle"] = self.kernel.idle_cycles
-        elapsed = self.kernel.ended - self.kernel.started
-        assert sum(cycles.values()) == elapsed, (sum(cycles.values()) - elapsed, cycles)
         return cycles
 
     def counters(self) -> dict[str, int]:

@@ -1,0 +1,243 @@
+"""micro: one kernel operation repeated, the costs a kernel engineer asks for first.
+
+Operations that a real program was traced doing are replayed from its trace; device accesses, IPC
+and the timer are guest code of their own. In a virtual machine the run is repeated with every
+kernel and VMM path priced by its instructions, which gives the instruction count that hand counts
+are compared with.
+
+Left out on bare metal: IPC, which does not exist there; the operation is the plain device control
+register read that becomes one in a virtual machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import simpy
+
+from bgsim.datasheet import Datasheet
+from bgsim.guests.kittyhawk import KittyhawkLinux
+from bgsim.hardware import bic
+from bgsim.hardware.dma_registers import DCR_BASE
+from bgsim.hardware.node import build_nodes
+from bgsim.platforms import PLATFORMS
+from bgsim.platforms.seam import Code, Load, Platform, ReadDcr, Run, Wait
+from bgsim.profiles import program as ops
+from bgsim.profiles.program import Program, kernel_program, load, operation
+from bgsim.workloads.configs import MicroConfig
+from bgsim.workloads.outcome import ExitRow, Json, Outcome
+from bgsim.workloads.resolved import ResolvedRun
+
+HAND_COUNT_INSTRUCTIONS = {
+    "null-system-call": 5_950,
+    "tlb-miss-walk": 10_400,
+    "page-fault-touch": 21_000,
+    "ipc-round-trip": 12_800,
+    "device-register-access": 13_750,
+    "timer-tick": 9_500,
+}
+"""Kernel and VMM instructions per operation, counted by hand from the sources."""
+
+_TRACED = {
+    "getpid-loop": ("null_syscall", ops.ENTER, ops.EXCEPTION_SYSCALL),
+    "tlb-miss-walk": ("tlb_thrash", ops.WORK_USER, None),
+    "page-fault-touch": ("touch_fresh_page", ops.ENTER, ops.EXCEPTION_DTLB),
+    "context-switch-ping-pong": ("sched_yield_pair", ops.PID, None),
+}
+
+
+class IterationsError(ValueError):
+    """More iterations were asked for than the trace holds."""
+
+
+@dataclass
+class Snapshot:
+    """Counters of a platform at one moment."""
+
+    counters: dict[str, int] = field(default_factory=dict)
+    attribution: dict[str, int] = field(default_factory=dict)
+    now: int = 0
+
+
+class Loop:
+    """An operation to repeat: guest code before, and the measured part."""
+
+    def __init__(self, program: Program, warm_up: Callable[[], Code], measured: Callable[[], Code]) -> None:
+        self.program = program
+        self.warm_up = warm_up
+        self.measured = measured
+        self.on_mark: Callable[[], None] = lambda: None
+
+    def code(self) -> Code:
+        """Warm-up, mark, measured part, mark."""
+        yield from self.warm_up()
+        self.on_mark()
+        yield from self.measured()
+        self.on_mark()
+
+
+def _loop(operation_name: str, iterations: int, machine: Datasheet) -> Loop:
+    if operation_name in _TRACED:
+        return _traced(operation_name, iterations)
+    if operation_name == "null-system-call":
+        call = kernel_program(
+            operation_name,
+            [
+                operation(ops.WORK_USER, machine.integer("guest.system_call_loop_instructions")),
+                operation(ops.ENTER, ops.EXCEPTION_SYSCALL),
+                operation(ops.LOWMEM_INSTRUCTION, 0),
+                *(operation(ops.LOWMEM_DATA, mib) for mib in (9, 10, 5, 4, 8)),
+                operation(ops.WORK_KERNEL, machine.integer("guest.system_call_instructions")),
+            ],
+        )
+        return _repeat(call, lambda: Run(call), iterations)
+    nothing = kernel_program(operation_name, [])
+    if operation_name == "ipc-round-trip":
+        return _repeat(nothing, lambda: ReadDcr(DCR_BASE), iterations)
+    if operation_name == "device-register-access":
+        return _repeat(nothing, lambda: Load(bic.BASE), iterations)
+    assert operation_name == "timer-tick"
+    return _repeat(nothing, Wait, iterations)
+
+
+def _repeat(program: Program, request: Callable[[], Any], iterations: int) -> Loop:
+    def times(count: int) -> Code:
+        for _ in range(count):
+            yield request()
+
+    return Loop(program, lambda: times(1), lambda: times(iterations))
+
+
+def _traced(operation_name: str, iterations: int) -> Loop:
+    stem, kind, argument = _TRACED[operation_name]
+    program = load(stem)
+    words = program.operations
+    marks = words >> np.uint32(ops.KIND_SHIFT) == kind
+    if argument is not None:
+        marks &= (words & np.uint32(ops.ARGUMENT_MASK)) == argument
+    positions = np.flatnonzero(marks)
+    # The first half of what is left over warms the TLBs and caches up.
+    available = len(positions) - 2
+    if iterations > available:
+        raise IterationsError(
+            f"workload.iterations: the trace of {operation_name} holds {available} operations, not {iterations}"
+        )
+    first = min(len(positions) - 1 - iterations, max(1, iterations // 10))
+    begin, end = int(positions[first]), int(positions[first + iterations])
+
+    def warm_up() -> Code:
+        yield Run(program, 0, begin)
+
+    def measured() -> Code:
+        yield Run(program, begin, end)
+
+    return Loop(program, warm_up, measured)
+
+
+def _measure(machine: Datasheet, platform_name: str, config: MicroConfig) -> tuple[Snapshot, Platform, int]:
+    """Differences between the marks, the platform, and the cycles of the whole run."""
+    environment = simpy.Environment()
+    loop = _loop(config.operation, config.iterations, machine)
+    node = build_nodes(environment, machine, (1, 1, 1), (False, False, False)).nodes[0]
+    guest = KittyhawkLinux(machine, loop.program, loop.code, timer=config.operation == "timer-tick")
+    platform = PLATFORMS[platform_name](environment, machine, guest, node)
+    snapshots: list[Snapshot] = []
+
+    def mark() -> None:
+        snapshots.append(Snapshot(platform.counters(), platform.running_attribution(), int(environment.now)))
+
+    loop.on_mark = mark
+    environment.run(platform.process)
+    before, after = snapshots
+    return (
+        Snapshot(
+            {name: value - before.counters.get(name, 0) for name, value in after.counters.items()},
+            {name: value - before.attribution.get(name, 0) for name, value in after.attribution.items()},
+            after.now - before.now,
+        ),
+        platform,
+        int(environment.now),
+    )
+
+
+def priced_by_instructions(machine: Datasheet) -> Datasheet:
+    """The machine with every kernel and VMM path costing one cycle per instruction, and nothing else.
+
+    With it, cycles in the microkernel and the VMM are their instruction counts.
+    """
+    values: dict[str, object] = {
+        "core.icache_line_cycles": 0,
+        "l4.dcache_lines_lost_per_refill": 0,
+        "vmm.tlb_miss_cycles": 0,
+        "vmm.dcr_pass_through_cycles": 0,
+        "vmm.cpi": 1,
+        "l4.map_fpage_cpi": 1,
+        "core.timing": "central",
+    }
+    prefix = f"l4.{machine.text('l4.build')}."
+    for name in machine:
+        if name.startswith(prefix) and name.endswith(".cycles"):
+            values[name] = machine.integer(name.removesuffix("cycles") + "instructions")
+        elif name.startswith(prefix) and name.endswith(".tail"):
+            values[name] = 0
+    return machine.with_values(values)
+
+
+def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = None) -> Outcome:
+    """Measure one operation on one platform.
+
+    Raises
+    ------
+    IterationsError
+        If the trace of the operation holds fewer iterations.
+    """
+    config = resolved.workload
+    assert isinstance(config, MicroConfig)
+    machine = resolved.machine
+    frequency = machine.integer("core.frequency")
+    spent, platform, total = _measure(machine, resolved.platform, config)
+    if progress is not None:
+        progress(total / frequency, config.operation)
+    busy = spent.now - spent.attribution["idle"]
+    count = config.iterations
+    exits = spent.counters.get("exits_total", 0)
+    row: dict[str, Json] = {
+        "operation": config.operation,
+        "cycles": busy / count,
+        "instructions": spent.counters["instructions"] / count,
+        "exits": exits / count,
+    }
+    metrics: dict[str, int | float] = {
+        "elapsed_s": total / frequency,
+        "latency_us": busy / count / frequency * 1e6,
+        "cycles_total": total,
+        "cycles_per_operation": busy / count,
+        "exits_per_operation": exits / count,
+        "messages": count,
+        "instructions": spent.counters["instructions"],
+        "tlb_misses": spent.counters["tlb_misses"],
+        "vtlb_misses": spent.counters["vtlb_misses"],
+        "exits_total": exits,
+        "exits_ipc": spent.counters.get("exits_ipc", 0),
+        "cycles_l4": spent.counters.get("cycles_l4", 0),
+        "cycles_vmm": spent.counters.get("cycles_vmm", 0),
+    }
+    if exits:
+        counted, _, _ = _measure(priced_by_instructions(machine), resolved.platform, config)
+        kernel = (counted.counters["cycles_l4"] + counted.counters["cycles_vmm"]) / count
+        row["kernel_instructions"] = kernel
+        metrics["kernel_instructions_per_operation"] = kernel
+        if config.operation in HAND_COUNT_INSTRUCTIONS:
+            row["hand_count_instructions"] = HAND_COUNT_INSTRUCTIONS[config.operation]
+    return Outcome(
+        metrics=metrics,
+        exits=[
+            ExitRow(cause=e.cause, count=e.count, cycles_l4=e.cycles_l4, cycles_vmm=e.cycles_vmm)
+            for e in platform.exits()
+        ],
+        attribution=platform.attribution(),
+        details={"operations": [row]},
+    )
