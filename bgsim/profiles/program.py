@@ -17,9 +17,10 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
+
+from bgsim.compiled import compiled_allocating
 
 # An operation is one uint32: kind in bits 31-28, argument in bits 27-0.
 DATA = 0  # argument: page key
@@ -173,7 +174,7 @@ def load(stem: str, keep_pid_writes: bool = True) -> Program:
     )
 
 
-@nb.njit(cache=True)
+@compiled_allocating
 def _digest(words, keep_pid_writes):  # type: ignore[no-untyped-def]
     n = len(words)
     operations = np.empty(n + 1, dtype=np.uint32)

@@ -1,0 +1,37 @@
+"""Compiling kernels once: machine code is kept between processes wherever there is room for it.
+
+The cache lies beside the module, in the user's cache directory where the installation is read-only,
+and nowhere at all where neither can be written; then each process compiles for itself.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba as nb
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(function: Function) -> Function:
+    """Compile a function of numbers and arrays that allocates nothing.
+
+    Array arguments are not reference-counted, which is worth a factor of twenty where small functions
+    call each other; so the function must not create arrays.
+    """
+    return _compile(function, _nrt=False)
+
+
+def compiled_allocating(function: Function) -> Function:
+    """Compile a function that may create arrays."""
+    return _compile(function)
+
+
+def _compile(function: Function, **options: Any) -> Function:
+    try:
+        return nb.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
+    except RuntimeError as refusal:  # numba found no directory it may write its cache to
+        warnings.warn(f"compiled code cannot be kept between processes: {refusal}", stacklevel=3)
+        return nb.njit(**options)(function)  # type: ignore[no-any-return]
