@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bgsim.datasheet import Datasheet, DatasheetError, Parameter
+    from bgsim.experiment.driver import run
     from bgsim.experiment.errors import ExperimentError, Problem, StoreError, StudyInterrupted
     from bgsim.experiment.plan import Experiment
     from bgsim.experiment.plan import load as check
-    from bgsim.experiment.study import Study, load_study, run
+    from bgsim.experiment.study import Study, load_study
     from bgsim.experiment.watch import Watch
     from bgsim.units import Quantity, UnitError
 
@@ -38,7 +39,7 @@ _HOMES = {
     "Watch": "bgsim.experiment.watch",
     "check": "bgsim.experiment.plan",
     "load_study": "bgsim.experiment.study",
-    "run": "bgsim.experiment.study",
+    "run": "bgsim.experiment.driver",
 }
 
 __all__ = [

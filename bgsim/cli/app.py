@@ -63,8 +63,8 @@ def run(
 ) -> None:
     """Run an experiment, or what is missing of it; print the comparison, write summary and figures."""
     from bgsim.cli.progress import watch_for
+    from bgsim.experiment.driver import run_experiment
     from bgsim.experiment.plan import load
-    from bgsim.experiment.study import run_experiment
 
     plan = load(experiment, set_ or (), smoke=smoke, seed=seed)
     directory = output or plan.directory

@@ -110,7 +110,7 @@ class Store:
             The disk is full or failing; what was stored before is untouched.
         """
         line = to_line(record)
-        with told(self.directory, f"; {len(self.records)} records are safe"):
+        with told(self.directory, "; what was stored before is safe"):
             start = os.lseek(self._file, 0, os.SEEK_END)
             try:
                 written = 0
@@ -200,6 +200,8 @@ def told(path: Path, ending: str = "") -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             why = "the disk is full; free some space and run the same command again"
+        elif error.errno == errno.EFBIG:
+            why = "a limit on file sizes is reached; raise it and run the same command again"
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             why = "not writable; choose another directory (-o)"
         elif error.errno in (errno.EEXIST, errno.ENOTDIR):

@@ -1,24 +1,17 @@
-"""A study: all records of an experiment, and the two ways to get one, running and loading."""
+"""A study: all records of an experiment, and what can be asked of them."""
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bgsim.experiment import store, summary
-from bgsim.experiment.errors import StoreError, StudyInterrupted
+from bgsim.experiment.errors import StoreError
 from bgsim.experiment.identity import canonical
 from bgsim.experiment.metrics import HOST_METRICS
-from bgsim.experiment.plan import Experiment, load
-from bgsim.experiment.pool import in_this_process, in_workers, processors
 from bgsim.experiment.record import Record
-from bgsim.experiment.settings import Overrides, Source
 from bgsim.experiment.watch import Watch
 
 if TYPE_CHECKING:
@@ -179,146 +172,3 @@ def load_study(directory: str | Path, watch: Watch | None = None) -> Study:
     """
     note = (watch or Watch()).note
     return Study(Path(directory), list(store.read_records(Path(directory), note)))
-
-
-def run(
-    source: Source,
-    directory: str | Path | None = None,
-    *,
-    overrides: Overrides = (),
-    seed: int | None = None,
-    workers: int | None = None,
-    smoke: bool = False,
-    watch: Watch | None = None,
-) -> Study:
-    """Run an experiment, or what is missing of it, and return its study.
-
-    Parameters
-    ----------
-    source
-        Path of a YAML file, the name of a shipped experiment (``compile``), or a mapping.
-    directory
-        Where the study is kept; by default ``results/NAME``. Runs found there are not repeated.
-    overrides
-        As for ``--set``: ``["workload.program=gcc12"]`` or ``{"workload.program": "gcc12"}``.
-    seed
-        Replaces the experiment's seed.
-    workers
-        Processes; by default one per processor. With one, no other process is started.
-    smoke
-        Run the reduced form.
-    watch
-        Told of the progress; by default only notes are printed, on standard error.
-
-    Returns
-    -------
-    Study
-        All records in the directory. Runs that failed are in ``failed``.
-
-    Raises
-    ------
-    ExperimentError
-        The experiment is wrong; nothing was simulated.
-    StoreError
-        The directory cannot be used.
-    StudyInterrupted
-        Ctrl-C; everything computed is stored.
-    """
-    experiment = load(source, overrides, smoke=smoke, seed=seed)
-    watch = watch or Watch()
-    for remark in experiment.remarks:
-        watch.note(remark)
-    return run_experiment(experiment, Path(directory or experiment.directory), workers=workers, watch=watch)
-
-
-def run_experiment(experiment: Experiment, directory: Path, *, workers: int | None, watch: Watch) -> Study:
-    """Run what is missing of a checked experiment. Errors and result as for :func:`run`."""
-    with store.Store(directory, watch.note) as opened:
-        others = {record["experiment"] for record in opened.records} - {experiment.name}
-        if others:
-            raise StoreError(
-                f"{directory}: holds the study '{min(others)}', not '{experiment.name}'; "
-                "choose another directory (-o)"
-            )
-        stored = {record["run_id"] for record in opened.records if record["status"] == "ok"}
-        todo = [wanted for wanted in experiment.runs if wanted.run_id not in stored]
-        _note_other_source(opened, experiment, watch)
-        count = min(workers or processors(), len(todo))
-        watch.planned(len(experiment.runs), len(experiment.runs) - len(todo), count)
-        finished = 0
-        with _interrupts(watch) as asked:
-            parts = (
-                in_workers(todo, count, watch, asked) if count > 1 else in_this_process(todo, watch, asked)
-            )
-            with contextlib.closing(parts):
-                try:
-                    for record in parts:
-                        opened.append(record)
-                        finished += 1
-                        watch.finished(record)
-                except KeyboardInterrupt:
-                    pass
-        watch.ended()
-        study = Study(directory, opened.records)
-        if study.records:
-            study.write_summary()
-        if finished < len(todo):
-            left = len(todo) - finished
-            raise StudyInterrupted(
-                f"stopped with {left} of {len(experiment.runs)} runs still to do; the others are stored in "
-                f"{directory}, and the same command continues there"
-            )
-    return study
-
-
-def _note_other_source(opened: store.Store, experiment: Experiment, watch: Watch) -> None:
-    """Say so when stored runs that will not be repeated come from another version of the program."""
-    from bgsim.experiment import provenance
-
-    wanted = {run.run_id for run in experiment.runs}
-    now = _source_of(provenance.program())
-    then = {
-        _source_of(record.get("provenance", {})) for record in opened.records if record["run_id"] in wanted
-    }
-    for source in sorted(then - {now}):
-        watch.note(
-            f"some stored runs were computed by {source}, and this is {now}; they are kept, as both say they "
-            "have the same model version (choose another directory to compute them again)"
-        )
-
-
-def _source_of(program: Mapping[str, Any]) -> str:
-    git = program.get("git") or {}
-    commit = f" at commit {git['commit'][:12]}" if git.get("commit") else ""
-    return f"bgsim {program.get('bgsim', 'of unknown version')}{commit}"
-
-
-class _Interrupts:
-    """Whether the researcher has asked to stop."""
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def __call__(self) -> bool:
-        return self.asked
-
-
-@contextlib.contextmanager
-def _interrupts(watch: Watch) -> Iterator[_Interrupts]:
-    """The first Ctrl-C lets runs in progress finish, the second stops at once."""
-    state = _Interrupts()
-    if threading.current_thread() is not threading.main_thread():
-        yield state  # only the main thread may handle signals
-        return
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if state.asked:
-            raise KeyboardInterrupt
-        state.asked = True
-        watch.note("finishing the runs in progress; Ctrl-C again stops at once")
-
-    before = signal.signal(signal.SIGINT, handle)
-    try:
-        yield state
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -134,7 +134,7 @@ def test_files_are_replaced_whole(tmp_path, monkeypatch):
     with pytest.raises(StoreError, match="the disk is full"):
         write_whole(path, "new")
     assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["summary.csv"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["summary.csv"]
 
 
 def test_lines_and_records():

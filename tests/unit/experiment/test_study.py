@@ -161,7 +161,7 @@ def test_ctrl_c_finishes_the_run_in_progress_and_says_how_to_continue(experiment
 
     workload.run = interrupted
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(StudyInterrupted, match="11 of 12 runs still to do.*same command continues"):
+    with pytest.raises(StudyInterrupted, match=r"11 of 12 runs still to do.*same command continues"):
         bgsim.run(experiment, tmp_path, workers=1, watch=watch)
     assert signal.getsignal(signal.SIGINT) is before
     assert len(bgsim.load_study(tmp_path).records) == 1

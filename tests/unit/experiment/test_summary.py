@@ -128,7 +128,7 @@ def test_intervals():
 
 
 def test_the_interval_covers_what_it_promises():
-    """95 % of intervals hold the true mean; with 2000 draws 5 sigma is 2.4 %, so a false alarm is one in a million."""
+    """95 % of intervals hold the true mean; 5 sigma of 2000 draws is 2.4 %: one false alarm in a million."""
     draw = random.Random(2011)
     found = (mean_interval([draw.gauss(10, 3) for _ in range(5)]) for _ in range(2000))
     held = sum(interval.low <= 10 <= interval.high for interval in found)

@@ -1,0 +1,146 @@
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+import bgsim as package
+from bgsim.cli.app import EXIT_CODES
+from bgsim.experiment import shipped
+
+
+def test_help_names_every_command_and_exit_code(bgsim):
+    done = bgsim("--help")
+    assert done.code == 0
+    for command in ("run", "check", "compare", "plot", "explain", "datasheet", "schema", "version"):
+        assert f"  {command} " in done.out
+        assert bgsim(command, "--help").code == 0
+    assert " ".join(EXIT_CODES.split()) in " ".join(done.out.split())
+
+
+@pytest.mark.parametrize("name", ["compile", "micro", "netperf", "two-node"])
+def test_check_says_how_many_runs(bgsim, name):
+    done = bgsim("check", name)
+    assert done.code == 0
+    assert done.out.startswith(f"{name}: good; ")
+    assert f"{name} --smoke: good; " in done.out
+    assert done.err == ""
+
+
+def test_check_tells_all_problems_and_changes_nothing(bgsim, experiment):
+    experiment.write_text(
+        experiment.read_text().replace("iterations: 3", "iteration: 3").replace("pair", "pear")
+    )
+    done = bgsim("check", experiment, "--set", "guest=cnkk")
+    assert (done.code, done.out) == (2, "")
+    guests = "kittyhawk-linux, cnk, zeptoos, zeptoos-bigmemory or l4-app"
+    assert done.err.splitlines()[:3] == [
+        f"{experiment}:3:23: partition.topology: no topology 'pear'; did you mean 'pair'?",
+        f"{experiment}:5:25: workload.iteration: unknown key; did you mean 'iterations'?",
+        f"--set guest=cnkk: guest: 'cnkk' is not known; did you mean 'cnk'? (expected {guests})",
+    ]
+    assert done.err.endswith("3 problems; nothing was simulated\n")
+
+
+def test_a_broken_smoke_form_is_found_by_check(bgsim, experiment):
+    experiment.write_text(
+        experiment.read_text().replace("{workload.iterations: 1}", "{workload.iterations: 0}")
+    )
+    done = bgsim("check", experiment)
+    assert done.code == 2
+    assert f"{experiment}:8:30: workload.iterations: 0 should be greater than or equal to 1" in done.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run"],
+        ["run", "compile", "--workers", "0"],
+        ["run", "compile", "--workers", "many"],
+        ["run", "compile", "--seed", "-1"],
+        ["run", "no-such"],
+        ["run", "compile", "--set", "nonsense"],
+        ["check", "/"],
+        ["check", os.devnull],
+        ["datasheet", "no.such"],
+        ["datasheet", "--base", "bgq"],
+        ["datasheet", "--set", "tlb.entries=3 s"],
+        ["schema", "experience"],
+        ["schema", "record", "--check"],
+        ["frobnicate"],
+    ],
+)
+def test_bad_input_ends_with_2(bgsim, words):
+    assert bgsim(*words).code == 2
+
+
+@pytest.mark.parametrize("command", ["compare", "plot", "explain"])
+def test_what_is_no_study_ends_with_4(bgsim, tmp_path, command):
+    assert bgsim(command, tmp_path / "absent").code == 4
+    done = bgsim(command, tmp_path)
+    assert done.code == 4
+    assert done.err == f"bgsim: {tmp_path}: no records.jsonl here; is this the directory of a study?\n"
+
+
+def test_datasheet_by_name_beginning_and_pattern(bgsim):
+    one = bgsim("datasheet", "tlb.entries").out
+    assert "value       64\n" in one
+    assert "source" in one
+    several = bgsim("datasheet", "tlb").out.splitlines()
+    assert several[0].split() == ["name", "value", "confidence", "source"]
+    assert all(line.startswith("tlb.") for line in several[1:])
+    assert "core.frequency" in bgsim("datasheet", "*.frequency").out
+    assert "800 MHz" in bgsim("datasheet", "core.frequency", "--set", "core.frequency=800 MHz").out
+    assert len(bgsim("datasheet").out.splitlines()) == 1 + len(package.Datasheet.load())
+
+
+def test_schemas(bgsim):
+    schema = json.loads(bgsim("schema").out)
+    assert schema["properties"]["workload"]["discriminator"]["propertyName"] == "kind"
+    assert set(json.loads(bgsim("schema", "record").out)["required"]) >= {"run_id", "config", "provenance"}
+    assert "slowdown" in bgsim("schema", "metrics").out
+
+
+def test_the_shipped_schema_has_not_drifted(bgsim):
+    assert bgsim("schema", "--check").code == 0
+
+
+def test_every_shipped_experiment_names_the_schema(bgsim):
+    for name in shipped.names("experiments"):
+        first = shipped.find("experiments", name).read_text().splitlines()[0]
+        assert first == "# yaml-language-server: $schema=../schema/experiment.schema.json"
+
+
+def test_version(bgsim):
+    assert f"bgsim        {package.__version__}" in bgsim("version").out
+
+
+def test_a_reader_that_goes_away_is_no_fault():
+    done = subprocess.run(
+        f"{sys.executable} -m bgsim datasheet | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("name")
+    assert done.stderr == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [["--help"], ["check", "compile"]])
+def test_quick_to_answer(words):
+    """Measured in processor time, which other work on the machine disturbs least; the best of five."""
+    command = [sys.executable, "-m", "bgsim", *words]
+    spent = []
+    for _ in range(5):
+        before = os.times()
+        subprocess.run(command, check=True, capture_output=True)
+        after = os.times()
+        spent.append(
+            after.children_user - before.children_user + after.children_system - before.children_system
+        )
+        time.sleep(0.05)
+    assert min(spent) < 0.6
