@@ -21,17 +21,17 @@ def compiled(function: Function) -> Function:
     Array arguments are not reference-counted, which is worth a factor of twenty where small functions
     call each other; so the function must not create arrays.
     """
-    return _compile(function, _nrt=False)
+    return _compile(function, cache=True, _nrt=False)
 
 
-def compiled_allocating(function: Function) -> Function:
-    """Compile a function that may create arrays."""
-    return _compile(function)
+def compiled_inner(function: Function) -> Function:
+    """Compile a function like :func:`compiled` that only compiled functions call."""
+    return _compile(function, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
-def _compile(function: Function, **options: Any) -> Function:
+def _compile(function: Function, cache: bool = False, **options: Any) -> Function:
     try:
-        return nb.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
+        return nb.njit(cache=cache, **options)(function)  # type: ignore[no-any-return]
     except RuntimeError as refusal:  # numba found no directory it may write its cache to
         warnings.warn(f"compiled code cannot be kept between processes: {refusal}", stacklevel=3)
         return nb.njit(**options)(function)  # type: ignore[no-any-return]

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsim.compiled import compiled_allocating
+from bgsim.compiled import compiled
 
 # An operation is one uint32: kind in bits 31-28, argument in bits 27-0.
 DATA = 0  # argument: page key
@@ -51,6 +51,8 @@ UNKNOWN = 255
 _LOWMEM_FIRST = 0xC0000
 _LOWMEM_LAST = 0xCFFFF
 _WHOLE_TLB_RUN = 40
+_KEYS_MAX = 1 << 18
+_BLOCKS_MAX = 8192
 
 TRACES = {
     "gcc346": "compile-gcc346-O2",
@@ -156,50 +158,57 @@ def load(stem: str, keep_pid_writes: bool = True) -> Program:
         loopback traffic that stand for one process on a node of its own.
     """
     words = read_words(stem)
-    (operations, length, pages, pids, executable, kernel, directory, table, thread, keys, done, removed) = _digest(
-        words, keep_pid_writes
+    operations = np.empty(len(words), dtype=np.uint32)
+    key_words = np.zeros((2, _KEYS_MAX), dtype=np.uint32)  # page, PID
+    key_bytes = np.full((5, _KEYS_MAX), UNKNOWN, dtype=np.uint8)
+    key_bytes[:2] = 0  # executable, kernel; then directory, table, thread
+    length, keys, done, removed = _digest(
+        words,
+        operations,
+        np.full(256 * 1024, -1, dtype=np.int32),
+        np.full((_BLOCKS_MAX, 1024), -1, dtype=np.int32),
+        key_words,
+        key_bytes,
+        keep_pid_writes,
     )
+    if keys < 0:
+        raise ValueError(f"{stem}: the trace touches more than {_KEYS_MAX} pages")
+    executable, kernel, directory, table, thread = (row[:keys].copy() for row in key_bytes)
     return Program(
         name=stem,
         operations=operations[:length].copy(),
-        key_page=pages[:keys].copy(),
-        key_pid=pids[:keys].copy(),
-        key_executable=executable[:keys].copy(),
-        key_kernel=kernel[:keys].copy(),
-        key_directory=directory[:keys].copy(),
-        key_table=table[:keys].copy(),
-        key_thread=thread[:keys].copy(),
+        key_page=key_words[0, :keys].copy(),
+        key_pid=key_words[1, :keys].astype(np.uint8),
+        key_executable=executable.astype(np.bool_),
+        key_kernel=kernel.astype(np.bool_),
+        key_directory=directory,
+        key_table=table,
+        key_thread=thread,
         instructions=int(done),
         instructions_removed=int(removed),
     )
 
 
-@compiled_allocating
-def _digest(words, keep_pid_writes):  # type: ignore[no-untyped-def]
+@compiled
+def _digest(words, operations, upper, blocks, key_words, key_bytes, keep_pid_writes):  # type: ignore[no-untyped-def]
+    """Digest a trace into preallocated arrays; returns lengths and instruction totals.
+
+    ``upper`` and ``blocks`` are a two-level table from (PID, page) to page key. Keys are -1 where
+    there is no room left.
+    """
     n = len(words)
-    operations = np.empty(n + 1, dtype=np.uint32)
+    pages, pids = key_words
+    executable, kernel, directory, table, thread = key_bytes
     out = 0
-    # Two-level table from (PID, page) to page key.
-    upper = np.full(256 * 1024, -1, dtype=np.int32)
-    blocks = np.full((4096, 1024), -1, dtype=np.int32)
     blocks_used = 0
-    capacity = 1 << 18
-    pages = np.zeros(capacity, dtype=np.uint32)
-    pids = np.zeros(capacity, dtype=np.uint8)
-    executable = np.zeros(capacity, dtype=np.bool_)
-    kernel = np.zeros(capacity, dtype=np.bool_)
-    directory = np.full(capacity, 255, dtype=np.uint8)
-    table = np.full(capacity, 255, dtype=np.uint8)
-    thread = np.full(capacity, 255, dtype=np.uint8)
     keys = 0
     pid = 0
     user = True
     strip_depth = 0
     missing_page = np.int64(-1)
     last_low = np.int64(-1)
-    last_directory = 255
-    last_table = 255
-    last_thread = 255
+    last_directory = last_table = last_thread = 255
+    handler_directory = handler_table = handler_thread = 0
     done = 0
     removed = 0
     i = 0
@@ -212,7 +221,7 @@ def _digest(words, keep_pid_writes):  # type: ignore[no-untyped-def]
                 run = 1
                 while i + run < n and words[i + run] >> 29 == 5:
                     run += 1
-                if run >= 40:
+                if run >= _WHOLE_TLB_RUN:
                     operations[out] = np.uint32(9) << 28
                     out += 1
                     i += run
@@ -220,23 +229,21 @@ def _digest(words, keep_pid_writes):  # type: ignore[no-untyped-def]
             elif strip_depth > 0:
                 i += 1
                 continue
-            if event == 0 and 0xC0000 <= page <= 0xCFFFF:
+            if event == 0 and _LOWMEM_FIRST <= page <= _LOWMEM_LAST:
                 kind = 3 if word >> 22 & 1 else 2
-                low = (page - 0xC0000) >> 8 | kind << 8
+                low = (page - _LOWMEM_FIRST) >> 8 | kind << 8
                 if low != last_low:
                     operations[out] = np.uint32(kind) << 28 | np.uint32(low & 0xFF)
                     out += 1
                     last_low = low
                 i += 1
                 continue
-            owner = 0 if page >= 0xD0000 or not keep_pid_writes else pid
+            owner = 0 if page > _LOWMEM_LAST or not keep_pid_writes else pid
             slot = owner * 1024 + (page >> 10)
             block = upper[slot]
             if block < 0:
                 if blocks_used == len(blocks):
-                    grown = np.full((2 * len(blocks), 1024), -1, dtype=np.int32)
-                    grown[: len(blocks)] = blocks
-                    blocks = grown
+                    return out, -1, done, removed
                 block = blocks_used
                 upper[slot] = block
                 blocks_used += 1
@@ -245,14 +252,14 @@ def _digest(words, keep_pid_writes):  # type: ignore[no-untyped-def]
                 if event == 5:
                     i += 1
                     continue
-                if keys == capacity:
-                    raise ValueError("trace touches more pages than expected")
+                if keys == len(pages):
+                    return out, -1, done, removed
                 key = keys
                 keys += 1
                 blocks[block, page & 1023] = key
                 pages[key] = page
                 pids[key] = owner
-                kernel[key] = page >= 0xD0000
+                kernel[key] = page > _LOWMEM_LAST
             if event == 5:
                 operations[out] = np.uint32(8) << 28 | np.uint32(key)
                 out += 1
@@ -270,7 +277,7 @@ def _digest(words, keep_pid_writes):  # type: ignore[no-untyped-def]
                 missing_page = -1
             instruction = word >> 22 & 1
             if instruction:
-                executable[key] = True
+                executable[key] = 1
             operations[out] = np.uint32(instruction) << 28 | np.uint32(key)
             out += 1
             last_low = -1
@@ -296,20 +303,24 @@ def _digest(words, keep_pid_writes):  # type: ignore[no-untyped-def]
                 while j < n and words[j] >> 29 != 2:
                     j += 1
                 if j < n and words[j] >> 8 & 0xFF == 0x80:
-                    # The handler's loads in order: text, thread, directory, table, index.
-                    low = np.zeros(5, dtype=np.int64)
+                    # The handler's references in order: text, thread, directory, table, index.
                     found = 0
                     for k in range(i + 1, j):
                         if words[k] >> 29 == 0:
-                            if found < 5:
-                                low[found] = (np.int64(words[k] & 0xFFFFF) - 0xC0000) >> 8
+                            mib = (np.int64(words[k] & 0xFFFFF) - _LOWMEM_FIRST) >> 8
+                            if found == 1:
+                                handler_thread = mib
+                            elif found == 2:
+                                handler_directory = mib
+                            elif found == 3:
+                                handler_table = mib
                             found += 1
                         elif words[k] >> 29 == 6:
                             removed += words[k] & 0xFFFFFF
                     if found == 5:
-                        last_thread = low[1]
-                        last_directory = low[2]
-                        last_table = low[3]
+                        last_thread = handler_thread
+                        last_directory = handler_directory
+                        last_table = handler_table
                     if i > 0 and words[i - 1] >> 29 == 4:
                         missing_page = np.int64(words[i - 1] & 0xFFFFF)
                     elif i > 1 and words[i - 2] >> 29 == 4:
@@ -334,4 +345,4 @@ def _digest(words, keep_pid_writes):  # type: ignore[no-untyped-def]
                 out += 1
                 done += instructions
         i += 1
-    return operations, out, pages, pids, executable, kernel, directory, table, thread, keys, done, removed
+    return out, keys, done, removed
