@@ -45,7 +45,9 @@ _PROLOGUE = (
 )
 _TRANSFER = ("mfspr_SPRG3", "mtspr_SRR0", "mtspr_SRR1", "rfi_to_kernel")
 _EXIT = ("mtmsr", "mtspr_SRR0", "mtspr_SRR1", "rfi_to_user")
-_SAVE = ("mtspr_SPRG0", "mtspr_SPRG1", "mtspr_SPRG4", "mtspr_SPRG5", "mtspr_SPRG7", "mfspr_DEAR")
+_SAVE_REGISTERS = ("mtspr_SPRG0", "mtspr_SPRG1", "mtspr_SPRG4", "mtspr_SPRG5", "mtspr_SPRG7")
+_SAVE = (*_SAVE_REGISTERS, "mfspr_DEAR")
+_SAVE_INSTRUCTION = (*_SAVE_REGISTERS, "mfspr_SRR0")
 _IRQ_PAIR = ("mfmsr", "wrteei_0", "mtmsr")
 _BAIL_OUT = ("mfspr_SPRG1", "mfspr_SPRG0")
 _FAULT_REGISTERS = ("mfspr_ESR", "mfspr_DEAR")
@@ -76,6 +78,8 @@ SEQUENCES: tuple[Sequence, ...] = (
     # The interrupt-flag pairs of the tick's work come with that work.
     Sequence("timer_tick", (*_PROLOGUE, "mtspr_TSR", *_TRANSFER, "mtspr_DEC", *_EXIT)),
     Sequence("external_interrupt", (*_PROLOGUE, *_TRANSFER, *_EXIT)),
+    Sequence("tlb_save_user_instruction", (*_SAVE_INSTRUCTION, "mfspr_SPRG3"), refill=True),
+    Sequence("tlb_save_kernel_instruction", _SAVE_INSTRUCTION, refill=True),
 )
 
 
@@ -88,3 +92,4 @@ def pinned_entries(datasheet: Datasheet, memory_bytes: int) -> int:
 
 assert SEQUENCES[layout.SEQ_TICK].name == "timer_tick"
 assert SEQUENCES[layout.SEQ_EXTERNAL].name == "external_interrupt"
+assert len(SEQUENCES) == layout.FIRST_FREE_SEQUENCE

@@ -182,8 +182,16 @@ class Paths:
     def tlbsx_by_visited(self, entries: int) -> list[int]:
         """Warm cycles of an emulated tlbsx that hits, by number of valid entries visited."""
         first = self.cycles("tlbsx_hit_0")
-        slope = (self.cycles("tlbsx_hit_61") - first) / 61
+        slope = self._tlbsx_slope()
         return [round(first + (visited - 1) * slope) for visited in range(entries + 1)]
+
+    def tlbsx_miss_by_valid(self, entries: int) -> list[int]:
+        """Warm cycles of an emulated tlbsx that finds nothing, by number of valid entries."""
+        full = self.cycles("tlbsx_miss")
+        return [round(full + (valid - 64) * self._tlbsx_slope()) for valid in range(entries + 1)]
+
+    def _tlbsx_slope(self) -> float:
+        return (self.cycles("tlbsx_hit_61") - self.cycles("tlbsx_hit_0")) / 61
 
     def flush_range_by_valid(self, match: bool, entries: int, scanned: int) -> list[int]:
         """Warm cycles of a tlbwe to a touched entry, by number of valid hardware entries.

@@ -38,7 +38,9 @@ EXITS = 18  # times the guest left for the kernel
 EXIT_LIMIT = 19  # the walk stops after an operation in which EXITS passed this
 GUEST_ENTRIES = 20  # entries of the TLB the guest manages
 KEYS = 21  # page keys of the program; fragments of the linear mapping come behind them
-REGISTERS = 22
+PROGRAM_EXITS = 22  # those of EXITS that brought the virtual timers up to date: not TLB misses
+PROGRAM_EXIT_LIMIT = 23  # the walk also stops after an operation in which PROGRAM_EXITS passed this
+REGISTERS = 24
 
 # -- state.count --------------------------------------------------------------------------------
 COUNT_GUEST_MISS_D = 0  # misses the guest's TLB handler saw
@@ -110,7 +112,7 @@ PRICE_LINE_MILLI = 4  # per kernel instruction line refetched
 PRICE_GUEST_LINES_MILLI = 5  # guest lines refetched per iccci, in thousandths of a cycle
 PRICE_TLBWE_INVALIDATE = 6  # native cost, or untouched emulation
 PRICE_TLBWE_XLAT_UNTOUCHED = 7
-PRICE_TLBSX_MISS = 8
+PRICE_NATIVE_TLBSX = 8
 PRICE_IRQ_PAIRS_MILLI = 9  # irq-flag pairs per thousand kernel instructions, in thousandths
 PRICE_DCACHE_REFILL = 10  # kernel data lines refetched per refill
 PRICE_FREE_SLOT = 11  # saving of an insert that finds a free hardware entry
@@ -119,7 +121,7 @@ PRICE_ICACHE_TAIL = 13  # iccci: refetching the handler's own tail
 PRICE_NATIVE_PID = 14
 PRICES = 15
 
-# -- tables.scan: int64[7, n + 1], price by number of valid entries visited --------------------------
+# -- tables.scan: int64[8, n + 1], price by number of valid entries visited --------------------------
 SCAN_REFLECT_D = 0
 SCAN_REFLECT_I = 1
 SCAN_INSERT_D = 2
@@ -127,7 +129,8 @@ SCAN_INSERT_I = 3
 SCAN_INSERT_LOWMEM_D = 4
 SCAN_INSERT_LOWMEM_I = 5
 SCAN_TLBSX = 6
-SCANS = 7
+SCAN_TLBSX_MISS = 7  # by number of valid entries, all of which it visits
+SCANS = 8
 
 # -- tables.flush: int64[3, n + 1], price by number of valid hardware entries -----------------------
 FLUSH_RANGE_MISS = 0
@@ -162,7 +165,9 @@ SEQ_TLBIE = 11
 SEQ_IRQ_PAIR = 12
 SEQ_TICK = 13
 SEQ_EXTERNAL = 14
-FIRST_FREE_SEQUENCE = 15
+SEQ_REFILL_SAVE_USER_INSTRUCTION = 15
+SEQ_REFILL_SAVE_KERNEL_INSTRUCTION = 16
+FIRST_FREE_SEQUENCE = 17
 
 # -- why a walk stopped -----------------------------------------------------------------------------
 STOP_END = 0
@@ -273,9 +278,7 @@ class State(NamedTuple):
         return self.number[SEQUENCES_AT:]
 
 
-def new_state(
-    keys: int, guest_entries: int, guest_pins: int, hardware_entries: int, sequences: int
-) -> State:
+def new_state(keys: int, guest_entries: int, guest_pins: int, hardware_entries: int, sequences: int) -> State:
     """A processor just started: empty TLBs, the guest's pinned kernel entries in place.
 
     Parameters
@@ -296,6 +299,7 @@ def new_state(
     number[HARDWARE_ENTRIES] = hardware_entries
     number[HARDWARE_INDEX] = -1
     number[EXIT_LIMIT] = 1 << 62
+    number[PROGRAM_EXIT_LIMIT] = 1 << 62
     number[KEYS] = keys
     entry = np.zeros((ENTRY_ROWS, max(FRAGMENTS, guest_entries, hardware_entries)), dtype=np.int32)
     entry[GUEST_KEY] = NO_KEY

@@ -34,7 +34,7 @@ def native_tables(
     price[layout.PRICE_HANDLER_KERNEL] = tlb_handler_cycles(datasheet)
     price[layout.PRICE_TLBWE_XLAT_UNTOUCHED] = privileged_cycles(datasheet, "tlbwe")
     price[layout.PRICE_TLBWE_INVALIDATE] = privileged_cycles(datasheet, "tlbwe")
-    price[layout.PRICE_TLBSX_MISS] = privileged_cycles(datasheet, "tlbsx")
+    price[layout.PRICE_NATIVE_TLBSX] = privileged_cycles(datasheet, "tlbsx")
     price[layout.PRICE_NATIVE_PID] = privileged_cycles(datasheet, "mtspr")
     price[layout.PRICE_IRQ_PAIRS_MILLI] = _milli(irq_pairs_per_kiloinstruction)
     price[layout.ENTER_AT : layout.LINE_MASKS_AT] = exception_cycles(datasheet)
@@ -73,7 +73,6 @@ def virtual_tables(
     price[layout.PRICE_GUEST_LINES_MILLI] = _milli(guest_lines_per_iccci * line)
     price[layout.PRICE_TLBWE_XLAT_UNTOUCHED] += paths.cycles("tlbwe_w1_untouched")
     price[layout.PRICE_TLBWE_INVALIDATE] += paths.cycles("tlbwe_w0_untouched")
-    price[layout.PRICE_TLBSX_MISS] += paths.cycles("tlbsx_miss")
     price[layout.PRICE_DCACHE_REFILL] = round(
         Fraction(datasheet.quantity("l4.dcache_lines_lost_per_refill").value)
         * Fraction(datasheet.quantity("core.dcache_line_cycles").value)
@@ -95,7 +94,8 @@ def virtual_tables(
     scan[layout.SCAN_INSERT_LOWMEM_D] = paths.insert_by_visited(False, True, width)
     scan[layout.SCAN_INSERT_LOWMEM_I] = paths.insert_by_visited(True, True, width)
     scan[layout.SCAN_TLBSX] = paths.tlbsx_by_visited(width)
-    scan[layout.SCAN_TLBSX] += privileged_cycles(datasheet, "tlbsx")
+    scan[layout.SCAN_TLBSX_MISS] = paths.tlbsx_miss_by_valid(width)
+    scan[layout.SCAN_TLBSX : layout.SCANS] += privileged_cycles(datasheet, "tlbsx")
     flush = scan[layout.FLUSHES_AT :]
     flush[layout.FLUSH_RANGE_MISS] = paths.flush_range_by_valid(False, width, hardware_entries)
     flush[layout.FLUSH_RANGE_MATCH] = paths.flush_range_by_valid(True, width, hardware_entries)

@@ -19,8 +19,7 @@ TLB handler.
 
 from __future__ import annotations
 
-import numba as nb
-
+from bgsim.compiled import compiled, compiled_inner
 from bgsim.platforms.layout import (
     CARRY_GUEST_LINES,
     CARRY_KERNEL,
@@ -43,7 +42,6 @@ from bgsim.platforms.layout import (
     CAUSE_TLBSX,
     CAUSE_TLBWE,
     CAUSE_USER,
-    COUNTS_AT,
     COUNT_ENTER,
     COUNT_FLUSH_ALL,
     COUNT_FLUSH_RANGE,
@@ -62,16 +60,17 @@ from bgsim.platforms.layout import (
     COUNT_TLBSX,
     COUNT_TLBWE_INVALIDATE,
     COUNT_TLBWE_XLAT_UNTOUCHED,
+    COUNTS_AT,
     CYCLES_AT,
     DEADLINE,
     ENTER_AT,
-    EXITS,
     EXIT_LIMIT,
+    EXITS,
     FAULT_MIB,
-    FLUSHES_AT,
     FLUSH_ALL,
     FLUSH_RANGE_MATCH,
     FLUSH_RANGE_MISS,
+    FLUSHES_AT,
     GROUPS_AT,
     GUEST_ENTRIES,
     GUEST_INDEX,
@@ -88,6 +87,7 @@ from bgsim.platforms.layout import (
     HARDWARE_SLOT,
     HARDWARE_VALID,
     KEYS,
+    LINE_MASKS_AT,
     LINES_AFTER_ICCCI,
     LINES_ENTER,
     LINES_INSERT,
@@ -97,10 +97,9 @@ from bgsim.platforms.layout import (
     LINES_TLBSX,
     LINES_TLBWE,
     LINES_TLBWE_FLUSH,
-    LINE_MASKS_AT,
     MAPPED,
-    NOW,
     NO_KEY,
+    NOW,
     PAGE_DIRECTORY,
     PAGE_EXECUTABLE,
     PAGE_KERNEL,
@@ -118,24 +117,27 @@ from bgsim.platforms.layout import (
     PRICE_KERNEL_MILLI,
     PRICE_LINE_MILLI,
     PRICE_NATIVE_PID,
-    PRICE_TLBSX_MISS,
+    PRICE_NATIVE_TLBSX,
     PRICE_TLBWE_INVALIDATE,
     PRICE_TLBWE_XLAT_UNTOUCHED,
     PRICE_USER_MILLI,
+    PROGRAM_EXIT_LIMIT,
+    PROGRAM_EXITS,
     SCAN_INSERT_D,
     SCAN_INSERT_LOWMEM_D,
     SCAN_REFLECT_D,
     SCAN_TLBSX,
-    SEQUENCES_AT,
-    SEQUENCE_CYCLES,
-    SEQUENCE_LINES,
+    SCAN_TLBSX_MISS,
+    SEQ_EXTERNAL,
     SEQ_FP_UNAVAILABLE,
     SEQ_IRQ_PAIR,
     SEQ_PAGE_FAULT,
     SEQ_PROGRAM,
     SEQ_REFILL_RESTORE,
     SEQ_REFILL_SAVE_KERNEL,
+    SEQ_REFILL_SAVE_KERNEL_INSTRUCTION,
     SEQ_REFILL_SAVE_USER,
+    SEQ_REFILL_SAVE_USER_INSTRUCTION,
     SEQ_REFILL_WALK_KERNEL,
     SEQ_REFILL_WALK_USER,
     SEQ_STORAGE_FAULT,
@@ -143,6 +145,9 @@ from bgsim.platforms.layout import (
     SEQ_SYSCALL,
     SEQ_TICK,
     SEQ_TLBIE,
+    SEQUENCE_CYCLES,
+    SEQUENCE_LINES,
+    SEQUENCES_AT,
     STOP_DEADLINE,
     STOP_END,
     STOP_EXIT,
@@ -153,13 +158,13 @@ from bgsim.platforms.layout import (
 )
 
 
-@nb.njit(cache=True, _nrt=False)
+@compiled_inner
 def _charge(state, cause, cycles):
     state.number[NOW] += cycles
     state.number[CYCLES_AT + cause] += cycles
 
 
-@nb.njit(cache=True, _nrt=False)
+@compiled
 def fetch_lines(tables, state, groups):
     """Charge the kernel instruction lines of ``groups`` that are not in the L1I."""
     missing = groups & ~state.number[LINES_PRESENT]
@@ -177,7 +182,7 @@ def fetch_lines(tables, state, groups):
     _charge(state, CAUSE_ICACHE_KERNEL, milli // 1000)
 
 
-@nb.njit(cache=True, _nrt=False)
+@compiled_inner
 def _kernel_text(tables, state, groups):
     """The guest has left for the kernel, which runs the lines of ``groups``."""
     if tables.price[VIRTUAL_AT]:
@@ -186,15 +191,23 @@ def _kernel_text(tables, state, groups):
             fetch_lines(tables, state, groups)
 
 
-@nb.njit(cache=True, _nrt=False)
+@compiled_inner
+def _program_exit(tables, state, groups):
+    """A privileged instruction left for the kernel, which also looks at the guest's timers."""
+    if tables.price[VIRTUAL_AT]:
+        state.number[PROGRAM_EXITS] += 1
+    _kernel_text(tables, state, groups)
+
+
+@compiled_inner
 def run_sequence(tables, state, sequence):
     """Execute one of the guest's privileged sequences."""
     state.number[NOW] += tables.sequence[SEQUENCE_CYCLES, sequence]
     state.number[SEQUENCES_AT + sequence] += 1
-    _kernel_text(tables, state, tables.sequence[SEQUENCE_LINES, sequence])
+    _program_exit(tables, state, tables.sequence[SEQUENCE_LINES, sequence])
 
 
-@nb.njit(cache=True, _nrt=False)
+@compiled_inner
 def _visited(state, index):
     """Valid and invalid virtual TLB entries a search for the entry ``index`` looks at."""
     if state.number[GUEST_VALID] == state.number[GUEST_ENTRIES]:
@@ -206,7 +219,7 @@ def _visited(state, index):
     return valid, index + 1 - valid
 
 
-@nb.njit(cache=True, _nrt=False)
+@compiled_inner
 def _insert(tables, state, hardware_key, index, scan, executable):
     """L4 answers a hardware miss from the virtual TLB entry ``index``."""
     register = state.number
@@ -242,7 +255,7 @@ def _insert(tables, state, hardware_key, index, scan, executable):
         _charge(state, CAUSE_ICACHE_GUEST, milli // 1000)
 
 
-@nb.njit(cache=True, _nrt=False)
+@compiled_inner
 def _touch_fragment(tables, state, keys, fragment, instruction):
     """The guest kernel touches its linear mapping, which a VM holds in 1 MB fragments."""
     if tables.price[VIRTUAL_AT] and state.slot[HARDWARE_SLOT, keys + fragment] < 0:
@@ -252,7 +265,7 @@ def _touch_fragment(tables, state, keys, fragment, instruction):
         _insert(tables, state, keys + fragment, index, SCAN_INSERT_LOWMEM_D + instruction, True)
 
 
-@nb.njit(cache=True, _nrt=False)
+@compiled_inner
 def _drop_hardware(state, key):
     slot = state.slot[HARDWARE_SLOT, key]
     state.entry[HARDWARE_KEY, slot] = NO_KEY
@@ -260,7 +273,7 @@ def _drop_hardware(state, key):
     state.number[HARDWARE_VALID] -= 1
 
 
-@nb.njit(cache=True, _nrt=False)
+@compiled_inner
 def _flush_range(tables, state, key):
     """The scan that follows the first tlbwe to a touched virtual TLB entry."""
     valid = state.number[HARDWARE_VALID]
@@ -271,10 +284,10 @@ def _flush_range(tables, state, key):
     if match == FLUSH_RANGE_MATCH:
         _drop_hardware(state, key)
     state.number[COUNTS_AT + COUNT_FLUSH_RANGE] += 1
-    _kernel_text(tables, state, tables.price[LINE_MASKS_AT + LINES_TLBWE_FLUSH])
+    _program_exit(tables, state, tables.price[LINE_MASKS_AT + LINES_TLBWE_FLUSH])
 
 
-@nb.njit(cache=True, _nrt=False)
+@compiled_inner
 def _reflect_miss(tables, state, instruction):
     """L4 finds no virtual TLB entry and raises the miss in the guest."""
     register = state.number
@@ -286,7 +299,7 @@ def _reflect_miss(tables, state, instruction):
     _kernel_text(tables, state, tables.price[LINE_MASKS_AT + LINES_REFLECT])
 
 
-@nb.njit(cache=True, _nrt=False)
+@compiled_inner
 def _refill(tables, pages, state, key, instruction):
     """The guest's TLB miss handler loads the entry of one page."""
     register = state.number
@@ -300,12 +313,14 @@ def _refill(tables, pages, state, key, instruction):
     if kernel:
         state.number[COUNTS_AT + COUNT_HANDLER_KERNEL] += 1
         _charge(state, CAUSE_REFILL, tables.price[PRICE_HANDLER_KERNEL])
-        run_sequence(tables, state, SEQ_REFILL_SAVE_KERNEL)
+        run_sequence(
+            tables, state, SEQ_REFILL_SAVE_KERNEL_INSTRUCTION if instruction else SEQ_REFILL_SAVE_KERNEL
+        )
         run_sequence(tables, state, SEQ_REFILL_WALK_KERNEL)
     else:
         state.number[COUNTS_AT + COUNT_HANDLER_USER] += 1
         _charge(state, CAUSE_REFILL, tables.price[PRICE_HANDLER_USER])
-        run_sequence(tables, state, SEQ_REFILL_SAVE_USER)
+        run_sequence(tables, state, SEQ_REFILL_SAVE_USER_INSTRUCTION if instruction else SEQ_REFILL_SAVE_USER)
         _touch_fragment(tables, state, keys, pages[PAGE_THREAD, key], 0)
         run_sequence(tables, state, SEQ_REFILL_WALK_USER)
     _touch_fragment(tables, state, keys, pages[PAGE_DIRECTORY, key], 0)
@@ -321,7 +336,7 @@ def _refill(tables, pages, state, key, instruction):
     else:
         state.number[COUNTS_AT + COUNT_TLBWE_XLAT_UNTOUCHED] += 1
         _charge(state, CAUSE_TLBWE, tables.price[PRICE_TLBWE_XLAT_UNTOUCHED])
-        _kernel_text(tables, state, tables.price[LINE_MASKS_AT + LINES_TLBWE])
+        _program_exit(tables, state, tables.price[LINE_MASKS_AT + LINES_TLBWE])
     if old >= 0:
         state.slot[GUEST_SLOT, old] = -1
     if not state.entry[GUEST_IS_VALID, slot]:
@@ -332,7 +347,7 @@ def _refill(tables, pages, state, key, instruction):
     run_sequence(tables, state, SEQ_REFILL_RESTORE)
 
 
-@nb.njit(cache=True, _nrt=False)
+@compiled_inner
 def _invalidate(tables, state, slot):
     """One tlbwe that makes the guest TLB entry ``slot`` invalid."""
     key = state.entry[GUEST_KEY, slot]
@@ -342,7 +357,7 @@ def _invalidate(tables, state, slot):
         _flush_range(tables, state, key)
     else:
         _charge(state, CAUSE_TLBWE, tables.price[PRICE_TLBWE_INVALIDATE])
-        _kernel_text(tables, state, tables.price[LINE_MASKS_AT + LINES_TLBWE])
+        _program_exit(tables, state, tables.price[LINE_MASKS_AT + LINES_TLBWE])
     if key >= 0:
         state.slot[GUEST_SLOT, key] = -1
         state.entry[GUEST_KEY, slot] = NO_KEY
@@ -351,7 +366,7 @@ def _invalidate(tables, state, slot):
         state.number[GUEST_VALID] -= 1
 
 
-@nb.njit(cache=True, _nrt=False)
+@compiled_inner
 def _invalidate_page(tables, state, key):
     """The guest's _tlbie: search, and invalidate what was found."""
     run_sequence(tables, state, SEQ_TLBIE)
@@ -360,20 +375,22 @@ def _invalidate_page(tables, state, key):
     if tables.price[VIRTUAL_AT]:
         if slot >= 0:
             valid, invalid = _visited(state, slot)
-            cycles = tables.scan[SCAN_TLBSX, valid] + invalid * tables.price[PRICE_INVALID_ENTRY]
+            cycles = tables.scan[SCAN_TLBSX, valid]
         else:
-            cycles = tables.price[PRICE_TLBSX_MISS]
-        _charge(state, CAUSE_TLBSX, cycles)
-        _kernel_text(tables, state, tables.price[LINE_MASKS_AT + LINES_TLBSX])
+            valid = state.number[GUEST_VALID]
+            invalid = state.number[GUEST_ENTRIES] - valid
+            cycles = tables.scan[SCAN_TLBSX_MISS, valid]
+        _charge(state, CAUSE_TLBSX, cycles + invalid * tables.price[PRICE_INVALID_ENTRY])
+        _program_exit(tables, state, tables.price[LINE_MASKS_AT + LINES_TLBSX])
     else:
-        _charge(state, CAUSE_TLBSX, tables.price[PRICE_TLBSX_MISS])
+        _charge(state, CAUSE_TLBSX, tables.price[PRICE_NATIVE_TLBSX])
     if slot >= 0:
         _invalidate(tables, state, slot)
 
 
-@nb.njit(cache=True, _nrt=False)
+@compiled_inner
 def _switch_address_space(tables, state):
-    """mtspr PID: in a VM every hardware entry of the guest goes."""
+    """``mtspr PID``: in a VM every hardware entry of the guest goes."""
     register = state.number
     state.number[COUNTS_AT + COUNT_PID_WRITES] += 1
     run_sequence(tables, state, SEQ_SWITCH)
@@ -388,10 +405,10 @@ def _switch_address_space(tables, state):
             _drop_hardware(state, key)
     for slot in range(register[GUEST_ENTRIES]):
         state.entry[GUEST_TOUCHED, slot] = 0
-    _kernel_text(tables, state, tables.price[LINE_MASKS_AT + LINES_PID])
+    _program_exit(tables, state, tables.price[LINE_MASKS_AT + LINES_PID])
 
 
-@nb.njit(cache=True, _nrt=False)
+@compiled_inner
 def _enter(tables, pages, state, exception):
     """An exception the guest's kernel handles."""
     keys = state.number[KEYS]
@@ -401,6 +418,14 @@ def _enter(tables, pages, state, exception):
             _reflect_miss(tables, state, exception - 13)
         _touch_fragment(tables, state, keys, tables.price[HANDLER_AT + 0], 1)
         run_sequence(tables, state, SEQ_PAGE_FAULT)
+        return
+    if exception == 10:
+        # Reflecting the decrementer is part of the exit that found it due.
+        run_sequence(tables, state, SEQ_TICK)
+        return
+    if exception == 4:
+        # So is injecting the external interrupt.
+        run_sequence(tables, state, SEQ_EXTERNAL)
         return
     cycles = tables.price[ENTER_AT + exception]
     if exception == 8:
@@ -415,9 +440,6 @@ def _enter(tables, pages, state, exception):
     elif exception == 7:
         _charge(state, CAUSE_FP, cycles)
         sequence = SEQ_FP_UNAVAILABLE
-    elif exception == 10:
-        # Reflecting the decrementer is part of the tick that found it due.
-        sequence = SEQ_TICK
     else:
         _charge(state, CAUSE_PROGRAM, cycles)
         sequence = SEQ_PROGRAM
@@ -425,7 +447,7 @@ def _enter(tables, pages, state, exception):
     run_sequence(tables, state, sequence)
 
 
-@nb.njit(cache=True, _nrt=False)
+@compiled_inner
 def _work(tables, state, instructions, kernel):
     """Charge guest instructions; what lies beyond the deadline is left for later."""
     register = state.number
@@ -447,7 +469,7 @@ def _work(tables, state, instructions, kernel):
     register[WORK_CAUSE] = cause
 
 
-@nb.njit(cache=True, _nrt=False)
+@compiled_inner
 def _finish_work(state):
     """Run down the stretch of work at hand as far as the deadline allows."""
     register = state.number
@@ -456,7 +478,7 @@ def _finish_work(state):
     register[WORK_LEFT] -= cycles
 
 
-@nb.njit(cache=True, _nrt=False)
+@compiled_inner
 def _unmapped(state, fragment):
     if not state.entry[MAPPED, fragment]:
         state.number[FAULT_MIB] = fragment
@@ -464,19 +486,19 @@ def _unmapped(state, fragment):
     return False
 
 
-@nb.njit(cache=True, _nrt=False)
+@compiled_inner
 def _refill_unmapped(tables, pages, state, key):
     """Whether the TLB handler for this page would touch memory L4 has no mapping for."""
     return (
         _unmapped(state, tables.price[HANDLER_AT + 0])
-        or _unmapped(state, tables.price[HANDLER_AT + 1])
         or (not pages[PAGE_KERNEL, key] and _unmapped(state, pages[PAGE_THREAD, key]))
         or _unmapped(state, pages[PAGE_DIRECTORY, key])
         or _unmapped(state, pages[PAGE_TABLE, key])
+        or _unmapped(state, tables.price[HANDLER_AT + 1])
     )
 
 
-@nb.njit(cache=True, _nrt=False)
+@compiled
 def walk(operations, pages, tables, state, end):
     """Run operations from ``state.number[POSITION]`` up to ``end``.
 
@@ -493,7 +515,7 @@ def walk(operations, pages, tables, state, end):
         if register[NOW] >= register[DEADLINE]:
             register[POSITION] = position
             return STOP_DEADLINE
-        if register[EXITS] > register[EXIT_LIMIT]:
+        if register[EXITS] > register[EXIT_LIMIT] or register[PROGRAM_EXITS] > register[PROGRAM_EXIT_LIMIT]:
             register[POSITION] = position
             return STOP_EXIT
         if position >= end:
@@ -503,7 +525,6 @@ def walk(operations, pages, tables, state, end):
         kind = word >> 28
         argument = word & 0xFFFFFFF
         if kind <= 1:
-            state.number[COUNTS_AT + COUNT_REFERENCES] += 1
             if virtual:
                 if state.slot[HARDWARE_SLOT, argument] < 0:
                     index = state.slot[GUEST_SLOT, argument]
@@ -518,6 +539,7 @@ def walk(operations, pages, tables, state, end):
                     )
             elif state.slot[GUEST_SLOT, argument] < 0:
                 _refill(tables, pages, state, argument, kind)
+            state.number[COUNTS_AT + COUNT_REFERENCES] += 1
         elif kind <= 3:
             if virtual and state.slot[HARDWARE_SLOT, keys + argument] < 0:
                 if _unmapped(state, argument):
@@ -528,7 +550,7 @@ def walk(operations, pages, tables, state, end):
             _work(tables, state, argument, kind == 5)
             _finish_work(state)
         elif kind == 6:
-            if virtual and argument >= 13 and _unmapped(state, tables.price[HANDLER_AT + 0]):
+            if virtual and 13 <= argument <= 14 and _unmapped(state, tables.price[HANDLER_AT + 0]):
                 register[POSITION] = position
                 return STOP_RAM_FAULT
             _enter(tables, pages, state, argument)
