@@ -27,12 +27,14 @@ def watch_for(name: str, directory: str, quiet: bool) -> Watch:
 
 
 def seconds(value: float) -> str:
-    """A duration for people: ``0.021 s``, ``8.2 s``, ``3 min 20 s``."""
+    """A duration for people: ``21.3 ms``, ``8.2 s``, ``3 min 20 s``."""
+    from bgsim.units import format_time
+
     if value >= 60:
         minutes, rest = divmod(round(value), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-    return f"{value:.3g} s"
+    return format_time(value, digits=3)
 
 
 class Lines(Watch):

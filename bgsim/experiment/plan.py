@@ -21,7 +21,7 @@ from bgsim.experiment.locate import Document, Path, Place, dotted, split_path
 from bgsim.experiment.partition import Topology
 from bgsim.experiment.resolve import Finding, machine_findings, partition_findings, support_findings
 from bgsim.experiment.settings import Overrides, Setting, Source, read, settings
-from bgsim.experiment.sweep import Axis, points, read_axes
+from bgsim.experiment.sweep import Axis, points, read_axes, swept_paths
 from bgsim.workloads.support import SUPPORT
 
 
@@ -196,15 +196,17 @@ class _Planner:
         document = self.document
         path = split_path("platforms" if setting.path == "platform" else setting.path)
         sweep = document.value.get("sweep")
-        axes = list(sweep) if isinstance(sweep, dict) else []
-        covering = [axis for axis in axes if setting.path.startswith(f"{axis}.")]
+        swept = swept_paths(sweep)
+        covering = [axis for axis in swept if setting.path.startswith(f"{axis}.")]
         if "" in path:
             refused = "an empty name between dots"
         elif path[0] == "smoke":
             refused = "only --smoke reads the smoke section, so setting it would change nothing"
         elif covering:
             refused = f"changes nothing, since '{covering[0]}' is swept as a whole"
-        elif setting.path in axes:
+        elif setting.path in swept and setting.path not in sweep:
+            refused = "is swept together with others; set sweep.zip instead"
+        elif setting.path in swept:
             refused = document.put(("sweep", setting.path), [setting.value], setting.place)
             if told:
                 self.remarks.append(
@@ -262,12 +264,13 @@ class _Planner:
         point = {}
         here = Document(value, self.document.source)
         for axis, index in zip(axes, indexes, strict=True):
-            point[axis.path] = axis.values[index]
-            refused = here.put(axis.steps, copy.deepcopy(axis.values[index]), Place(""))
-            if refused:
-                self.problem(("sweep", axis.path), refused, on_key=True)
-            if isinstance(value.get("machine"), str):
-                value["machine"] = {"base": value["machine"]}
+            for path, steps, chosen, where in axis.settings(index):
+                point[path] = chosen
+                refused = here.put(steps, copy.deepcopy(chosen), Place(""))
+                if refused:
+                    self.problem(where[:-1], refused, on_key=True)
+                if isinstance(value.get("machine"), str):
+                    value["machine"] = {"base": value["machine"]}
         return value, point
 
     def problem_at(
@@ -275,11 +278,12 @@ class _Planner:
     ) -> None:
         """Note a problem of one point where it was written: at a swept value, or in the experiment."""
         for axis, index in zip(axes, indexes, strict=True):
-            if path[: len(axis.steps)] == axis.steps:
-                place_of = self.document.place_of_key if on_key else self.document.place_of_value
-                place = place_of(("sweep", axis.path) if on_key else axis.document_path(index))
-                self.problems.append(Problem(str(place), dotted(path), message))
-                return
+            for _, steps, _, where in axis.settings(index):
+                if path[: len(steps)] == steps:
+                    place_of = self.document.place_of_key if on_key else self.document.place_of_value
+                    place = place_of(where[:-1] if on_key else where)
+                    self.problems.append(Problem(str(place), dotted(path), message))
+                    return
         self.problem(path, message, on_key)
 
     def check_sections(
@@ -307,9 +311,13 @@ class _Planner:
         for finding in findings:
             if not finding.remark:
                 self.problem_at(axes, indexes, finding.path, finding.message, finding.on_key)
-            elif not any(finding.path[: len(axis.steps)] == axis.steps for axis in axes):
+            elif not any(_covers(axis, finding.path) for axis in axes):
                 place = self.document.place_of_value(finding.path)
                 self.remarks.append(f"{place}: {dotted(finding.path)}: {finding.message}")
+
+
+def _covers(axis: Axis, path: Path) -> bool:
+    return any(path[: len(steps)] == steps for steps in map(split_path, axis.paths))
 
 
 def _position(problem: Problem) -> tuple[int, str, int, int]:

@@ -37,6 +37,25 @@ ParameterValues = Annotated[
 ]
 """Datasheet parameters by name; the datasheet itself checks names and values."""
 
+_LISTS = {"type": "object", "additionalProperties": {"type": "array", "minItems": 1}}
+Sweep = Annotated[
+    dict[str, Any],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {
+                "zip": {
+                    "description": "paths that vary together, with equally many values",
+                    "anyOf": [_LISTS, {"type": "array", "items": _LISTS}],
+                }
+            },
+            "additionalProperties": {"type": "array", "minItems": 1},
+        },
+        mode="validation",
+    ),
+]
+"""Swept paths with their values; read by :mod:`bgsim.experiment.sweep`."""
+
 
 class Section(BaseModel):
     """A part of an experiment: no unknown keys, no silent conversions."""
@@ -95,7 +114,7 @@ class ExperimentModel(Section):
     )
     guest: Guest | None = Field(None, description="the operating system; by default the workload's usual one")
     workload: WorkloadConfig = Field(description="the program, with the settings of its kind")
-    sweep: dict[str, list[Any]] = Field(
+    sweep: Sweep = Field(
         default_factory=dict, description="dotted path to the values it takes; all combinations are run"
     )
     replications: int = Field(1, ge=1, le=1_000_000, description="runs of each point, with different seeds")

@@ -1,15 +1,15 @@
 """A sweep: swept paths with their values, and the points of their grid.
 
-An axis names a dotted path and lists the values it takes; the points are the product of the
-axes, the last axis turning fastest. Platforms and replications are not swept: they are compared
-and averaged at every point.
+An axis names a dotted path and lists the values it takes; paths under ``zip`` vary together. The
+points are the product of the axes, the last axis turning fastest. Platforms and replications are
+not swept: they are compared and averaged at every point.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from bgsim.experiment.errors import Problem, quoted, shown
@@ -18,6 +18,7 @@ from bgsim.experiment.locate import Document, Path, split_path
 from bgsim.spelling import did_you_mean
 
 POINTS_MAX = 1_000_000
+ZIP = "zip"
 
 SWEPT_SECTIONS = ("workload", "machine", "assume", "partition", "guest")
 _NOT_SWEPT = {
@@ -30,27 +31,26 @@ _NOT_SWEPT = {
 
 
 class Axis(NamedTuple):
-    """One swept path.
+    """One swept path, or several that vary together.
 
     Attributes
     ----------
-    path
-        As written, dotted.
-    values
-        The values it takes, in order; at least one.
+    paths
+        As written, dotted; more than one when zipped.
+    rows
+        What they are set to at each step of the axis: one value per path.
+    places
+        For each path, where its list of values stands in the experiment.
     """
 
-    path: str
-    values: tuple[Any, ...]
+    paths: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    places: tuple[Path, ...]
 
-    @property
-    def steps(self) -> Path:
-        """The path as keys."""
-        return split_path(self.path)
-
-    def document_path(self, index: int) -> Path:
-        """Where the value with this index stands in the experiment."""
-        return ("sweep", self.path, index)
+    def settings(self, index: int) -> Iterator[tuple[str, Path, Any, Path]]:
+        """The settings of one step: path as written, path as keys, value, and where the value stands."""
+        for path, value, place in zip(self.paths, self.rows[index], self.places, strict=True):
+            yield path, split_path(path), value, (*place, index)
 
 
 def read_axes(document: Document) -> tuple[list[Axis], list[Problem]]:
@@ -58,10 +58,10 @@ def read_axes(document: Document) -> tuple[list[Axis], list[Problem]]:
     section = document.value.get("sweep")
     problems: list[Problem] = []
 
-    def problem(path: Path, message: str, key: bool = False) -> None:
-        place = document.place_of_key(path) if key else document.place_of_value(path)
-        name = f"sweep.{path[1]}" if len(path) > 1 else "sweep"
-        problems.append(Problem(str(place), name, message))
+    def problem(path: Path, message: str, on_key: bool = False) -> None:
+        place = document.place_of_key(path) if on_key else document.place_of_value(path)
+        names = [step for step in path if isinstance(step, str)]
+        problems.append(Problem(str(place), ".".join(names), message))
 
     if section is None:
         return [], []
@@ -69,29 +69,70 @@ def read_axes(document: Document) -> tuple[list[Axis], list[Problem]]:
         problem(("sweep",), f"expected paths with lists of values, got {shown(section)}")
         return [], problems
     axes: list[Axis] = []
-    for path, values in section.items():
-        where = ("sweep", path)
-        refused = _refused(path)
-        if refused:
-            problem(where, refused, key=True)
-        elif not isinstance(values, list):
-            problem(where, f"expected a list of values, got {shown(values)}")
-        elif not values:
-            problem(where, "an empty list leaves no point to run")
-        else:
-            texts = [canonical(value) for value in values]
-            for index, text in enumerate(texts):
-                if text in texts[:index]:
-                    problem((*where, index), f"the value {shown(values[index])} is listed twice")
-            axes.append(Axis(path, tuple(values)))
-    for first, second in itertools.combinations(axes, 2):
-        short, long = sorted((first, second), key=lambda axis: len(axis.steps))
-        if long.steps[: len(short.steps)] == short.steps:
-            problem(("sweep", long.path), f"is part of '{short.path}', which is swept too", key=True)
-    count = math.prod(len(axis.values) for axis in axes)
+    for group in _groups(section, problem):
+        good = []
+        for where, values in group.items():
+            path = str(where[-1])
+            refused = _refused(path)
+            if refused:
+                problem(where, refused, on_key=True)
+            elif not isinstance(values, list):
+                problem(where, f"expected a list of values, got {shown(values)}")
+            elif not values:
+                problem(where, "an empty list leaves no point to run")
+            else:
+                good.append((path, values, where))
+        if not good:
+            continue
+        paths, columns, places = zip(*good, strict=True)
+        lengths = [len(values) for values in columns]
+        if len(set(lengths)) > 1:
+            counts = " and ".join(str(length) for length in lengths)
+            said = f"the paths of a zip need equally many values, and these have {counts}"
+            problem(places[0][:-1], said, on_key=True)
+            continue
+        rows = tuple(zip(*columns, strict=True))
+        texts = [canonical(row) for row in rows]
+        for index, text in enumerate(texts):
+            if text in texts[:index]:
+                problem(
+                    (*places[0], index),
+                    f"{shown(rows[index] if len(paths) > 1 else rows[index][0])} is listed twice",
+                )
+        axes.append(Axis(paths, rows, places))
+    swept = [(path, place) for axis in axes for path, place in zip(axis.paths, axis.places, strict=True)]
+    for (first, _), (second, place) in itertools.permutations(swept, 2):
+        if second == first or second.startswith(f"{first}."):
+            problem(
+                place,
+                f"'{first}' is swept too" if second == first else f"is part of '{first}', which is swept too",
+                on_key=True,
+            )
+    count = math.prod(len(axis.rows) for axis in axes)
     if count > POINTS_MAX:
-        problem(("sweep",), f"{count} points are more than {POINTS_MAX}", key=True)
+        problem(("sweep",), f"{count} points are more than {POINTS_MAX}", on_key=True)
     return axes, problems
+
+
+def swept_paths(section: Any) -> list[str]:
+    """The paths that a sweep section mentions, zipped or not, whatever else is wrong with it."""
+    groups = _groups(section, lambda path, message: None) if isinstance(section, dict) else ()
+    return [str(where[-1]) for group in groups for where in group]
+
+
+def _groups(section: dict[str, Any], problem: Callable[[Path, str], None]) -> Iterator[dict[Path, Any]]:
+    """The lists of values by where they stand; those in one group vary together."""
+    for name, value in section.items():
+        if name != ZIP:
+            yield {("sweep", name): value}
+            continue
+        listed = isinstance(value, list)
+        for index, group in enumerate(value if listed else [value]):
+            where: Path = ("sweep", ZIP, index) if listed else ("sweep", ZIP)
+            if isinstance(group, dict):
+                yield {(*where, path): values for path, values in group.items()}
+            else:
+                problem(where, f"expected paths with lists of values, got {shown(group)}")
 
 
 def _refused(path: str) -> str:
@@ -109,4 +150,4 @@ def _refused(path: str) -> str:
 
 def points(axes: list[Axis]) -> Iterator[tuple[int, ...]]:
     """The points of the grid, each as the index of its value on every axis."""
-    return itertools.product(*(range(len(axis.values)) for axis in axes))
+    return itertools.product(*(range(len(axis.rows)) for axis in axes))

@@ -77,10 +77,10 @@ def test_overrides_reach_through_shorthand(experiment):
 
 def test_an_override_of_a_swept_path_fixes_the_axis_and_says_so(experiment):
     plan = load(experiment, ["workload.iterations=7"])
-    assert [axis.values for axis in plan.axes] == [(7,)]
+    assert [axis.rows for axis in plan.axes] == [((7,),)]
     assert plan.remarks == ("--set workload.iterations=7: workload.iterations is swept; it is fixed at 7",)
     plan = load(experiment, ["sweep.workload.iterations=[7, 8]"])
-    assert [axis.values for axis in plan.axes] == [(7, 8)]
+    assert [axis.rows for axis in plan.axes] == [((7,), (8,))]
 
 
 def test_smoke_reduces(experiment):
@@ -130,7 +130,7 @@ def test_all_problems_at_once_with_their_places(written):
     [
         ("{workload.program: []}", "an empty list leaves no point to run"),
         ("{workload.program: lcc}", "expected a list of values, got 'lcc'"),
-        ("{workload.program: [lcc, lcc]}", "the value 'lcc' is listed twice"),
+        ("{workload.program: [lcc, lcc]}", "'lcc' is listed twice"),
         ("{platforms: [bare-metal]}", "cannot be swept: platforms are compared at every point"),
         ("{seed: [1, 2]}", "cannot be swept"),
         ("{worload.program: [lcc]}", "unknown path; did you mean 'workload'?"),
@@ -141,6 +141,15 @@ def test_all_problems_at_once_with_their_places(written):
         ("{workload.native_time: [1 s, 1000 ms]}", "two points are the same run"),
         ("{workload.native_time: [1 s, 2]}", "'2' has no unit"),
         ("[a]", "expected paths with lists of values"),
+        ("{zip: [a]}", "expected paths with lists of values"),
+        ("{zip: {seed: [1]}}", "cannot be swept"),
+        (
+            "{zip: {workload.program: [lcc], workload.native_time: [1 s, 2 s]}}",
+            "equally many values, and these have 1 and 2",
+        ),
+        ("{zip: {workload.program: [lcc]}, workload.program: [gcc12]}", "'workload.program' is swept too"),
+        ("{zip: {workload.program: [lcc, lcc], workload.native_time: [1 s, 1 s]}}", "is listed twice"),
+        ("{zip: {workload.program: [lcc, gcc13]}}", "'gcc13' is not known; did you mean 'gcc12'?"),
         ("{workload..program: [lcc]}", "an empty name between dots"),
     ],
 )
@@ -148,6 +157,29 @@ def test_bad_sweeps(written, sweep, said):
     found = refusals(written(GOOD + f"sweep: {sweep}\n"))
     assert len(found) == 1
     assert said in found[0]
+
+
+def test_zipped_paths_vary_together(written):
+    path = written(
+        GOOD.replace("platforms: [bare-metal, virtual-machine]", "platforms: bare-metal") + "sweep:\n"
+        "  zip:\n"
+        "    - workload.program: [lcc, gcc12]\n"
+        "      workload.native_time: [1 s, 2 s]\n"
+        "    - {machine.set.tlb.entries: [32, 64], assume.core.frequency: [1 GHz, 2 GHz]}\n"
+    )
+    points = [tuple(run.point.values()) for run in load(path).runs]
+    assert points == [
+        ("lcc", "1 s", 32, "1 GHz"),
+        ("lcc", "1 s", 64, "2 GHz"),
+        ("gcc12", "2 s", 32, "1 GHz"),
+        ("gcc12", "2 s", 64, "2 GHz"),
+    ]
+    assert refusals(path, ["workload.program=lcc"]) == [
+        "--set workload.program=lcc: workload.program: is swept together with others; set sweep.zip instead"
+    ]
+    assert len(load(path, ["sweep.zip={workload.program: [lcc]}"]).runs) == 1
+    wrong = written(path.read_text().replace("2 s]", "2]"))
+    assert refusals(wrong)[0].startswith(f"{wrong}:9:35: workload.native_time: '2' has no unit")
 
 
 def test_a_huge_grid_is_refused_before_it_is_built(experiment):
