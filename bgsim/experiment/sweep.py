@@ -101,13 +101,13 @@ def read_axes(document: Document) -> tuple[list[Axis], list[Problem]]:
                 )
         axes.append(Axis(paths, rows, places))
     swept = [(path, place) for axis in axes for path, place in zip(axis.paths, axis.places, strict=True)]
-    for (first, _), (second, place) in itertools.permutations(swept, 2):
-        if second == first or second.startswith(f"{first}."):
-            problem(
-                place,
-                f"'{first}' is swept too" if second == first else f"is part of '{first}', which is swept too",
-                on_key=True,
-            )
+    for (one, its_place), (other, other_place) in itertools.combinations(swept, 2):
+        if one == other:
+            problem(other_place, "is swept twice", on_key=True)
+        elif other.startswith(f"{one}."):
+            problem(other_place, f"is part of '{one}', which is swept too", on_key=True)
+        elif one.startswith(f"{other}."):
+            problem(its_place, f"is part of '{other}', which is swept too", on_key=True)
     count = math.prod(len(axis.rows) for axis in axes)
     if count > POINTS_MAX:
         problem(("sweep",), f"{count} points are more than {POINTS_MAX}", on_key=True)

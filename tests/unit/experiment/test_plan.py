@@ -147,7 +147,7 @@ def test_all_problems_at_once_with_their_places(written):
             "{zip: {workload.program: [lcc], workload.native_time: [1 s, 2 s]}}",
             "equally many values, and these have 1 and 2",
         ),
-        ("{zip: {workload.program: [lcc]}, workload.program: [gcc12]}", "'workload.program' is swept too"),
+        ("{zip: {workload.program: [lcc]}, workload.program: [gcc12]}", "workload.program: is swept twice"),
         ("{zip: {workload.program: [lcc, lcc], workload.native_time: [1 s, 1 s]}}", "is listed twice"),
         ("{zip: {workload.program: [lcc, gcc13]}}", "'gcc13' is not known; did you mean 'gcc12'?"),
         ("{workload..program: [lcc]}", "an empty name between dots"),
