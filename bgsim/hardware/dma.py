@@ -66,6 +66,8 @@ class Dma:
         self._injected: dict[int, list[Event]] = {}
         self._received: dict[int, list[Event]] = {}
         self._stalled_copies: deque[DmaPacket] = deque()
+        self._any_interrupt_enabled = False
+        self._lines_up: set[int] = set()
         self._memory_latency = datasheet.cycles("memory.latency")
         self.injection_counters = CounterFile(
             lambda counter: _succeed(self._injected, counter), self._update_counter_lines
@@ -80,7 +82,6 @@ class Dma:
             self.injection_counters,
             datasheet,
             is_enabled=self._injection_enabled,
-            network_fifos=self._network_fifos,
             on_local=self._copy_locally,
             on_descriptor_done=self._descriptor_done,
         )
@@ -155,7 +156,14 @@ class Dma:
             self._kick_group(offset - Dcr.INJECTION_FIFO_ENABLE)
         elif offset == Dcr.RECEPTION_FIFO_ENABLE:
             self._retry_refused()
+        elif Dcr.INJECTION_FIFO_MAP <= offset < Dcr.INJECTION_FIFO_MAP + 8 * reg.GROUPS:
+            first = 4 * (offset - Dcr.INJECTION_FIFO_MAP)
+            self.injection.network_fifos[first : first + 4] = (value & 0xFFFF_FFFF).to_bytes(4, "big")
         elif Dcr.INJECTION_FIFO_INTERRUPT <= offset <= Dcr.RECEPTION_COUNTER_INTERRUPT + 3:
+            self._any_interrupt_enabled = any(
+                self._control.get(register, 0)
+                for register in range(Dcr.INJECTION_FIFO_INTERRUPT, Dcr.RECEPTION_COUNTER_INTERRUPT + 4)
+            )
             self._update_fifo_lines()
             self._update_counter_lines()
 
@@ -175,7 +183,7 @@ class Dma:
         """
         index = Dcr.INJECTION_FIFO_MAP + 8 * group + fifo // 4
         shift = 24 - 8 * (fifo % 4)
-        self._control[index] = self._control[index] & ~(0xFF << shift) | network_fifos << shift
+        self.dcr_write(index, self.dcr_read(index) & ~(0xFF << shift) | network_fifos << shift)
         self._setup(self._injection_fifo(group, fifo), ring)
         enable = Dcr.INJECTION_FIFO_ENABLE + group
         self.dcr_write(enable, self.dcr_read(enable) | reg.bit(fifo))
@@ -243,10 +251,6 @@ class Dma:
 
     def _reception_enabled(self, index: int) -> bool:
         return bool(self._control.get(Dcr.RECEPTION_FIFO_ENABLE, 0) & reg.bit(index))
-
-    def _network_fifos(self, index: int) -> int:
-        word = self._control[Dcr.INJECTION_FIFO_MAP + index // 4]
-        return word >> (24 - 8 * (index % 4)) & 0xFF
 
     def _reception_fifo_for(self, reception_group: int, port: int) -> int:
         word = self._control[Dcr.RECEPTION_FIFO_MAP + 2 * reception_group + port // 4]
@@ -331,13 +335,17 @@ class Dma:
             self._update_fifo_lines()
 
     def _update_fifo_lines(self) -> None:
+        if not self._any_interrupt_enabled and not self._lines_up:
+            return
         for line in range(4):
             injection = self._injection_threshold[line] & self.dcr_read(Dcr.INJECTION_FIFO_INTERRUPT + line)
-            self._bic.set_line(Interrupt.INJECTION_FIFO_THRESHOLD + line, bool(injection))
+            self._drive(Interrupt.INJECTION_FIFO_THRESHOLD + line, bool(injection))
             reception = self._reception_threshold[0] & self.dcr_read(Dcr.RECEPTION_FIFO_INTERRUPT + line)
-            self._bic.set_line(Interrupt.RECEPTION_FIFO_THRESHOLD + line, bool(reception))
+            self._drive(Interrupt.RECEPTION_FIFO_THRESHOLD + line, bool(reception))
 
     def _update_counter_lines(self) -> None:
+        if not self._any_interrupt_enabled and not self._lines_up:
+            return
         for counters, first_dcr, first_interrupt in (
             (self.injection_counters, Dcr.INJECTION_COUNTER_INTERRUPT, Interrupt.INJECTION_COUNTER_ZERO),
             (self.reception_counters, Dcr.RECEPTION_COUNTER_INTERRUPT, Interrupt.RECEPTION_COUNTER_ZERO),
@@ -345,7 +353,16 @@ class Dma:
             for line in range(4):
                 enabled = self.dcr_read(first_dcr + line)
                 up = bool(enabled and counters.subgroups() & enabled)
-                self._bic.set_line(first_interrupt + line, up)
+                self._drive(first_interrupt + line, up)
+
+    def _drive(self, number: int, up: bool) -> None:
+        """Drive a line of the interrupt controller; one that is down and stays down costs nothing."""
+        if up:
+            self._lines_up.add(number)
+            self._bic.set_line(number, True)
+        elif number in self._lines_up:
+            self._lines_up.remove(number)
+            self._bic.set_line(number, False)
 
     def _when(self, waiting: dict[int, list[Event]], counter: int, counters: CounterFile) -> Event:
         event = Event(self._environment)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 
 class Transfer(IntEnum):
@@ -86,8 +87,7 @@ class Descriptor:
             raise ValueError("a message has at least one byte")
 
 
-@dataclass(frozen=True, slots=True)
-class DmaPacket:
+class DmaPacket(NamedTuple):
     """The content of one torus packet sent by a DMA engine; in memory, one slot of a reception FIFO.
 
     Attributes

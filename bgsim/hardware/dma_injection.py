@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
 
 from simpy import Environment
 
@@ -38,6 +37,7 @@ class _Message:
     descriptor: Descriptor
     chunks: int
     packet_payload_bytes: int
+    packet_link_bytes: int
     offset: int = 0
 
 
@@ -58,12 +58,19 @@ class InjectionUnit:
         The machine.
     is_enabled
         Tells whether a FIFO is enabled and activated.
-    network_fifos
-        Tells which torus FIFOs an injection FIFO may use, as an eight-bit mask.
     on_local
         Called with each packet of a local copy.
     on_descriptor_done
         Called with a FIFO whose head pointer has moved on.
+
+    Attributes
+    ----------
+    fifos
+        The injection FIFOs.
+    network_fifos
+        Which torus FIFOs each may use, as an eight-bit mask whose leftmost bit is FIFO 0.
+    messages, packets
+        How many were sent so far.
     """
 
     def __init__(
@@ -75,11 +82,11 @@ class InjectionUnit:
         datasheet: Datasheet,
         *,
         is_enabled: Callable[[int], bool],
-        network_fifos: Callable[[int], int],
         on_local: Callable[[DmaPacket], None],
         on_descriptor_done: Callable[[Fifo], None],
     ) -> None:
         self.fifos = [Fifo(index) for index in range(GROUPS * INJECTION_FIFOS)]
+        self.network_fifos = [0x80] * len(self.fifos)
         self.messages = 0
         self.packets = 0
         self._environment = environment
@@ -87,7 +94,6 @@ class InjectionUnit:
         self._memory = memory
         self._counters = counters
         self._is_enabled = is_enabled
-        self._network_fifos = network_fifos
         self._on_local = on_local
         self._on_descriptor_done = on_descriptor_done
         self._format = port.network.format
@@ -128,7 +134,7 @@ class InjectionUnit:
             self._format.chunks_max if descriptor.full_packets else self._format.chunks(descriptor.length)
         )
         payload = chunks * self._format.chunk_bytes - self._format.header_bytes
-        message = _Message(fifo, descriptor, chunks, payload)
+        message = _Message(fifo, descriptor, chunks, payload, self._format.link_bytes(chunks))
         self.messages += 1
         call_after(self._environment, self._payload_latency, self._payload_read, message)
 
@@ -142,59 +148,58 @@ class InjectionUnit:
         if now >= self._free_at:  # otherwise the unit is still busy with the packet before
             for _ in range(len(self._ready)):
                 message = self._ready.popleft()
-                if self._inject(message):
+                if self._inject(message, now):
                     self._free_at = now + self._packet_interval
                     break
                 self._ready.append(message)
             else:
                 return  # nothing to do, or all wait for room in the torus FIFOs, which calls back
-        if not self._pump_scheduled and any(map(self._can_inject, self._ready)):
-            self._pump_scheduled = True
-            call_after(self._environment, self._free_at - now, self._scheduled_pump)
+        if not self._pump_scheduled:
+            for message in self._ready:
+                if self._can_inject(message):
+                    self._pump_scheduled = True
+                    call_after(self._environment, self._free_at - now, self._scheduled_pump)
+                    break
 
     def _scheduled_pump(self) -> None:
         self._pump_scheduled = False
         self._pump()
 
     def _can_inject(self, message: _Message) -> bool:
-        if message.descriptor.local:
-            return True
-        return self._port.fifo_with_room(self._network_fifos(message.fifo.index)) is not None
+        return message.descriptor.local or self._port.has_room(self.network_fifos[message.fifo.index])
 
-    def _inject(self, message: _Message) -> bool:
+    def _inject(self, message: _Message, now: int) -> bool:
         descriptor = message.descriptor
         network_fifo = None
         if not descriptor.local:
-            network_fifo = self._port.fifo_with_room(self._network_fifos(message.fifo.index))
+            network_fifo = self._port.fifo_with_room(self.network_fifos[message.fifo.index])
             if network_fifo is None:
                 return False
-        size = min(message.packet_payload_bytes, descriptor.length - message.offset)
-        content = DmaPacket(descriptor, self._port.node, message.offset, size, message.chunks)
-        message.offset += size
+        offset = message.offset
+        size = min(message.packet_payload_bytes, descriptor.length - offset)
+        content = DmaPacket(descriptor, self._port.node, offset, size, message.chunks)
+        message.offset = offset = offset + size
         self.packets += 1
-        if message.offset == descriptor.length:
+        if offset == descriptor.length:
             self._finish(message)
         else:
             self._ready.append(message)
-        if descriptor.local:
+        if network_fifo is None:
             self._on_local(content)
         else:
             packet = Packet(
-                source=self._port.node,
-                destination=descriptor.destination,
-                link_bytes=self._format.link_bytes(message.chunks),
-                content=content,
-                dynamic=descriptor.dynamic,
-                channel=descriptor.channel,
+                self._port.node,
+                descriptor.destination,
+                message.packet_link_bytes,
+                content,
+                descriptor.dynamic,
+                descriptor.channel,
             )
-            self._send(cast(int, network_fifo), packet)
+            # A packet that can leave at once calls back for more while this one is being injected.
+            self._free_at = now + self._packet_interval
+            self._port.send(network_fifo, packet)
         self._counters.decrement(descriptor.injection_counter, size)
         return True
-
-    def _send(self, network_fifo: int, packet: Packet) -> None:
-        # A packet that can leave at once calls back for more while this one is being injected.
-        self._free_at = int(self._environment.now) + self._packet_interval
-        self._port.send(network_fifo, packet)
 
     def _finish(self, message: _Message) -> None:
         fifo = message.fifo

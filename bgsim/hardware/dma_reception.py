@@ -8,7 +8,6 @@ into an injection FIFO of this node.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 from simpy import Environment
 
@@ -23,6 +22,7 @@ from bgsim.network.callout import call_after
 from bgsim.network.links import Packet
 from bgsim.network.topology import Direction
 
+DIRECT_PUT, MEMORY_FIFO = Transfer.DIRECT_PUT, Transfer.MEMORY_FIFO
 LOCAL_PORT = 7
 """Where packets of a local copy come from, after the six directions and the high-priority port."""
 
@@ -86,7 +86,12 @@ class ReceptionUnit:
         content = packet.content
         if not isinstance(content, DmaPacket):
             raise DmaError(f"a packet of node {packet.source} was not sent by a DMA engine")
-        return self.receive(content, cast(Direction, packet.arrival_link))
+        if content.descriptor.transfer is DIRECT_PUT:
+            self._later(self._write_put, content)
+            return True
+        port = packet.arrival_link
+        assert isinstance(port, Direction), "torus links are named by their directions"
+        return self.receive(content, port)
 
     def receive(self, packet: DmaPacket, port: int) -> bool:
         """Take a packet, or refuse it for want of room.
@@ -99,7 +104,10 @@ class ReceptionUnit:
             Direction it travelled in, or `LOCAL_PORT`.
         """
         descriptor = packet.descriptor
-        if descriptor.transfer == Transfer.MEMORY_FIFO:
+        transfer = descriptor.transfer
+        if transfer is DIRECT_PUT:
+            self._later(self._write_put, packet)
+        elif transfer is MEMORY_FIFO:
             index = self._fifo_for(descriptor.reception_group, port)
             fifo, size = self.fifos[index], packet.chunks * self._chunk_pointers
             if not self._is_enabled(index) or fifo.used + self._promised[index] + size >= fifo.size:
@@ -107,7 +115,7 @@ class ReceptionUnit:
                 return False
             self._promised[index] += size
             self._later(self._write_fifo, fifo, packet, size)
-        elif descriptor.transfer == Transfer.REMOTE_GET:
+        else:
             target = self._injection.fifos[descriptor.remote_fifo]
             size = packet.payload_bytes >> 4
             promised = self._promised_injection.get(target.index, 0)
@@ -116,16 +124,15 @@ class ReceptionUnit:
                 return False
             self._promised_injection[target.index] = promised + size
             self._later(self._write_descriptors, target, packet, size)
-        else:
-            self._later(self._write_put, packet)
         return True
 
     def _later(self, write: Callable[..., None], *args: object) -> None:
         """Write to memory when the unit's turn has come and the memory has answered."""
-        now = int(self._environment.now)
-        start = max(now, self._free_at)
+        environment = self._environment
+        now = int(environment.now)
+        start = self._free_at if self._free_at > now else now
         self._free_at = start + self._packet_interval
-        call_after(self._environment, start - now + self._write_latency, write, *args)
+        call_after(environment, start - now + self._write_latency, write, *args)
 
     def _write_fifo(self, fifo: Fifo, packet: DmaPacket, size: int) -> None:
         self._promised[fifo.index] -= size
@@ -154,6 +161,6 @@ class ReceptionUnit:
         counter = descriptor.reception_counter
         if not self._counters.enabled(counter):
             raise DmaError(f"reception counter {counter} is used while it is disabled")
-        if packet.last and descriptor.payload is not None:
+        if descriptor.payload is not None and packet.last:
             self._memory.write((self._counters.base[counter] << 4) + descriptor.offset, descriptor.payload)
         self._counters.decrement(counter, packet.payload_bytes)

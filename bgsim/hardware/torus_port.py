@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from bgsim.datasheet import Datasheet
 from bgsim.network.links import Packet, Receiver
@@ -40,6 +41,8 @@ class TorusPort:
         if datasheet.integer("torus.injection_fifos") != FIFOS:
             raise ValueError(f"the DMA engine's masks name {FIFOS} torus injection FIFOs")
         self._fifos: list[deque[Packet]] = [deque() for _ in range(FIFOS)]
+        self._with_room = (1 << FIFOS) - 1  # mask of FIFOs that have room, FIFO 0 leftmost
+        self._departures = [partial(self._departed, index) for index in range(FIFOS)]
 
     def attach(self, on_packet: Receiver) -> None:
         """Connect the receiving side; see :meth:`bgsim.network.links.LinkNetwork.attach`."""
@@ -51,24 +54,30 @@ class TorusPort:
 
     def fifo_with_room(self, mask: int) -> int | None:
         """The emptiest FIFO with room, of those in an eight-bit mask whose leftmost bit is FIFO 0."""
-        best, best_used = None, self.capacity_packets
-        for index in _FIFOS[mask]:
-            used = len(self._fifos[index])
-            if used < best_used:
-                best, best_used = index, used
-        return best
+        candidates = _FIFOS[mask & self._with_room]
+        if len(candidates) > 1:
+            return min(candidates, key=lambda index: len(self._fifos[index]))
+        return candidates[0] if candidates else None
+
+    def has_room(self, mask: int) -> bool:
+        """Whether a FIFO of a mask has room."""
+        return bool(mask & self._with_room)
 
     def send(self, fifo: int, packet: Packet) -> None:
         """Put a packet into a FIFO that has room for it."""
         queue = self._fifos[fifo]
         assert len(queue) < self.capacity_packets, "the injection FIFO has room"
-        packet.on_departure = lambda: self._departed(queue)
+        packet.on_departure = self._departures[fifo]
         queue.append(packet)
+        if len(queue) == self.capacity_packets:
+            self._with_room &= ~(0x80 >> fifo)
         if len(queue) == 1:
             self.network.inject(packet)
 
-    def _departed(self, queue: deque[Packet]) -> None:
+    def _departed(self, fifo: int) -> None:
+        queue = self._fifos[fifo]
         queue.popleft()
+        self._with_room |= 0x80 >> fifo
         if queue:
             self.network.inject(queue[0])
         if self.on_space is not None:

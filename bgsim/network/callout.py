@@ -10,25 +10,27 @@ from collections.abc import Callable
 from typing import Any
 
 from simpy import Environment, Event
+from simpy.events import NORMAL
 
 
 class _Call(Event):
-    """An event that calls a function when its time has come."""
+    """An event that calls a function when its time has come.
 
-    def __init__(
-        self, environment: Environment, function: Callable[..., object], args: tuple[Any, ...]
-    ) -> None:
-        self.env = environment
-        self.callbacks = [_call]
-        self._ok = True
-        self._value = None
-        self.function = function
-        self.args = args
+    Networks make a few for every packet: what all calls have in common is kept in the class, and
+    :func:`call_after` fills the rest in.
+    """
+
+    _ok = True
+    _value = None
+    function: Callable[..., object]
+    args: tuple[Any, ...]
 
 
-def _call(event: Event) -> None:
-    assert isinstance(event, _Call)
+def _call(event: Any) -> None:
     event.function(*event.args)
+
+
+_CALLBACKS: Any = (_call,)
 
 
 def call_after(
@@ -45,4 +47,9 @@ def call_after(
     function
         Called with the remaining arguments; what it returns is dropped.
     """
-    environment.schedule(_Call(environment, function, args), delay=delay_cycles)
+    call = _Call.__new__(_Call)
+    call.env = environment
+    call.callbacks = _CALLBACKS
+    call.function = function
+    call.args = args
+    environment.schedule(call, NORMAL, delay_cycles)

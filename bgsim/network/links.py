@@ -128,6 +128,7 @@ class LinkNetwork(ABC):
         self.in_flight = 0
         self.packet_hops = 0
         self._cycles_per_byte = cycles_per_byte
+        self._serialization_cycles: dict[int, int] = {}
         self._receivers: dict[int, Receiver] = {}
         self._links_into: dict[int, list[Link]] = {}
 
@@ -152,8 +153,12 @@ class LinkNetwork(ABC):
 
     def serialization_cycles(self, link_bytes: int) -> int:
         """Time a packet occupies a link, in core cycles, rounded up."""
-        numerator, denominator = self._cycles_per_byte
-        return -(-link_bytes * numerator // denominator)
+        cycles = self._serialization_cycles.get(link_bytes)
+        if cycles is None:
+            numerator, denominator = self._cycles_per_byte
+            cycles = -(-link_bytes * numerator // denominator)
+            self._serialization_cycles[link_bytes] = cycles
+        return cycles
 
     def inject(self, packet: Packet) -> None:
         """Send a packet from its source, now.
@@ -194,19 +199,24 @@ class LinkNetwork(ABC):
 
     def _route(self, packet: Packet, node: int) -> None:
         link = self.link_towards(packet, node)
-        if not link.waiting and link.free_at <= self.environment.now and self._has_room(packet, link):
+        if link.waiting or link.free_at > self.environment.now or not self._has_room(packet, link):
+            link.waiting.append(packet)
+            if not link.wake_scheduled:
+                self._wake_when_free(link)
+        else:
             self._start(packet, link)
-            return
-        link.waiting.append(packet)
-        self._wake_when_free(link)
 
     def _has_room(self, packet: Packet, link: Link) -> bool:
         return link.target != packet.destination or link.committed < self.reception_packets
 
     def _start(self, packet: Packet, link: Link) -> None:
-        duration = self.serialization_cycles(packet.link_bytes)
-        assert link.free_at <= self.environment.now, "a link sends one packet at a time"
-        link.free_at = int(self.environment.now) + duration
+        environment = self.environment
+        now = int(environment.now)
+        duration = self._serialization_cycles.get(packet.link_bytes) or self.serialization_cycles(
+            packet.link_bytes
+        )
+        assert link.free_at <= now, "a link sends one packet at a time"
+        link.free_at = now + duration
         link.busy_cycles += duration
         link.packets += 1
         packet.hops += 1
@@ -216,23 +226,25 @@ class LinkNetwork(ABC):
         if link.target == packet.destination:
             link.committed += 1
             delay = duration + self.hop_latency_cycles + self.endpoint_latency_cycles
-            call_after(self.environment, delay, self._arrive, packet, link)
+            call_after(environment, delay, self._arrive, packet, link)
         else:
-            call_after(self.environment, self.hop_latency_cycles, self._route, packet, link.target)
+            call_after(environment, self.hop_latency_cycles, self._route, packet, link.target)
 
     def _wake_when_free(self, link: Link) -> None:
         """Look at a link's queue again when its wire is free; reception stops are woken by the receiver."""
         if link.wake_scheduled or not link.waiting or not self._has_room(link.waiting[0], link):
             return
         link.wake_scheduled = True
-        delay = max(0, link.free_at - int(self.environment.now))
-        call_after(self.environment, delay, self._wake, link)
+        environment = self.environment
+        call_after(environment, max(0, link.free_at - int(environment.now)), self._wake, link)
 
     def _wake(self, link: Link) -> None:
         link.wake_scheduled = False
-        if link.waiting and link.free_at <= self.environment.now and self._has_room(link.waiting[0], link):
-            self._start(link.waiting.popleft(), link)
-        self._wake_when_free(link)
+        waiting = link.waiting
+        if waiting and link.free_at <= self.environment.now and self._has_room(waiting[0], link):
+            self._start(waiting.popleft(), link)
+        if waiting and not link.wake_scheduled:
+            self._wake_when_free(link)
 
     def _arrive(self, packet: Packet, link: Link) -> None:
         packet.arrival_link = link.name
@@ -243,9 +255,10 @@ class LinkNetwork(ABC):
 
     def _taken(self, packet: Packet, link: Link) -> None:
         packet.delivered_at = int(self.environment.now)
-        link.committed -= 1
         self.delivered += 1
         self.in_flight -= 1
+        link.committed -= 1
         assert link.committed >= 0, "a packet was taken that never came"
         assert self.injected == self.delivered + self.in_flight
-        self._wake_when_free(link)
+        if link.waiting and not link.wake_scheduled:
+            self._wake_when_free(link)

@@ -2,7 +2,7 @@
 
 Six links per node, each half a byte per core cycle in both directions; packets of 32 to 256 bytes, with a
 further 16 bytes on the wire, so that a full packet takes 544 cycles. Packets take the dimensions in order,
-x first, by a shortest way; `routing` is where a minimal adaptive choice can take its place. Sources: IBM
+x first, by a shortest way; `Routing` is where a minimal adaptive choice can take its place. Sources: IBM
 JRD 52(1/2) 2008, the SPI header DMA_Packet.h, and the two-node measurements of the a1 benchmarks.
 """
 
@@ -108,20 +108,15 @@ class TorusNetwork(LinkNetwork):
         self.shape = shape
         self.torus = torus
         self.format = PacketFormat(datasheet)
-        self.routing = routing or self.dimension_order
+        self._routing = routing
         self._links: dict[tuple[int, Direction], Link] = {}
-        self._routes: dict[tuple[int, int], Direction] = {}
+        self._links_towards: dict[tuple[int, int], Link] = {}  # in dimension order, by node and destination
 
     def dimension_order(self, packet: Packet, node: int) -> Direction:
         """The direction of the first dimension in which the packet is not yet there."""
-        route = self._routes.get((node, packet.destination))
-        if route is None:
-            hops = displacement(node, packet.destination, self.shape, self.torus)
-            dimension = next(each for each, distance in enumerate(hops) if distance)
-            route = Direction(2 * dimension + (hops[dimension] < 0))
-            if len(self._routes) < ROUTES_REMEMBERED:
-                self._routes[node, packet.destination] = route
-        return route
+        hops = displacement(node, packet.destination, self.shape, self.torus)
+        dimension = next(each for each, distance in enumerate(hops) if distance)
+        return Direction(2 * dimension + (hops[dimension] < 0))
 
     def link(self, node: int, direction: Direction) -> Link:
         """One link of a node.
@@ -141,7 +136,14 @@ class TorusNetwork(LinkNetwork):
 
     def link_towards(self, packet: Packet, node: int) -> Link:
         """The link the routing chooses."""
-        return self.link(node, self.routing(packet, node))
+        if self._routing is not None:
+            return self.link(node, self._routing(packet, node))
+        link = self._links_towards.get((node, packet.destination))
+        if link is None:
+            link = self.link(node, self.dimension_order(packet, node))
+            if len(self._links_towards) < ROUTES_REMEMBERED:
+                self._links_towards[node, packet.destination] = link
+        return link
 
     def packet_latency_cycles(self, chunks: int, hops: int) -> int:
         """Time from injection to delivery of one packet in an idle network, in core cycles."""

@@ -7,6 +7,15 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
+TWO_NODE_COLUMNS = {
+    ("get", "local", "latency"): "dcmf_get_us",
+    ("put", "local", "latency"): "dcmf_put_local_us",
+    ("put", "remote", "latency"): "dcmf_put_remote_us",
+    ("get", "local", "bandwidth"): "a1_get_MiBps",
+    ("put", "local", "bandwidth"): "a1_put_MiBps",
+}
+"""Column of the two-node tables by operation, completion and measure of the dcmf workload."""
+
 
 @cache
 def table(name: str) -> tuple[dict[str, str], ...]:
@@ -41,12 +50,9 @@ def two_node(
     float or None
         Microseconds per operation (DCMF), or MiB/s (A1); None where the tables have no value.
     """
-    if measure == "latency":
-        column = "dcmf_get_us" if operation == "get" else f"dcmf_put_{completion}_us"
-    elif operation == "put" and completion == "remote":
+    column = TWO_NODE_COLUMNS.get((operation, completion, measure))
+    if column is None:
         return None
-    else:
-        column = f"a1_{operation}_MiBps"
     for row in table(f"two_node_{measure}"):
         if int(row["bytes"]) == size_bytes:
             return float(row[column]) if row[column] else None

@@ -53,7 +53,9 @@ class NetperfConfig(_Config):
     """netperf between two nodes through the guest's Ethernet driver."""
 
     kind: Literal["netperf"]
-    test: Literal["tcp_stream", "udp_stream", "tcp_rr", "udp_rr"] = Field("tcp_stream", description="which test")
+    test: Literal["tcp_stream", "udp_stream", "tcp_rr", "udp_rr"] = Field(
+        "tcp_stream", description="which test"
+    )
     network: Literal["torus", "collective"] = Field("torus", description="the network below the driver")
     message_size: Size = Field(
         default=parse("16 KiB", "bytes"), description="bytes per send call, or per request and response"
@@ -73,7 +75,14 @@ class DcmfConfig(_Config):
     )
     measure: Literal["latency", "bandwidth"] = Field("latency", description="one at a time, or streamed")
     size: Size = Field(default=parse("1 KiB", "bytes"), description="bytes per operation")
-    messages: int = Field(100, ge=1, le=100_000, description="operations measured")
+    messages: int = Field(16, ge=1, le=100_000, description="operations measured")
+    warmup: int = Field(
+        16,
+        ge=0,
+        le=100_000,
+        description="operations before measuring; a stream is measured from the completion of the last of "
+        "them, once it has reached its steady rate",
+    )
 
 
 WorkloadConfig = Annotated[

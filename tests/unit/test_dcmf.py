@@ -16,7 +16,6 @@ from bgsim.workloads.resolved import Partition, ResolvedRun
 SHEET = Datasheet.load()
 MESH = (False, False, False)
 PAIR = Partition("pair", (2, 1, 1), MESH)
-PACKETS = 5000  # simulated per point; the benchmark's own repetitions where they are fewer
 
 
 def simulate(
@@ -25,6 +24,7 @@ def simulate(
     measure: str = "latency",
     size: int = 1024,
     messages: int = 10,
+    warmup: int = 0,
     sheet: Datasheet = SHEET,
     partition: Partition = PAIR,
     platform: str = "bare-metal",
@@ -37,6 +37,7 @@ def simulate(
             "measure": measure,
             "size": f"{size} B",
             "messages": messages,
+            "warmup": warmup,
         }
     )
     return dcmf.run(ResolvedRun(sheet, sheet, partition, platform, "l4-app", config, 1, 0))
@@ -46,8 +47,9 @@ def sizes(measure: str, column: str) -> list[int]:
     return [int(row["bytes"]) for row in table(f"two_node_{measure}") if row[column]]
 
 
-def repetitions(size: int, most: int, least: int) -> int:
-    return max(least, min(most, PACKETS // -(-size // 240)))
+def steady(size: int) -> dict[str, int]:
+    """Operations enough for the steady state: large ones fill the pipeline at once."""
+    return {"messages": 16, "warmup": 16} if size <= 4096 else {"messages": 2, "warmup": 3}
 
 
 LATENCY = [
@@ -64,16 +66,38 @@ BANDWIDTH = [(op, size) for op in ("get", "put") for size in sizes("bandwidth", 
 
 @pytest.mark.parametrize(("operation", "completion", "size"), LATENCY)
 def test_latency_within_ten_percent(operation: str, completion: str, size: int) -> None:
-    outcome = simulate(operation, completion, "latency", size, repetitions(size, 100, 3))
+    outcome = simulate(operation, completion, "latency", size, **steady(size))
     measured = outcome.details["measured"]
     assert outcome.metrics["latency_us"] == pytest.approx(measured, rel=0.10)
 
 
 @pytest.mark.parametrize(("operation", "size"), BANDWIDTH)
 def test_bandwidth_within_one_percent(operation: str, size: int) -> None:
-    outcome = simulate(operation, "local", "bandwidth", size, repetitions(size, 2000, 5))
+    outcome = simulate(operation, "local", "bandwidth", size, **steady(size))
     measured = outcome.details["measured"]
     assert outcome.metrics["bandwidth_MiBps"] == pytest.approx(measured, rel=0.01)
+
+
+@pytest.mark.parametrize("size", [8, 512, 1024, 4096])
+@pytest.mark.parametrize("operation", ["get", "put"])
+def test_bandwidth_does_not_depend_on_how_long_it_is_measured(operation: str, size: int) -> None:
+    short = simulate(operation, "local", "bandwidth", size, messages=8, warmup=16)
+    long = simulate(operation, "local", "bandwidth", size, messages=150, warmup=70)
+    assert short.metrics["bandwidth_MiBps"] == pytest.approx(long.metrics["bandwidth_MiBps"], rel=1e-3)
+
+
+def test_without_warm_up_the_filling_of_the_pipeline_is_measured() -> None:
+    filling = simulate("get", "local", "bandwidth", 1024, messages=20)
+    rate = simulate("get", "local", "bandwidth", 1024, messages=20, warmup=16)
+    assert filling.metrics["bandwidth_MiBps"] < 0.97 * rate.metrics["bandwidth_MiBps"]
+    assert filling.metrics["messages"] == rate.metrics["messages"] == 20
+    assert rate.details["packets"] == 36 * 6
+
+
+def test_warm_up_operations_are_not_in_the_latency() -> None:
+    cold = simulate("put", size=2048, messages=1)
+    warm = simulate("put", size=2048, messages=1, warmup=16)
+    assert cold.metrics["operation_us_min"] < warm.metrics["operation_us_min"]
 
 
 def test_every_row_of_the_tables_is_covered() -> None:
@@ -151,7 +175,7 @@ def test_what_makes_no_sense_is_refused(change: dict[str, object], message: str)
 
 def test_progress_is_told() -> None:
     told: list[tuple[float, str]] = []
-    config = DcmfConfig.model_validate({"kind": "dcmf", "messages": 130})
+    config = DcmfConfig.model_validate({"kind": "dcmf", "messages": 100, "warmup": 30})
     run = ResolvedRun(SHEET, SHEET, PAIR, "bare-metal", "l4-app", config, 1, 0)
     dcmf.run(run, lambda seconds, note: told.append((seconds, note)))
     assert [note for _, note in told] == [f"{done} of 130 operations" for done in (64, 128, 130)]
