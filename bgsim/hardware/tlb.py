@@ -39,17 +39,13 @@ class TlbEntry:
     space: int = 0
     tag: int = EVERY_PID
 
-    def covers(self, page: int) -> bool:
-        """Whether a page lies within the entry's range."""
-        return self.page <= page < self.page + self.pages
-
     def overlaps(self, first: int, last: int) -> bool:
         """Whether the entry's range and the pages ``first`` to ``last`` have one in common."""
         return self.page <= last and first < self.page + self.pages
 
-    def matches(self, page: int, space: int, pid: int) -> bool:
-        """Whether the entry translates a page in a translation space under a PID."""
-        return self.covers(page) and self.space == space and self.tag in (EVERY_PID, pid)
+    def serves(self, space: int, pid: int) -> bool:
+        """Whether the entry translates anything in a translation space under a PID."""
+        return self.space == space and self.tag in (EVERY_PID, pid)
 
 
 class Tlb:
@@ -72,7 +68,9 @@ class Tlb:
         hits = [
             index
             for index, entry in enumerate(self.entries)
-            if entry is not None and entry.matches(page, space, pid)
+            if entry is not None
+            and entry.page <= page < entry.page + entry.pages
+            and entry.serves(space, pid)
         ]
         if len(hits) > 1:
             raise ValueError(f"page {page:#x} of PID {pid} hits the TLB entries {hits}")

@@ -124,7 +124,7 @@ LINE_GROUPS = {
     layout.LINES_TLBWE: ("stub", "program", "tlbwe"),
     layout.LINES_TLBWE_FLUSH: ("stub", "program", "tlbwe", "flush"),
     layout.LINES_PID: ("stub", "program", "mtspr", "flush"),
-    layout.LINES_TLBSX: ("stub", "program", "tlbsx", "miss"),
+    layout.LINES_TLBSX: ("stub", "program", "tlbsx"),  # the search is inlined
     layout.LINES_ENTER: ("stub", "enter"),
 }
 

@@ -173,7 +173,7 @@ class ReferenceWalk:
 
     def _memory_needed(self, kind: int, argument: int) -> Iterator[int]:
         """MiB of kernel memory an operation touches through mappings that L4 may lack, in order."""
-        if not self.ledger.virtual:
+        if not self.ledger.virtual or len(self.mapped) == layout.FRAGMENTS:
             return
         if kind in (ops.DATA, ops.INSTRUCTION):
             page, kernel = self.page_of(argument), bool(self.program.key_kernel[argument])
