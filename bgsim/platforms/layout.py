@@ -263,7 +263,7 @@ class State(NamedTuple):
         return self.number[:REGISTERS]
 
     @property
-    def count(self) -> Int:
+    def count(self) -> Int:  # type: ignore[override]
         """View of the counts."""
         return self.number[COUNTS_AT:CYCLES_AT]
 
