@@ -38,7 +38,10 @@ class Study:
         done = summary.finished(records)
         self.paths = tuple(summary.swept_paths(done))
         self.records: list[Record] = [
-            {**record, "point": summary.point_of(record, self.paths)} for record in done
+            record
+            if len(record["point"]) == len(self.paths)
+            else {**record, "point": summary.point_of(record, self.paths)}
+            for record in done
         ]
         known = {record["run_id"] for record in done}
         latest = {record["run_id"]: record for record in records if record["status"] != "ok"}
@@ -56,7 +59,8 @@ class Study:
     @cached_property
     def tidy(self) -> summary.Summary:
         """The summary as plain rows, without pandas."""
-        return summary.summarise(self.records)
+        with store.collector_paused():
+            return summary.summarise(self.records, self.paths)
 
     def summary(self) -> pandas.DataFrame:
         """The tidy summary, as in ``summary.csv``.
@@ -171,4 +175,5 @@ def load_study(directory: str | Path, watch: Watch | None = None) -> Study:
         There is no study.
     """
     note = (watch or Watch()).note
-    return Study(Path(directory), list(store.read_records(Path(directory), note)))
+    with store.collector_paused():
+        return Study(Path(directory), list(store.read_records(Path(directory), note)))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import io
+import marshal
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -68,12 +69,12 @@ def finished(records: Iterable[Record]) -> list[Record]:
 def swept_paths(records: Sequence[Record]) -> list[str]:
     """The swept paths of a study, and the settings in which its records differ otherwise."""
     swept = list(dict.fromkeys(path for record in records for path in record["point"]))
-    settings: dict[str, dict[str, str]] = {}
+    settings: dict[bytes, dict[str, str]] = {}
     for record in records:
         section = {key: value for key, value in record["config"].items() if key not in _NOT_SETTINGS}
-        text = canonical(section)
-        if text not in settings:
-            settings[text] = {path: canonical(value) for path, value in _flat(section)}
+        key = marshal.dumps(section, 2)  # a quick way to pass over equal ones; unequal bytes do no harm
+        if key not in settings:
+            settings[key] = {path: canonical(value) for path, value in _flat(section)}
     paths = dict.fromkeys(path for setting in settings.values() for path in setting)
     for path in paths:
         if any(path == axis or path.startswith(f"{axis}.") for axis in swept):
@@ -115,24 +116,27 @@ def column_names(paths: Sequence[str]) -> list[str]:
     return [name if taken[name] == 1 else path for name, path in zip(short, paths, strict=True)]
 
 
-def summarise(records: Iterable[Record]) -> Summary:
+def summarise(records: Iterable[Record], paths: Sequence[str] | None = None) -> Summary:
     """The summary of a study.
 
     Parameters
     ----------
     records
         Any records; failed ones and second copies are left out.
+    paths
+        Their :func:`swept_paths`, where these are known already.
     """
     unique = finished(records)
-    paths = swept_paths(unique)
+    paths = swept_paths(unique) if paths is None else paths
     points: dict[str, dict[str, Any]] = {}
     values: dict[tuple[str, str], dict[str, list[float]]] = {}
     native: dict[tuple[object, ...], Mapping[str, float]] = {}
     keyed: list[tuple[str, Record]] = []
     for record in unique:
-        point = point_of(record, paths)
+        point = record["point"] if len(record["point"]) == len(paths) else point_of(record, paths)
         key = canonical(point)
-        points.setdefault(key, point)
+        if key not in points:
+            points[key] = point_of(record, paths)
         keyed.append((key, record))
         if record["platform"] == BASELINE:
             native[_partner(key, record)] = record["metrics"]
