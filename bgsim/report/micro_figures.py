@@ -28,10 +28,10 @@ def figures(points: Sequence[Point], axes: Sequence[str]) -> Iterator[tuple[str,
 
 
 def operations(table: Mapping[str, Mapping[str, OperationCost]]) -> Figure:
-    """Dots on a logarithmic axis: cycles at the left, instructions and hand counts at the right."""
+    """Dots on a logarithmic axis: cycles at the left, kernel instructions and hand counts at the right."""
     names = list(table)
     costs = [cost for row in table.values() for cost in row.values()]
-    counted = any(cost.instructions is not None for cost in costs)
+    counted = any(cost.kernel_instructions is not None for cost in costs)
     figure, [panels] = style.new_figure(
         1,
         2 if counted else 1,
@@ -45,8 +45,8 @@ def operations(table: Mapping[str, Mapping[str, OperationCost]]) -> Figure:
     _microsecond_axis(panels[0], costs)
     _slowdowns(panels[0], table)
     if counted:
-        _dots(panels[1], table, "instructions", handles)
-        panels[1].set_xlabel("instructions per operation")
+        _dots(panels[1], table, "kernel_instructions", handles)
+        panels[1].set_xlabel("kernel and VMM instructions per operation")
     panels[0].set_yticks(range(len(names)), names)
     for axes in panels:
         axes.tick_params(axis="y", length=0)
@@ -87,7 +87,7 @@ def _dots(
             dots = axes.plot(value, place, look.marker, color=look.colour, markersize=4.5)
             handles.setdefault(look.label, dots[0])
         for cost in row.values():
-            if quantity == "instructions" and cost.hand_count_instructions:
+            if quantity == "kernel_instructions" and cost.hand_count_instructions:
                 ring = axes.plot(
                     cost.hand_count_instructions,
                     place,

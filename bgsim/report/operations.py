@@ -13,8 +13,8 @@ from bgsim.report.results import Group, Record, core_frequency_hz, details, work
 class OperationCost:
     """Cost of one operation on one platform, all per operation.
 
-    ``hand_count_instructions`` is the number of instructions that reading the sources gives, where
-    somebody has counted them.
+    ``instructions`` are the guest's; ``kernel_instructions`` those of microkernel and VMM, and
+    ``hand_count_instructions`` what reading their sources gives, where somebody has counted.
     """
 
     operation: str
@@ -22,6 +22,7 @@ class OperationCost:
     cycles: float
     microseconds: float
     instructions: float | None
+    kernel_instructions: float | None
     exits: float | None
     hand_count_instructions: float | None
 
@@ -44,6 +45,7 @@ def costs_of(groups: Iterable[Group]) -> list[OperationCost]:
                     cycles=cycles,
                     microseconds=cycles / frequency_hz * 1e6,
                     instructions=_mean(replications, "instructions"),
+                    kernel_instructions=_mean(replications, "kernel_instructions"),
                     exits=_mean(replications, "exits"),
                     hand_count_instructions=_mean(replications, "hand_count_instructions"),
                 )

@@ -213,12 +213,13 @@ def _operation_rows(point: Point) -> Iterator[dict[str, str]]:
             if native is not None and platform != BASELINE and native.cycles:
                 row[f"slowdown {platform}"] = f"{significant(cost.cycles / native.cycles)}x"
         yield row
-        for quantity_name in ("instructions", "exits"):
-            row = _cost_row(costs, quantity_name, f"{prefix}{quantity_name}", "")
+        for quantity_name in ("instructions", "kernel_instructions", "exits"):
+            words = quantity_name.replace("_", " ")
+            row = _cost_row(costs, quantity_name, f"{prefix}{words}", "")
             hand = [
-                f"{platform_label(platform)} {quantity(cost.hand_count_instructions)}"
-                for platform, cost in costs.items()
-                if cost.hand_count_instructions is not None and quantity_name == "instructions"
+                quantity(cost.hand_count_instructions)
+                for cost in costs.values()
+                if cost.hand_count_instructions is not None and quantity_name == "kernel_instructions"
             ]
             if hand:
                 row["hand count"] = ", ".join(hand)

@@ -271,9 +271,11 @@ def make_micro(listed: bool = True) -> SyntheticStudy:
             row: dict[str, Any] = {
                 "operation": name,
                 "cycles": cycles if native else virtual_cycles,
-                "instructions": instr if native else virtual_instr,
+                "instructions": instr,
                 "exits": 0 if native else exits,
             }
+            if not native:
+                row["kernel_instructions"] = virtual_instr
             if hand is not None and not native:
                 row["hand_count_instructions"] = hand
             metrics = {"operation_us_avg": row["cycles"] / 850, "exits_total": row["exits"] * 1000}
