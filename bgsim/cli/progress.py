@@ -27,10 +27,10 @@ def watch_for(name: str, directory: str, quiet: bool) -> Watch:
 
 
 def seconds(value: float) -> str:
-    """A duration for people: ``21.3 ms``, ``8.2 s``, ``3 min 20 s``."""
+    """A duration for people: ``21.3 ms``, ``8.2 s``, ``12 min 20 s``."""
     from bgsim.units import format_time
 
-    if value >= 60:
+    if value >= 600:
         minutes, rest = divmod(round(value), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
@@ -62,7 +62,7 @@ class Lines(Watch):
         now = time.monotonic()
         if now - self.told >= HEARTBEAT_S:
             elapsed = now - self.begun[run.run_id][1]
-            self.say(f"  {run.label}: {seconds(simulated_s)} simulated in {seconds(elapsed)} {note}".rstrip())
+            self.say(f"  {run.label}: {seconds(simulated_s)} simulated in {seconds(elapsed)} ({note})")
 
     def finished(self, record: Record) -> None:
         """One line for a finished run."""
@@ -129,9 +129,9 @@ class Display(Lines):
     def progressed(self, run: Run, simulated_s: float, note: str) -> None:
         """Show simulated time and rate of the run."""
         elapsed = max(time.monotonic() - self.begun[run.run_id][1], 1e-9)
-        text = f"{run.label}: {seconds(simulated_s)} simulated, {simulated_s / elapsed:.3g} s/s  {note}"
+        text = f"{run.label}: {seconds(simulated_s)} simulated, {simulated_s / elapsed:.3g} s/s ({note})"
         if self.live is not None:
-            self.lines.update(self.tasks[run.run_id], description=text.rstrip())
+            self.lines.update(self.tasks[run.run_id], description=text)
 
     def finished(self, record: Record) -> None:
         """Move the bar, and leave a line for the run above it."""

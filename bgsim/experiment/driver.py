@@ -121,15 +121,15 @@ def _note_other_source(opened: store.Store, experiment: Experiment, watch: Watch
     }
     for source in sorted(then - {now}):
         watch.note(
-            f"some stored runs were computed by {source}, and this is {now}; they are kept, as both say they "
-            "have the same model version (choose another directory to compute them again)"
+            f"some stored runs were computed by {source}, and this is {now}; they are kept, as both have the "
+            "same model version (to compute them anew, choose another directory with -o)"
         )
 
 
 def _source_of(program: Mapping[str, Any]) -> str:
-    git = program.get("git") or {}
-    commit = f" at commit {git['commit'][:12]}" if git.get("commit") else ""
-    return f"bgsim {program.get('bgsim', 'of unknown version')}{commit}"
+    return (
+        f"bgsim {program.get('bgsim', 'of unknown version')} with source {program.get('source', 'unknown')}"
+    )
 
 
 class _Interrupts:

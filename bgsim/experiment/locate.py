@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
@@ -164,7 +165,9 @@ def read_text(text: str, source: str) -> Document:
 
     document = Document(None, source)
     try:
-        node = YAML(typ="safe", pure=True).compose(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an anchor may be defined anew; YAML allows it
+            node = YAML(typ="safe", pure=True).compose(text)
         if node is not None:
             document.value = _Builder(document).build(node, ())
     except MarkedYAMLError as error:

@@ -5,6 +5,7 @@ Nothing here affects an answer, and nothing here is part of a run's identity.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -22,15 +23,26 @@ PACKAGE = Path(__file__).resolve().parent.parent
 
 @cache
 def program() -> Mapping[str, Any]:
-    """Version of bgsim, state of its git checkout if it runs from one, Python and libraries."""
+    """Version and source of bgsim, state of its git checkout if it runs from one, Python and libraries."""
     from bgsim import __version__
 
     return {
         "bgsim": __version__,
+        "source": source_digest(),
         "git": _git_state(PACKAGE.parent),
         "python": platform.python_version(),
         "libraries": {name: _version(name) for name in LIBRARIES},
     }
+
+
+@cache
+def source_digest() -> str:
+    """The beginning of a SHA-256 over every Python file of the package: it tells edited programs apart."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        digest.update(f"{path.relative_to(PACKAGE).as_posix()}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 @cache

@@ -8,6 +8,7 @@ import pandas
 import pytest
 
 import bgsim
+from bgsim.experiment import provenance
 from bgsim.experiment.errors import OutcomeError, StoreError, StudyInterrupted
 from bgsim.experiment.execute import check_outcome
 from bgsim.experiment.record import RECORD_SCHEMA, answer
@@ -135,6 +136,18 @@ def test_a_failing_run_is_recorded_and_tried_again(experiment, workload, tmp_pat
     assert len(watch.started_runs) == 4
     assert len(study.records) == 12
     assert study.failed == []
+
+
+def test_records_of_an_edited_program_are_kept_and_said(experiment, workload, tmp_path, watch, monkeypatch):
+    bgsim.run(experiment, tmp_path, workers=1, watch=watch)
+    assert watch.notes == []
+    edited = {**provenance.program(), "source": "0123456789abcdef"}
+    monkeypatch.setattr(provenance, "program", lambda: edited)
+    watch.started_runs.clear()
+    bgsim.run(experiment, tmp_path, workers=1, watch=watch)
+    assert watch.started_runs == []
+    assert len(watch.notes) == 1
+    assert "with source 0123456789abcdef; they are kept" in watch.notes[0]
 
 
 def test_what_had_no_effect_is_said(experiment, workload, tmp_path, watch):
