@@ -82,6 +82,7 @@ class Kernel:
         self.device_accesses = 0
         self.events = 0
         self._wake = environment.event()
+        self._idle_since: int | None = None
         self.process: simpy.Process | None = None
 
     def start(self) -> simpy.Process:
@@ -113,12 +114,19 @@ class Kernel:
 
     def sleep_until(self, deadline: int) -> Generator[simpy.Event, Any, None]:
         """Let time pass without work until a deadline or an interrupt."""
-        begin = int(self.environment.now)
+        begin = self._idle_since = int(self.environment.now)
         self._wake = self.environment.event()
         self.events += 1
         if not self.bic.pending(self.core):
             yield self._wake | self.environment.timeout(max(deadline - begin, 0))
         self.idle_cycles += int(self.environment.now) - begin
+        self._idle_since = None
+
+    def busy_cycles(self) -> int:
+        """Cycles since the start in which the core was not idle, up to now."""
+        now = int(self.environment.now)
+        idle = self.idle_cycles + (0 if self._idle_since is None else now - self._idle_since)
+        return now - self.started - idle
 
     def spend(self, cycles: int) -> Generator[simpy.Event, Any, None]:
         """Pass time on this core; the caller accounts for it."""

@@ -16,10 +16,11 @@ import simpy
 
 from bgsim.l4.thread import VCPU_PRIORITY, Message, Thread, ThreadState
 from bgsim.platforms import layout
-from bgsim.platforms.processor import FOREVER, Processor
-from bgsim.platforms.seam import Guest, Now, Run, Wait
+from bgsim.platforms.processor import FOREVER, Processor, access_memory
+from bgsim.platforms.seam import Guest, Now, ReadMemory, Run, SetInterrupts, Wait, WriteMemory
 
 if TYPE_CHECKING:
+    from bgsim.hardware.memory import Memory
     from bgsim.l4.kernel import Kernel
 
 
@@ -39,6 +40,7 @@ class Vcpu(Thread):
         self.processor = processor
         self.guest = guest
         self.pager = pager
+        self.memory: Memory | None = None
         self.event_pending = False
         period = guest.timer_period_cycles
         self.timer_due = int(processor.environment.now) + period if period else FOREVER
@@ -81,6 +83,14 @@ class Vcpu(Thread):
             yield from kernel.sleep_until(kernel.next_tick)
         elif isinstance(request, Now):
             processor.advance(int(kernel.environment.now))
+        elif isinstance(request, SetInterrupts):
+            # The instruction that switched them on has trapped, and the kernel has looked for events.
+            processor.set_interrupts(request.enabled)
+            processor.advance()
+            self.inject(int(kernel.environment.now))
+        elif isinstance(request, ReadMemory | WriteMemory):
+            assert self.memory is not None, f"{self.name} has been given no memory"
+            processor.advance(access_memory(self.memory, request))
         else:
             assert request is not None
             yield from self._fault(kernel, "fault", request)
@@ -91,12 +101,15 @@ class Vcpu(Thread):
         deadline = processor.horizon(kernel.next_tick)
         waiting = not processor.in_interrupt and (self.event_pending or now >= self.timer_due)
         register = processor.state.register
+        register[layout.EXIT_LIMIT] = FOREVER
+        register[layout.PROGRAM_EXIT_LIMIT] = FOREVER
         if waiting:
-            register[layout.EXIT_LIMIT] = register[layout.EXITS]
-        else:
-            register[layout.EXIT_LIMIT] = FOREVER
-            if not processor.in_interrupt:
-                deadline = min(deadline, self.timer_due)
+            # Every exit looks for events; a TLB miss does not bring the virtual timer up to date.
+            register[layout.PROGRAM_EXIT_LIMIT] = register[layout.PROGRAM_EXITS]
+            if self.event_pending:
+                register[layout.EXIT_LIMIT] = register[layout.EXITS]
+        elif not processor.in_interrupt:
+            deadline = min(deadline, self.timer_due)
         reason = processor.walk(deadline)
         yield from kernel.spend(processor.walked_to - now)
         if reason == layout.STOP_END:

@@ -17,10 +17,11 @@ from bgsim.datasheet import Datasheet
 from bgsim.hardware.bic import Bic
 from bgsim.hardware.bus import Bus
 from bgsim.hardware.dcr import DcrBus
+from bgsim.hardware.memory import ObjectMemory
 from bgsim.platforms import layout
 from bgsim.platforms.accounting import Accounting
 from bgsim.platforms.prices import native_tables
-from bgsim.platforms.processor import FOREVER, Processor
+from bgsim.platforms.processor import FOREVER, Processor, access_memory
 from bgsim.platforms.seam import (
     DeviceAccess,
     ExitCause,
@@ -29,10 +30,13 @@ from bgsim.platforms.seam import (
     LoadQuad,
     Now,
     ReadDcr,
+    ReadMemory,
     Run,
+    SetInterrupts,
     Store,
     Wait,
     WriteDcr,
+    WriteMemory,
 )
 
 
@@ -42,6 +46,7 @@ class NodeHardware(Protocol):
     bus: Bus
     bic: Bic
     dcr: DcrBus
+    memory: ObjectMemory
 
 
 def access_device(bus: Bus, access: DeviceAccess) -> Any:
@@ -111,6 +116,8 @@ class BareMetal:
         self.external_interrupts = 0
         self.events = 0
         self._wake = environment.event()
+        self._idle_since: int | None = None
+        node.bic.on_change = lambda core: self.interrupt_line() if core == self.core else None
         self.process = environment.process(self._run())
 
     def interrupt_line(self) -> None:
@@ -132,6 +139,11 @@ class BareMetal:
                 yield from self._wait()
             elif isinstance(request, Now):
                 processor.advance(int(self.environment.now))
+            elif isinstance(request, SetInterrupts):
+                processor.set_interrupts(request.enabled)
+                processor.advance()
+            elif isinstance(request, ReadMemory | WriteMemory):
+                processor.advance(access_memory(self.node.memory, request))
             elif isinstance(request, ReadDcr | WriteDcr):
                 yield from self._pass_device_time(self.dcr_cycles)
                 if isinstance(request, ReadDcr):
@@ -161,14 +173,15 @@ class BareMetal:
 
     def _walk(self) -> Generator[simpy.Event, Any, None]:
         processor = self.processor
-        deadline = min(processor.horizon(self.timer_deadline), self.stop_cycles)
+        timer = FOREVER if processor.in_interrupt else self.timer_deadline
+        deadline = min(processor.horizon(timer), self.stop_cycles)
         reason = processor.walk(deadline)
         yield from self._pass(processor.walked_to - int(self.environment.now))
         if reason == layout.STOP_END:
             processor.advance()
 
     def _wait(self) -> Generator[simpy.Event, Any, None]:
-        begin = int(self.environment.now)
+        begin = self._idle_since = int(self.environment.now)
         self._wake = self.environment.event()
         if self.timer_deadline < FOREVER:
             yield self._wake | self.environment.timeout(self.timer_deadline - begin)
@@ -176,6 +189,7 @@ class BareMetal:
             yield self._wake
         self.events += 1
         self.idle_cycles += int(self.environment.now) - begin
+        self._idle_since = None
 
     def _pass(self, cycles: int) -> Generator[simpy.Event, Any, None]:
         self.events += 1
@@ -187,6 +201,12 @@ class BareMetal:
         yield from self._pass(cycles)
 
     # -- results ----------------------------------------------------------------------------------
+
+    def busy_cycles(self) -> int:
+        """Cycles since the start in which the core was not idle, up to now."""
+        now = int(self.environment.now)
+        idle = self.idle_cycles + (0 if self._idle_since is None else now - self._idle_since)
+        return now - self.started - idle
 
     def finished(self) -> bool:
         """Whether the guest's program has ended."""

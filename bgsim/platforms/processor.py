@@ -11,11 +11,19 @@ from typing import Any
 
 import simpy
 
+from bgsim.hardware.memory import Memory
 from bgsim.platforms import layout
-from bgsim.platforms.seam import Code, Guest, Request, Run, Wait
+from bgsim.platforms.seam import Code, Guest, MemoryAccess, ReadMemory, Request, Run, Wait
 from bgsim.platforms.walk import fetch_lines, walk
 
 FOREVER = 1 << 62
+
+
+def access_memory(memory: Memory, access: MemoryAccess) -> Any:
+    """Perform an access to an object in memory and return what it reads."""
+    if isinstance(access, ReadMemory):
+        return memory.read(access.address)
+    return memory.write(access.address, access.value)
 
 
 class Processor:
@@ -57,7 +65,7 @@ class Processor:
             hardware_entries,
             len(guest.sequences),
         )
-        self._frames: list[tuple[Code, bool]] = []
+        self._frames: list[tuple[Code, bool]] = []  # and whether it keeps interrupts out
         self.request: Request | None = None
         self._saved: list[tuple[Request | None, int, int, int]] = []
         self.walks = 0
@@ -67,7 +75,7 @@ class Processor:
 
     @property
     def in_interrupt(self) -> bool:
-        """Whether an interrupt handler is running, so that no further interrupt is taken."""
+        """Whether no interrupt is taken: a handler is running, or the guest has switched them off."""
         return bool(self._frames) and self._frames[-1][1]
 
     @property
@@ -97,6 +105,10 @@ class Processor:
         self.request = None
         register[layout.WORK_LEFT] = 0
         self.advance()
+
+    def set_interrupts(self, enabled: bool) -> None:
+        """The code that runs takes interrupts, or not; whatever it interrupted is not affected."""
+        self._frames[-1] = (self._frames[-1][0], not enabled)
 
     def advance(self, answer: Any = None) -> None:
         """Answer the current request and fetch the next one; handlers that are done end."""

@@ -70,6 +70,35 @@ class WriteDcr:
 
 
 @dataclass(frozen=True)
+class ReadMemory:
+    """The object at a guest-physical address, such as a packet a device wrote there.
+
+    Takes no time: the instructions that do it are in a :class:`Run`.
+    """
+
+    address: int
+
+
+@dataclass(frozen=True)
+class WriteMemory:
+    """Put an object at a guest-physical address, such as a descriptor for a device. Takes no time."""
+
+    address: int
+    value: Any
+
+
+@dataclass(frozen=True)
+class SetInterrupts:
+    """Take interrupts from now on, or not, in the present handler or program.
+
+    Takes no time: the privileged instructions that do it are in a :class:`Run`. A handler starts
+    with interrupts off; what it set ends with it.
+    """
+
+    enabled: bool
+
+
+@dataclass(frozen=True)
 class Wait:
     """Do nothing until an interrupt has been handled."""
 
@@ -81,7 +110,8 @@ class Now:
 
 DeviceAccess = Load | Store | LoadQuad | StoreQuad
 DcrAccess = ReadDcr | WriteDcr
-Request = Run | DeviceAccess | DcrAccess | Wait | Now
+MemoryAccess = ReadMemory | WriteMemory
+Request = Run | DeviceAccess | DcrAccess | MemoryAccess | SetInterrupts | Wait | Now
 Code = Generator[Request, Any, None]
 
 

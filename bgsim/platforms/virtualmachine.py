@@ -77,15 +77,23 @@ class VirtualMachine:
         self.kernel = Kernel(environment, datasheet, node.bus, node.bic, node.dcr)
         self.server = Server(datasheet)
         self.vcpu = Vcpu("vcpu0", self.processor, guest, self.server)
-        self.server.devices[self.vcpu] = Devices(node.dcr) if devices is None else devices(node)
+        self.vcpu.memory = node.memory.window(datasheet.integer("vmm.vm_base"), memory)
+        virtual = devices(node) if devices else Devices(datasheet, node, self.vcpu.memory)
+        self.server.devices[self.vcpu] = virtual
         self.kernel.vcpus.append(self.vcpu)
         self.kernel.interrupt_handler = self.server
         self.kernel.scheduler.enqueue(self.vcpu)
+        core = self.kernel.core
+        node.bic.on_change = lambda changed: self.interrupt_line() if changed == core else None
         self.process = self.kernel.start()
 
     def interrupt_line(self) -> None:
         """The interrupt controller's output to this core changed."""
         self.kernel.interrupt_line()
+
+    def busy_cycles(self) -> int:
+        """Cycles since the start in which the core was not idle, up to now."""
+        return self.kernel.busy_cycles()
 
     def finished(self) -> bool:
         """Whether the guest's program has ended."""

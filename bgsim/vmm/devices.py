@@ -8,11 +8,21 @@ Source: khvmm ``vbic.cc``, ``vtorus.cc``, ``vtree.cc``.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bgsim.datasheet import Datasheet
 from bgsim.hardware import bic as bic_registers
+from bgsim.hardware import collective_device, dma_registers
 from bgsim.hardware.bic import Bic, GroupRegister
-from bgsim.hardware.dcr import DcrBus
+from bgsim.hardware.memory import MemoryWindow
 from bgsim.platforms.seam import DcrAccess, DeviceAccess, Load, LoadQuad, ReadDcr, Store, StoreQuad
 from bgsim.vmm.server import Handled
+from bgsim.vmm.virtual_collective import VirtualCollective
+from bgsim.vmm.virtual_torus import VirtualTorus
+
+if TYPE_CHECKING:
+    from bgsim.platforms.baremetal import NodeHardware
 
 
 class UnknownDeviceError(LookupError):
@@ -49,31 +59,73 @@ class VirtualBic:
 
 
 class Devices:
-    """Device models of one virtual machine with an interrupt controller and control registers only."""
+    """Device models of one virtual machine, and which of them answers an address.
 
-    def __init__(self, dcr: DcrBus) -> None:
+    Parameters
+    ----------
+    node
+        The node's devices.
+    memory
+        The virtual machine's memory within the node's.
+    """
+
+    def __init__(self, datasheet: Datasheet, node: NodeHardware, memory: MemoryWindow) -> None:
         self.bic = VirtualBic()
-        self.dcr = dcr
+        self.dcr = node.dcr
+        self.torus = VirtualTorus(datasheet, node.bus, node.dcr, node.bic, memory, node.memory)
+        self.collective: VirtualCollective | None = None
+        if node.bus.has_device(collective_device.BASES[0]):
+            self.collective = VirtualCollective(datasheet, node.bus, node.dcr, node.bic, self.bic.state)
 
     def access(self, access: DeviceAccess) -> Handled:
         """A guest's load or store."""
-        if bic_registers.BASE <= access.address < bic_registers.BASE + bic_registers.SIZE:
-            return self.bic.access(access)
+        address = access.address
+        if bic_registers.BASE <= address < bic_registers.BASE + bic_registers.SIZE:
+            handled = self.bic.access(access)
+            if handled.acknowledged and self.collective is not None:
+                # Its lines are levels; in hardware its interrupts were acknowledged long ago.
+                self.collective.raise_interrupts()
+                torus = tuple(each for each in handled.acknowledged if not _is_collective(each))
+                handled = replace(handled, acknowledged=torus)
+            return handled
+        if dma_registers.BASE <= address < dma_registers.BASE + _DMA_SIZE:
+            return self.torus.access(access)
+        if self.collective is not None and address & ~(collective_device.SIZE - 1) in collective_device.BASES:
+            return self.collective.access(access)
         kind = "quad" if isinstance(access, LoadQuad | StoreQuad) else "word"
-        raise UnknownDeviceError(f"no virtual device answers a {kind} access at {access.address:#x}")
+        raise UnknownDeviceError(f"no virtual device answers a {kind} access at {address:#x}")
 
     def control(self, access: DcrAccess) -> Handled:
-        """A device control register access, passed to the hardware."""
+        """A device control register access; those of no device model go to the hardware."""
+        number = access.number
+        if dma_registers.DCR_BASE <= number < dma_registers.DCR_BASE + dma_registers.DCR_COUNT:
+            return self.torus.control(access)
+        first = collective_device.DCR_BASE
+        if self.collective is not None and first <= number < first + collective_device.DCR_COUNT:
+            return self.collective.control(access)
         if isinstance(access, ReadDcr):
-            return Handled(self.dcr.read(access.number), "fwd_dcr", dcr_accesses=1)
-        self.dcr.write(access.number, access.value)
+            return Handled(self.dcr.read(number), "fwd_dcr", dcr_accesses=1)
+        self.dcr.write(number, access.value)
         return Handled(path="fwd_dcr", dcr_accesses=1)
 
     def interrupt(self, number: int) -> Handled:
-        """A hardware interrupt: its virtual status is set, and it stays masked until cleared there."""
+        """A hardware interrupt.
+
+        Of the torus: its virtual status is set, and it stays masked until cleared there. Of the
+        collective network: the device model drains the hardware, and it is acknowledged at once.
+        """
+        if self.collective is not None and _is_collective(number):
+            return self.collective.interrupt(number)
         self.bic.state.raise_interrupt(number)
         return Handled()
 
     def pending(self) -> bool:
         """Level of the external interrupt of the virtual machine's only core."""
         return self.bic.state.pending(0)
+
+
+_DMA_SIZE = dma_registers.GROUPS * dma_registers.GROUP_SIZE
+
+
+def _is_collective(number: int) -> bool:
+    return collective_device.Interrupt.FIRST <= number <= collective_device.Interrupt.LAST

@@ -164,11 +164,13 @@ class Server(Thread):
             handled = devices.interrupt(number)
             extra = round(handled.instructions * self.cpi)
             event = paths.cycles("irq.exregs_event") + len(handled.acknowledged) * self.acknowledge_cycles
+            event += handled.dcr_accesses * self.pass_through_cycles
             kernel.charge(cause, l4=event, vmm=extra)
             yield from kernel.spend(event + extra)
-            if handled.device_accesses:
+            if handled.device_accesses or handled.dcr_accesses:
                 yield from kernel.pass_device_time(
-                    handled.device_accesses * kernel.mmio_cycles, handled.device_accesses
+                    handled.device_accesses * kernel.mmio_cycles + handled.dcr_accesses * kernel.dcr_cycles,
+                    handled.device_accesses + handled.dcr_accesses,
                 )
             for acknowledged in handled.acknowledged:
                 kernel.unmask(acknowledged)
