@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bgsim.cli.failures import guarded, leave, say
-from bgsim.experiment.errors import EXIT_INTERNAL, EXIT_RUN_FAILED
+from bgsim.experiment.errors import EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_RUN_FAILED
 
 if TYPE_CHECKING:
     from bgsim.experiment.plan import Experiment
@@ -25,6 +25,7 @@ app = typer.Typer(
     help="What an operating-system design costs on a Blue Gene/P: bare metal, L4, virtual machine.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,  # rich would double the time --help takes
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -199,6 +200,50 @@ def schema(
             leave(EXIT_INTERNAL, f"bgsim: {drift}")
     else:
         print(listing.schema(what))
+
+
+@app.command(epilog=EXIT_CODES)
+@guarded
+def validate(
+    cases: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[CASE]...", help="Names or their beginnings [default: all cases]."),
+    ] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Leave out what takes longer than seconds.")] = False,
+    markdown: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--markdown", metavar="FILE", help="Write the page, or the summary between its markers."
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare with docs/validation.md and README.md here.")
+    ] = False,
+) -> None:
+    """Compare the simulator with measurements, hand counts and formulas; say what is not validated."""
+    from bgsim import validation
+    from bgsim.experiment.store import told
+    from bgsim.validation import document
+
+    chosen = [validation.find(name) for name in cases or ()] or list(validation.CASES)
+    complete = not fast and len(chosen) == len(validation.CASES)
+    if markdown and not complete:
+        leave(EXIT_BAD_INPUT, "bgsim: --markdown needs all cases in full, without --fast")
+    results = []
+    for case in chosen:
+        say(f"{case.name} ...")
+        results.append(validation.run(case, fast))
+    print(document.text(results, every_row=bool(cases)))
+    for path in markdown or ():
+        with told(path):
+            document.write(path, results)
+    complaints = [f"{row.point}: misses" for result in results for row in result.faults]
+    if check:
+        complaints += document.drift_of_tree(results, complete)
+    for complaint in complaints:
+        say(f"bgsim: {complaint}")
+    if complaints:
+        raise SystemExit(EXIT_INTERNAL)
 
 
 @app.command()

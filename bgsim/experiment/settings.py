@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,7 +67,15 @@ def read(source: Source) -> tuple[Document, Path | None]:
     if isinstance(source, Mapping):
         return from_mapping(source), None
     path = find(source)
-    return read_file(path), path.resolve().parent
+    state = path.stat()
+    document = _read_once(path, state.st_mtime_ns, state.st_size)
+    return copy.deepcopy(document), path.resolve().parent
+
+
+@lru_cache(maxsize=8)
+def _read_once(path: Path, changed_ns: int, size: int) -> Document:
+    """The document of a file, read again only when the file has changed."""
+    return read_file(path)
 
 
 def settings(overrides: Overrides) -> list[Setting]:
