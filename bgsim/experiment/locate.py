@@ -85,7 +85,7 @@ class Document:
         return self.values.get((), Place(self.source))
 
     def put(self, path: Path, value: Any, place: Place) -> str:
-        """Write ``value`` at ``path``, making the mappings on the way.
+        """Write ``value`` at ``path``, making the mappings on the way; a list must be there already.
 
         Returns
         -------
@@ -94,10 +94,11 @@ class Document:
         """
         here = self.value
         for depth, step in enumerate(path[:-1]):
-            if here.get(step) is None:
+            if isinstance(here, dict) and here.get(step) is None:
                 here[step] = {}
             here = here[step]
-            if not isinstance(here, dict):
+            inside_list = isinstance(here, list) and isinstance(path[depth + 1], int)
+            if not isinstance(here, dict) and not inside_list:
                 name = dotted(path[: depth + 1])
                 return f"'{name}' is {shown(here)}, which has no parts"
         here[path[-1]] = value

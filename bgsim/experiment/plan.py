@@ -21,7 +21,7 @@ from bgsim.experiment.locate import Document, Path, Place, dotted, split_path
 from bgsim.experiment.partition import Topology
 from bgsim.experiment.resolve import Finding, machine_findings, partition_findings, support_findings
 from bgsim.experiment.settings import Overrides, Setting, Source, read, settings
-from bgsim.experiment.sweep import Axis, points, read_axes, swept_paths
+from bgsim.experiment.sweep import Axis, covering, fixed, points, read_axes
 from bgsim.workloads.support import SUPPORT
 
 
@@ -195,23 +195,19 @@ class _Planner:
         """Write one setting into the document; on a swept path it fixes that axis."""
         document = self.document
         path = split_path("platforms" if setting.path == "platform" else setting.path)
-        sweep = document.value.get("sweep")
-        swept = swept_paths(sweep)
-        covering = [axis for axis in swept if setting.path.startswith(f"{axis}.")]
+        whole = covering(document, setting.path)
+        axis = fixed(document, setting.path, setting.value)
         if "" in path:
             refused = "an empty name between dots"
         elif path[0] == "smoke":
             refused = "only --smoke reads the smoke section, so setting it would change nothing"
-        elif covering:
-            refused = f"changes nothing, since '{covering[0]}' is swept as a whole"
-        elif setting.path in swept and setting.path not in sweep:
-            refused = "is swept together with others; set sweep.zip instead"
-        elif setting.path in swept:
-            refused = document.put(("sweep", setting.path), [setting.value], setting.place)
+        elif whole:
+            refused = f"changes nothing, since '{whole}' is swept as a whole"
+        elif axis is not None:
+            refused = document.put(*axis, setting.place)
             if told:
-                self.remarks.append(
-                    f"{setting.place}: {setting.path} is swept; it is fixed at {shown(setting.value)}"
-                )
+                remark = f"{setting.path} is swept; it is fixed at {shown(setting.value)}"
+                self.remarks.append(f"{setting.place}: {remark}")
         else:
             refused = document.put(path, copy.deepcopy(setting.value), setting.place)
             self.write_out_shorthand()

@@ -114,10 +114,28 @@ def read_axes(document: Document) -> tuple[list[Axis], list[Problem]]:
     return axes, problems
 
 
-def swept_paths(section: Any) -> list[str]:
-    """The paths that a sweep section mentions, zipped or not, whatever else is wrong with it."""
+def fixed(document: Document, path: str, value: Any) -> tuple[Path, list[Any]] | None:
+    """What to write where to hold a swept path at one value; None when the path is not swept.
+
+    A path on an axis of its own keeps that axis, with one value. A zipped one takes the value at
+    every step, and the paths beside it go on varying.
+    """
+    section = document.value.get("sweep")
     groups = _groups(section, lambda path, message: None) if isinstance(section, dict) else ()
-    return [str(where[-1]) for group in groups for where in group]
+    for group in groups:
+        for where, values in group.items():
+            if where[-1] == path:
+                zipped = len(group) > 1 and isinstance(values, list)
+                return where, [value] * (len(values) if zipped else 1)
+    return None
+
+
+def covering(document: Document, path: str) -> str:
+    """The swept path that this path is a part of, or nothing."""
+    section = document.value.get("sweep")
+    groups = _groups(section, lambda path, message: None) if isinstance(section, dict) else ()
+    names = [str(where[-1]) for group in groups for where in group]
+    return next((name for name in names if path.startswith(f"{name}.")), "")
 
 
 def _groups(section: dict[str, Any], problem: Callable[[Path, str], None]) -> Iterator[dict[Path, Any]]:

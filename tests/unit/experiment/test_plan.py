@@ -174,8 +174,12 @@ def test_zipped_paths_vary_together(written):
         ("gcc12", "2 s", 32, "1 GHz"),
         ("gcc12", "2 s", 64, "2 GHz"),
     ]
-    assert refusals(path, ["workload.program=lcc"]) == [
-        "--set workload.program=lcc: workload.program: is swept together with others; set sweep.zip instead"
+    points = [tuple(run.point.values()) for run in load(path, ["workload.native_time=3 s"]).runs]
+    assert points == [
+        ("lcc", "3 s", 32, "1 GHz"),
+        ("lcc", "3 s", 64, "2 GHz"),
+        ("gcc12", "3 s", 32, "1 GHz"),
+        ("gcc12", "3 s", 64, "2 GHz"),
     ]
     assert len(load(path, ["sweep.zip={workload.program: [lcc]}"]).runs) == 1
     wrong = written(path.read_text().replace("2 s]", "2]"))
