@@ -19,6 +19,10 @@ format:
 documents:
     python -m bgsim.datasheet.document
 
+# compare with measurements and regenerate the page and the summary in the README (about two minutes)
+validate:
+    bgsim validate --markdown docs/validation.md --markdown README.md
+
 # everything that must be green before a merge
 ci:
     .ci/run
