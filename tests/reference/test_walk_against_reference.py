@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import simpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +23,7 @@ from bgsim.platforms.prices import native_tables, virtual_tables
 from bgsim.platforms.processor import Processor
 from bgsim.platforms.reference import ReferenceWalk
 from bgsim.platforms.reference_core import LINEAR_PAGE, BareCore, VirtualCore
+from bgsim.platforms.seam import Code
 from bgsim.platforms.walk import walk
 from bgsim.profiles import program as ops
 from bgsim.profiles.program import TRACES, Program, load, operation
@@ -140,6 +144,10 @@ REAL = st.sampled_from([Sizes(64, 1, 60), Sizes(64, 2, 60), Sizes(64, 3, 63)])
 # -- both walks, side by side --------------------------------------------------------------------------
 
 
+def _nothing() -> Code:
+    yield from ()
+
+
 class Pair:
     """The same processor twice."""
 
@@ -147,9 +155,17 @@ class Pair:
         self.program = program
         self.tables = tables
         self.pages = layout.page_facts(program)
-        arguments = (sizes.guest, sizes.pins, sizes.hardware, len(SEQUENCES))
-        self.compiled = layout.new_state(program.keys, *arguments)
-        self.reference = ReferenceWalk(program, tables, *arguments)
+        guest: Any = SimpleNamespace(
+            program=program,
+            sequences=SEQUENCES,
+            main=_nothing,
+            pinned_entries=lambda _: sizes.pins,
+        )
+        self.processor = Processor(simpy.Environment(), guest, tables, 0, sizes.guest, sizes.hardware, 256)
+        self.compiled = self.processor.state
+        self.reference = ReferenceWalk(
+            program, tables, sizes.guest, sizes.pins, sizes.hardware, len(SEQUENCES)
+        )
 
     def walk(self, end: int, deadline: int) -> int:
         """Run both; the reason they stop for and all they have counted is the same."""
@@ -170,11 +186,9 @@ class Pair:
 
     def touch_foreign(self, pages: int) -> None:
         """The VMM touches pages of its own."""
-        processor = Processor.__new__(Processor)
-        processor.state = self.compiled
         core = self.reference.core
         assert isinstance(core, VirtualCore)
-        assert processor.touch_foreign(pages) == core.touch_foreign(pages)
+        assert self.processor.touch_foreign(pages) == core.touch_foreign(pages)
 
     def assert_same_entries(self) -> None:
         """What the compiled walk remembers by key is what the lists of entries hold."""
