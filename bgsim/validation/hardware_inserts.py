@@ -59,10 +59,11 @@ CASE = Case(
     "entries, 1 MiB kernel "
     "fragments, free slots first, all flushed at PID writes",
     conditions="The second model saw every access; the simulator sees the references that the traced core's "
-    "shadow TLBs missed. The guest is configured as it was traced (63 usable entries); Kittyhawk Linux in its "
-    "virtual machine pins one entry more, refills more often and inserts less per refill. lcc: the same whole "
-    "build. GCC 3.4.6: the first 300 million instructions against 5.5 billion, different stretches of one build; "
-    "the miss rates of such windows lie up to 20 % off the whole build's, and that is taken as tolerance.",
+    "shadow TLBs missed. The guest is configured as it was traced (63 usable entries); Kittyhawk "
+    "Linux in its virtual machine pins one entry more, refills more often and inserts less per "
+    "refill. lcc: the same whole build. GCC 3.4.6: the first 300 million instructions against 5.5 "
+    "billion, different stretches of one build; the miss rates of such windows lie up to 20 % off "
+    "the whole build's, and that is taken as tolerance.",
     binding=True,
     rows=rows,
 )
