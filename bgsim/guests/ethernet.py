@@ -48,7 +48,6 @@ class Frame:
 class EthernetDriver(Protocol):
     """The device part of the driver, for one network."""
 
-    interrupts: tuple[int, ...]
     frames_sent: int
     frames_received: int
     frames_dropped: int
@@ -56,6 +55,10 @@ class EthernetDriver(Protocol):
     bytes_received: int
     on_receive: Callable[[Frame], None]
     on_sent: Callable[[Frame], None]
+
+    @property
+    def interrupts(self) -> tuple[int, ...]:
+        """Interrupts it handles."""
 
     def initialise(self) -> Code:
         """Set the device up."""
@@ -111,7 +114,7 @@ def find_interrupt() -> Generator[Request, Any, int | None]:
     pending = yield Load(bic.BASE + group_register(first, GroupRegister.NON_CRITICAL, CORE))
     if not pending:
         return None
-    return first + 32 - int(pending).bit_length()
+    return int(first) + 32 - int(pending).bit_length()
 
 
 def end_interrupt(number: int) -> Code:

@@ -124,9 +124,7 @@ class CollectiveEthernet(Counted):
             status = yield Load(_BASE + Register.STATUS)
             if status >> 16 & 0xF >= self._fifo_packets:
                 return False
-            header = FragmentHeader(
-                self.node, outgoing.connection, outgoing.next, outgoing.fragments, frame
-            )
+            header = FragmentHeader(self.node, outgoing.connection, outgoing.next, outgoing.fragments, frame)
             yield self.paths.work(self.paths.collective_fragment)
             yield Store(_BASE + Register.INJECTION_HEADER, hw.point_to_point_header(frame.destination))
             yield StoreQuad(_BASE + Register.INJECTION_DATA, header)

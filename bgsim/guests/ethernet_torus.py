@@ -164,10 +164,11 @@ class TorusEthernet(Counted):
         tail = yield Load(_RECEPTION[FifoRegister.TAIL])
         end = (tail - (RECEIVE_RING >> 4)) // _SLOT
         while self._head != end:
-            begin, frames, fragments = self._head, [], 0
+            frames: list[Frame] = []
+            fragments = 0
             while self._head != end and not frames:
                 packet = yield ReadMemory(RECEIVE_RING + self._head * reg.PACKET_SLOT_BYTES)
-                assert isinstance(packet, DmaPacket), f"slot {begin} holds no packet"
+                assert isinstance(packet, DmaPacket), f"slot {self._head} holds no packet"
                 self._head = (self._head + 1) % self._receive_entries
                 fragments += 1
                 frames += self._take(packet)

@@ -70,7 +70,6 @@ class NetworkLinux(KittyhawkLinux):
         self.peer = peer
         self.mtu_bytes = mtu_bytes
         self.socket: Socket | None = None
-        self.ready = False
         self.time = 0  # of the last timer interrupt
         self.interrupts = 0
         self.backlog_dropped = 0
@@ -84,7 +83,6 @@ class NetworkLinux(KittyhawkLinux):
 
     def _boot(self) -> Code:
         yield from self.driver.initialise()
-        self.ready = True
         yield from self._program()
 
     # -- interrupts
@@ -116,12 +114,14 @@ class NetworkLinux(KittyhawkLinux):
         if self._in_softirq:
             return
         self._in_softirq = True
-        yield SetInterrupts(True)
         while self._queue:
-            frame = self._queue.popleft()
-            assert self.socket is not None, "a frame came before there was a socket"
-            yield from self.socket.arrived(frame.content)
-        yield SetInterrupts(False)
+            # Looked at again with interrupts off: one may come behind the last frame.
+            yield SetInterrupts(True)
+            while self._queue:
+                frame = self._queue.popleft()
+                assert self.socket is not None, "a frame came before there was a socket"
+                yield from self.socket.arrived(frame.content)
+            yield SetInterrupts(False)
         self._in_softirq = False
 
     def _netif_rx(self, frame: Frame) -> None:

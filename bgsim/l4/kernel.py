@@ -77,12 +77,14 @@ class Kernel:
         self.interrupt_handler: Thread | None = None
         self.causes: dict[str, CauseCost] = {}
         self._masked: dict[int, int] = {}
+        self._masks: dict[tuple[str, ...], int] = {}
         self.idle_cycles = 0
         self.device_cycles = 0
         self.device_accesses = 0
         self.events = 0
         self._wake = environment.event()
         self._idle_since: int | None = None
+        self._owed = 0
         self.process: simpy.Process | None = None
 
     def start(self) -> simpy.Process:
@@ -110,10 +112,12 @@ class Kernel:
                 yield from self.sleep_until(self.next_tick)
                 continue
             yield from thread.execute(self)
+        yield from self.settle()
         self.ended = int(self.environment.now)
 
     def sleep_until(self, deadline: int) -> Generator[simpy.Event, Any, None]:
         """Let time pass without work until a deadline or an interrupt."""
+        yield from self.settle()
         begin = self._idle_since = int(self.environment.now)
         self._wake = self.environment.event()
         self.events += 1
@@ -128,9 +132,35 @@ class Kernel:
         idle = self.idle_cycles + (0 if self._idle_since is None else now - self._idle_since)
         return now - self.started - idle
 
+    @property
+    def now(self) -> int:
+        """Time this core has reached, in core cycles: that of the simulation and what is owed."""
+        return int(self.environment.now) + self._owed
+
+    def owe(self, cycles: int) -> None:
+        """Pass time on this core together with whatever comes next; the caller accounts for it.
+
+        For stretches in which nothing outside the core is looked at: it saves events.
+        """
+        self._owed += cycles
+
+    def settle(self) -> Generator[simpy.Event, Any, None]:
+        """Pass the time that is owed."""
+        if self._owed:
+            yield from self.spend(0)
+
+    def pass_until(self, end: int) -> Generator[simpy.Event, Any, None]:
+        """Let time pass up to ``end``, or until an interrupt."""
+        assert not self._owed
+        self.events += 1
+        self._wake = self.environment.event()
+        yield self._wake | self.environment.timeout(end - int(self.environment.now))
+
     def spend(self, cycles: int) -> Generator[simpy.Event, Any, None]:
         """Pass time on this core; the caller accounts for it."""
         self.events += 1
+        cycles += self._owed
+        self._owed = 0
         yield self.environment.timeout(cycles)
 
     def charge(self, cause: str, l4: int = 0, vmm: int = 0, count: int = 0) -> None:
@@ -140,11 +170,12 @@ class Kernel:
         cost.cycles_l4 += l4
         cost.cycles_vmm += vmm
 
-    def fetch_kernel_lines(self, *groups: str) -> Generator[simpy.Event, Any, None]:
-        """Refetch kernel and VMM instruction lines that an ``iccci`` removed."""
-        cycles = self.vcpus[0].processor.kernel_lines(Paths.mask(*groups))
-        if cycles:
-            yield from self.spend(cycles)
+    def fetch_kernel_lines(self, *groups: str) -> None:
+        """Refetch kernel and VMM instruction lines that an ``iccci`` removed; the time is owed."""
+        mask = self._masks.get(groups)
+        if mask is None:
+            mask = self._masks[groups] = Paths.mask(*groups)
+        self.owe(self.vcpus[0].processor.kernel_lines(mask))
 
     # -- interrupts --------------------------------------------------------------------------------
 
@@ -155,11 +186,12 @@ class Kernel:
         accesses = self.datasheet.integer(path)
         self._masked[number] = self.bic.target_of(number)
         self.bic.set_target(number, TARGET_OFF)  # until the handler acknowledges it
-        yield from self.fetch_kernel_lines("stub", "interrupt")
+        self.fetch_kernel_lines("stub", "interrupt")
         cycles = self.paths.cycles("irq.l4_to_vmm")
         self.charge("PPC_HVM_EXCEPT_EXTERNAL", l4=cycles, count=1)
-        yield from self.spend(cycles)
-        yield from self.pass_device_time(accesses * self.mmio_cycles, accesses)
+        self.owe(cycles)
+        self.owe_device_time(accesses)
+        yield from self.settle()
         handler = self.interrupt_handler
         assert handler is not None, f"interrupt {number} has no handler thread"
         message = Message(None, "interrupt", number)
@@ -178,13 +210,15 @@ class Kernel:
             self.bic.clear(number)
             self.bic.set_target(number, self._masked.pop(number))
 
-    def pass_device_time(self, cycles: int, accesses: int = 1) -> Generator[simpy.Event, Any, None]:
-        """Wait for uncached device accesses."""
+    def owe_device_time(self, accesses: int, dcr_accesses: int = 0) -> None:
+        """Owe the time of uncached device and control register accesses."""
+        cycles = accesses * self.mmio_cycles + dcr_accesses * self.dcr_cycles
         self.device_cycles += cycles
-        self.device_accesses += accesses
-        yield from self.spend(cycles)
+        self.device_accesses += accesses + dcr_accesses
+        self.owe(cycles)
 
     def _tick(self) -> Generator[simpy.Event, Any, None]:
+        yield from self.settle()
         now = int(self.environment.now)
         self.next_tick += ((now - self.next_tick) // self.tick_cycles + 1) * self.tick_cycles
         current = self.scheduler.current
@@ -194,7 +228,7 @@ class Kernel:
             path = "l4_tick_inject_dec"
         else:
             path = "l4_tick_slice_expired" if expired else "l4_tick_nothing"
-        yield from self.fetch_kernel_lines("stub", "tick")
+        self.fetch_kernel_lines("stub", "tick")
         cycles = self.paths.cycles(path)
         self.charge("PPC_HVM_EXCEPT_DECREMENTER", l4=cycles, count=1)
         yield from self.spend(cycles)

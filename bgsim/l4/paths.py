@@ -83,6 +83,7 @@ class Paths:
     def __init__(self, datasheet: Datasheet) -> None:
         self.datasheet = datasheet
         self.build = datasheet.text("l4.build")
+        self._cycles: dict[str, int] = {}
 
     def _record(self, path: str, suffix: str) -> str:
         return f"l4.{self.build}.{_SAME_PATH.get(path, path)}.{suffix}"
@@ -93,7 +94,11 @@ class Paths:
 
     def cycles(self, path: str) -> int:
         """Warm cycles of ``path``."""
-        return int(at_setting(self.datasheet, self._record(path, "cycles")))
+        cycles = self._cycles.get(path)
+        if cycles is None:
+            cycles = int(at_setting(self.datasheet, self._record(path, "cycles")))
+            self._cycles[path] = cycles
+        return cycles
 
     def tail(self, path: str) -> int:
         """Extra cycles of an insert that empties the L1I under itself."""

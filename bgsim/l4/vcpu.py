@@ -71,6 +71,7 @@ class Vcpu(Thread):
 
     def execute(self, kernel: Kernel) -> Generator[simpy.Event, Any, None]:
         """Run the guest's current request as far as it goes."""
+        yield from kernel.settle()
         processor = self.processor
         if processor.finished:
             kernel.scheduler.block(ThreadState.ENDED)
@@ -93,12 +94,12 @@ class Vcpu(Thread):
             processor.advance(access_memory(self.memory, request))
         else:
             assert request is not None
-            yield from self._fault(kernel, "fault", request)
+            self._fault(kernel, "fault", request)
 
     def _walk(self, kernel: Kernel) -> Generator[simpy.Event, Any, None]:
         processor = self.processor
         now = int(kernel.environment.now)
-        deadline = processor.horizon(kernel.next_tick)
+        deadline = kernel.next_tick
         waiting = not processor.in_interrupt and (self.event_pending or now >= self.timer_due)
         register = processor.state.register
         register[layout.EXIT_LIMIT] = FOREVER
@@ -110,21 +111,31 @@ class Vcpu(Thread):
                 register[layout.EXIT_LIMIT] = register[layout.EXITS]
         elif not processor.in_interrupt:
             deadline = min(deadline, self.timer_due)
+        exposed = processor.may_be_interrupted(deadline)
+        if exposed:
+            processor.save()
         reason = processor.walk(deadline)
-        yield from kernel.spend(processor.walked_to - now)
+        if exposed and processor.may_be_interrupted(processor.walked_to):
+            yield from kernel.pass_until(processor.walked_to)
+            begin, now = now, int(kernel.environment.now)
+            if now < processor.walked_to:
+                processor.take_back()
+                reason = processor.walk(now, begin)
+        if processor.walked_to > now:
+            yield from kernel.spend(processor.walked_to - now)
         if reason == layout.STOP_END:
             processor.advance()
         elif reason == layout.STOP_EXIT:
             self.inject(int(kernel.environment.now))
         elif reason == layout.STOP_RAM_FAULT:
-            yield from self._fault(kernel, "ram", int(register[layout.FAULT_MIB]))
+            self._fault(kernel, "ram", int(register[layout.FAULT_MIB]))
 
-    def _fault(self, kernel: Kernel, label: str, content: Any) -> Generator[simpy.Event, Any, None]:
+    def _fault(self, kernel: Kernel, label: str, content: Any) -> None:
         path, cause = fault_path(label, content)
-        yield from kernel.fetch_kernel_lines("stub", "program", "send")
+        kernel.fetch_kernel_lines("stub", "program", "send")
         cycles = kernel.paths.cycles(f"{path}.send")
         kernel.charge(cause, l4=cycles, count=1)
-        yield from kernel.spend(cycles)
+        kernel.owe(cycles)
         kernel.call(self, self.pager, Message(self, label, content))
 
     def resume(self, now: int, answer: Any, advance: bool) -> None:

@@ -99,9 +99,7 @@ class BareMetal:
         tables = native_tables(datasheet, guest.sequences, Fraction(guest.irq_pairs_milli, 1000))
         memory = datasheet.integer("memory.size") if memory_bytes is None else memory_bytes
         entries = datasheet.integer("tlb.entries")
-        self.processor = Processor(
-            environment, guest, tables, memory, entries, 1, datasheet.cycles("simulation.slice")
-        )
+        self.processor = Processor(environment, guest, tables, memory, entries, 1)
         self.accounting = Accounting(datasheet, guest.sequences, virtual=False)
         self.mmio_cycles = datasheet.cycles("mmio.latency")
         self.dcr_cycles = datasheet.cycles("dcr.latency")
@@ -173,10 +171,25 @@ class BareMetal:
 
     def _walk(self) -> Generator[simpy.Event, Any, None]:
         processor = self.processor
-        timer = FOREVER if processor.in_interrupt else self.timer_deadline
-        deadline = min(processor.horizon(timer), self.stop_cycles)
+        masked = processor.in_interrupt
+        deadline = min(FOREVER if masked else self.timer_deadline, self.stop_cycles)
+        exposed = not masked and processor.may_be_interrupted(deadline)
+        if exposed:
+            processor.save()
         reason = processor.walk(deadline)
-        yield from self._pass(processor.walked_to - int(self.environment.now))
+        begin = now = int(self.environment.now)
+        end = processor.walked_to
+        if exposed and processor.may_be_interrupted(end):
+            self.events += 1
+            self._wake = self.environment.event()
+            yield self._wake | self.environment.timeout(end - now)
+            now = int(self.environment.now)
+            if now < end:
+                processor.take_back()
+                reason = processor.walk(now, begin)
+                end = processor.walked_to
+        if end > now:
+            yield from self._pass(end - now)
         if reason == layout.STOP_END:
             processor.advance()
 

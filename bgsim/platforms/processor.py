@@ -1,14 +1,14 @@
 """One guest processor: the guest's frames, its walk state, and what both platforms do alike.
 
-Execution is sliced: a stretch of guest work runs ahead to the next timer deadline or scheduled
-event, at least ``simulation.slice`` cycles, and its time is then passed in one event. An interrupt
-raised during a slice is therefore seen at its end.
+A stretch of guest work runs ahead to its end or the next timer deadline, and its time is then passed in
+one event. If an interrupt comes meanwhile, the stretch is taken back and run again up to that moment.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import simpy
 
 from bgsim.hardware.memory import Memory
@@ -51,12 +51,10 @@ class Processor:
         memory_bytes: int,
         guest_entries: int,
         hardware_entries: int,
-        slice_cycles: int,
     ) -> None:
         self.environment = environment
         self.guest = guest
         self.tables = tables
-        self.slice_cycles = slice_cycles
         self.pages = layout.page_facts(guest.program)
         self.state = layout.new_state(
             guest.program.keys,
@@ -65,10 +63,12 @@ class Processor:
             hardware_entries,
             len(guest.sequences),
         )
+        self._kept = layout.State(*(array.copy() for array in self.state))
         self._frames: list[tuple[Code, bool]] = []  # and whether it keeps interrupts out
         self.request: Request | None = None
         self._saved: list[tuple[Request | None, int, int, int]] = []
         self.walks = 0
+        self._foreign_slots: dict[int, int] = {}  # where each page of the VMM was last put
         self.push(guest.main(), interrupt=False)
 
     # -- frames ----------------------------------------------------------------------------------
@@ -137,23 +137,30 @@ class Processor:
 
     # -- the walk -------------------------------------------------------------------------------
 
-    def walk(self, deadline: int) -> int:
-        """Run the current stretch from now to ``deadline``; returns why it stopped."""
+    def walk(self, deadline: int, begin: int | None = None) -> int:
+        """Run the current stretch from ``begin`` (now) to ``deadline``; returns why it stopped."""
         request = self.request
         assert isinstance(request, Run)
         register = self.state.register
-        register[layout.NOW] = self.environment.now
+        register[layout.NOW] = self.environment.now if begin is None else begin
         register[layout.DEADLINE] = deadline
         end = len(request.program.operations) if request.end is None else request.end
         self.walks += 1
         return int(walk(request.program.operations, self.pages, self.tables, self.state, end))
 
-    def horizon(self, timer: int) -> int:
-        """How far a stretch may run ahead: the timer, or the next event that is not too close."""
-        now = int(self.environment.now)
-        ahead = self.environment.peek()
-        limit = FOREVER if ahead == float("inf") else max(int(ahead), now + self.slice_cycles)
-        return min(timer, limit)
+    def may_be_interrupted(self, deadline: int) -> bool:
+        """Whether anything happens before ``deadline`` that could raise an interrupt."""
+        return self.environment.peek() < deadline
+
+    def save(self) -> None:
+        """Remember the state, so that a stretch can be taken back."""
+        for kept, array in zip(self._kept, self.state, strict=True):
+            np.copyto(kept, array)
+
+    def take_back(self) -> None:
+        """Go back to the state last saved."""
+        for kept, array in zip(self._kept, self.state, strict=True):
+            np.copyto(array, kept)
 
     def kernel_lines(self, groups: int) -> int:
         """Cycles the kernel spends fetching instruction lines of ``groups`` that are not in the L1I."""
@@ -171,7 +178,7 @@ class Processor:
         misses = 0
         for page in range(pages):
             key = layout.FOREIGN_KEY - page
-            if (keys[:entries] == key).any():
+            if keys[self._foreign_slots.get(page, 0)] == key:
                 continue
             misses += 1
             if register[layout.HARDWARE_VALID] < entries:
@@ -183,6 +190,7 @@ class Processor:
                 if keys[slot] >= 0:
                     self.state.slot[layout.HARDWARE_SLOT, keys[slot]] = -1
             keys[slot] = key
+            self._foreign_slots[page] = slot
         return misses
 
     @property

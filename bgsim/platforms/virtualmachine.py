@@ -71,7 +71,6 @@ class VirtualMachine:
             memory,
             datasheet.integer("l4.vtlb.entries"),
             hardware_entries,
-            datasheet.cycles("simulation.slice"),
         )
         self.accounting = Accounting(datasheet, guest.sequences, virtual=True)
         self.kernel = Kernel(environment, datasheet, node.bus, node.bic, node.dcr)

@@ -106,13 +106,14 @@ class Server(Thread):
         vcpu = message.sender
         assert isinstance(vcpu, Vcpu)
         path, cause = fault_path(message.label, message.content)
-        yield from self._touch_own_pages(kernel, vcpu)
-        yield from kernel.fetch_kernel_lines("vmm")
+        self._touch_own_pages(kernel, vcpu)
+        kernel.fetch_kernel_lines("vmm")
+        yield from kernel.settle()
         answer = None
         if message.label == "ram":
             vmm = kernel.paths.cycles("ram_fault_map4m.vmm")
             kernel.charge(cause, l4=self.map_cycles, vmm=vmm)
-            yield from kernel.spend(vmm + self.map_cycles)
+            kernel.owe(vmm + self.map_cycles)
             first = message.content // self.map_mib * self.map_mib
             vcpu.processor.state.entry[layout.MAPPED, first : first + self.map_mib] = 1
         else:
@@ -120,42 +121,40 @@ class Server(Thread):
             control = isinstance(message.content, ReadDcr | WriteDcr)
             handled = devices.control(message.content) if control else devices.access(message.content)
             answer = handled.answer
-            yield from self._account(kernel, cause, handled)
+            self._account(kernel, cause, handled)
+            if handled.acknowledged:
+                yield from kernel.settle()
+                for number in handled.acknowledged:
+                    kernel.unmask(number)
             vcpu.event_pending = devices.pending()
-        yield from kernel.fetch_kernel_lines("stub", "reply")
+        kernel.fetch_kernel_lines("stub", "reply")
         reply = kernel.paths.cycles(f"{path}.reply")
         kernel.charge(cause, l4=reply)
-        yield from kernel.spend(reply)
+        kernel.owe(reply)
         kernel.reply_and_wait(self, vcpu)
-        vcpu.resume(int(kernel.environment.now), answer, advance=message.label != "ram")
+        vcpu.resume(kernel.now, answer, advance=message.label != "ram")
 
-    def _account(self, kernel: Kernel, cause: str, handled: Handled) -> Generator[simpy.Event, Any, None]:
+    def _account(self, kernel: Kernel, cause: str, handled: Handled) -> None:
         vmm = kernel.paths.cycles(f"{handled.path}.vmm") + round(handled.instructions * self.cpi)
         l4 = handled.dcr_accesses * self.pass_through_cycles
         l4 += len(handled.acknowledged) * self.acknowledge_cycles
         kernel.charge(cause, l4=l4, vmm=vmm)
-        yield from kernel.spend(vmm + l4)
-        if handled.device_accesses or handled.dcr_accesses:
-            yield from kernel.pass_device_time(
-                handled.device_accesses * kernel.mmio_cycles + handled.dcr_accesses * kernel.dcr_cycles,
-                handled.device_accesses + handled.dcr_accesses,
-            )
-        for number in handled.acknowledged:
-            kernel.unmask(number)
+        kernel.owe(vmm + l4)
+        kernel.owe_device_time(handled.device_accesses, handled.dcr_accesses)
 
-    def _touch_own_pages(self, kernel: Kernel, vcpu: Vcpu) -> Generator[simpy.Event, Any, None]:
+    def _touch_own_pages(self, kernel: Kernel, vcpu: Vcpu) -> None:
         misses = vcpu.processor.touch_foreign(self.tlb_pages)
         if misses:
             self.tlb_misses += misses
             cycles = misses * self.tlb_miss_cycles
             kernel.charge("vmm_tlb_miss", l4=cycles, count=misses)
-            yield from kernel.spend(cycles)
+            kernel.owe(cycles)
 
     def _interrupt(self, kernel: Kernel, number: int) -> Generator[simpy.Event, Any, None]:
         cause = "PPC_HVM_EXCEPT_EXTERNAL"
         paths = kernel.paths
-        yield from self._touch_own_pages(kernel, kernel.vcpus[0])
-        yield from kernel.fetch_kernel_lines("vmm")
+        self._touch_own_pages(kernel, kernel.vcpus[0])
+        kernel.fetch_kernel_lines("vmm")
         body = paths.cycles("irq.vmm_body") + paths.cycles("irq.vmm_tail")
         kernel.charge(cause, vmm=body)
         yield from kernel.spend(body)
@@ -166,18 +165,16 @@ class Server(Thread):
             event = paths.cycles("irq.exregs_event") + len(handled.acknowledged) * self.acknowledge_cycles
             event += handled.dcr_accesses * self.pass_through_cycles
             kernel.charge(cause, l4=event, vmm=extra)
-            yield from kernel.spend(event + extra)
-            if handled.device_accesses or handled.dcr_accesses:
-                yield from kernel.pass_device_time(
-                    handled.device_accesses * kernel.mmio_cycles + handled.dcr_accesses * kernel.dcr_cycles,
-                    handled.device_accesses + handled.dcr_accesses,
-                )
+            kernel.owe(event + extra)
+            kernel.owe_device_time(handled.device_accesses, handled.dcr_accesses)
+            yield from kernel.settle()
             for acknowledged in handled.acknowledged:
                 kernel.unmask(acknowledged)
             vcpu.event_pending = devices.pending()
         block = paths.cycles("irq.vmm_block_redispatch")
         kernel.charge(cause, l4=block)
-        yield from kernel.spend(block)
+        kernel.owe(block)
+        yield from kernel.settle()
         kernel.reply_and_wait(self, None)
         current = kernel.scheduler.current
         if kernel.inject_on_resume and isinstance(current, Vcpu):
