@@ -131,7 +131,7 @@ def _topology(path: FilePath) -> partitions.Topology:
 
 def resolved_run(config: Mapping[str, Any]) -> ResolvedRun:
     """What a workload is handed: a configuration with its datasheets and models built."""
-    from bgsim.experiment.schema import workload_model
+    from bgsim.experiment.schema import workload_config
     from bgsim.workloads.resolved import Partition, ResolvedRun
 
     machine, reference = machines(config)
@@ -144,7 +144,7 @@ def resolved_run(config: Mapping[str, Any]) -> ResolvedRun:
         partition=Partition(section["topology"], (x, y, z), (closed_x, closed_y, closed_z)),
         platform=config["platform"],
         guest=config["guest"],
-        workload=workload_model(config["workload"]).model_validate(config["workload"]),  # type: ignore[arg-type]
+        workload=workload_config(config["workload"]),
         seed=config["seed"],
         replication=config["replication"],
     )

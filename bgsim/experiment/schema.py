@@ -8,9 +8,18 @@ use is generated from the same models.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationError, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import CoreSchema, ErrorDetails
 
@@ -240,6 +249,16 @@ class _SchemaText(GenerateJsonSchema):
 
     def encode_default(self, dft: Any) -> Any:
         return str(dft) if isinstance(dft, Quantity) else super().encode_default(dft)
+
+
+@cache
+def _adapter() -> TypeAdapter[WorkloadConfig]:
+    return TypeAdapter(WorkloadConfig)
+
+
+def workload_config(section: Mapping[str, Any]) -> WorkloadConfig:
+    """The configuration of a workload from a section that has been checked."""
+    return _adapter().validate_python(section)
 
 
 def json_schema() -> dict[str, Any]:
