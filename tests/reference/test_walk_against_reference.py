@@ -161,7 +161,7 @@ class Pair:
             main=_nothing,
             pinned_entries=lambda _: sizes.pins,
         )
-        self.processor = Processor(simpy.Environment(), guest, tables, 0, sizes.guest, sizes.hardware, 256)
+        self.processor = Processor(simpy.Environment(), guest, tables, 0, sizes.guest, sizes.hardware)
         self.compiled = self.processor.state
         self.reference = ReferenceWalk(
             program, tables, sizes.guest, sizes.pins, sizes.hardware, len(SEQUENCES)
