@@ -1,0 +1,1 @@
+"""Guests: operating systems written once against the seam of ``bgsim.platforms``."""

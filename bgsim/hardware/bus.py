@@ -8,7 +8,7 @@ object: data contents are not modelled as bytes.
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 WORD_MASK = 0xFFFF_FFFF
 
@@ -44,6 +44,7 @@ class Bus:
     def __init__(self) -> None:
         self._bases: list[int] = []
         self._windows: list[tuple[int, int, Device]] = []
+        self._quad_devices: set[Device] = set()
 
     def attach(self, base: int, size: int, device: Device) -> None:
         """Give a device a range of addresses.
@@ -131,6 +132,13 @@ class Bus:
 
     def _find_quad(self, address: int) -> tuple[QuadDevice, int]:
         device, offset = self._find(address)
-        if not isinstance(device, QuadDevice):
+        if device not in self._quad_devices and not self._takes_quads(device):
             raise BusError(f"the device at physical address {address:#x} takes no quad accesses")
-        return device, address - offset
+        return cast(QuadDevice, device), address - offset
+
+    def _takes_quads(self, device: Device) -> bool:
+        # Looking a protocol up is slow, and quads come in sixteens.
+        if isinstance(device, QuadDevice):
+            self._quad_devices.add(device)
+            return True
+        return False

@@ -23,6 +23,8 @@ from bgsim.datasheet import Datasheet
 from bgsim.hardware.bic import TARGET_OFF, Bic
 from bgsim.hardware.bus import Bus
 from bgsim.hardware.dcr import DcrBus
+from bgsim.hardware.decrementer import Decrementer
+from bgsim.l4.fpu import Fpu
 from bgsim.l4.paths import Paths
 from bgsim.l4.scheduler import Scheduler
 from bgsim.l4.thread import Message, Thread, ThreadState
@@ -45,6 +47,8 @@ class Kernel:
     ----------
     bus, bic, dcr
         The node's devices.
+    decrementer
+        The core's timer; it reloads itself and drives the scheduler's tick.
     core
         Core number, for the interrupt controller's targets.
     """
@@ -56,6 +60,7 @@ class Kernel:
         bus: Bus,
         bic: Bic,
         dcr: DcrBus,
+        decrementer: Decrementer,
         core: int = 0,
     ) -> None:
         self.environment = environment
@@ -72,7 +77,9 @@ class Kernel:
         self.inject_on_resume = datasheet.flag("l4.inject_on_resume")
         self.started = int(environment.now)
         self.ended = self.started
-        self.next_tick = self.started + self.tick_cycles
+        self.decrementer = decrementer
+        self.decrementer.start(self.started, self.tick_cycles)
+        self.fpu = Fpu(datasheet.cycles("l4.fpu_switch_cycles"))
         self.vcpus: list[Vcpu] = []
         self.interrupt_handler: Thread | None = None
         self.causes: dict[str, CauseCost] = {}
@@ -104,12 +111,12 @@ class Kernel:
             if self.bic.pending(self.core):
                 yield from self._external_interrupt()
                 continue
-            if self.environment.now >= self.next_tick:
+            if self.decrementer.expired(int(self.environment.now)):
                 yield from self._tick()
                 continue
             thread = self.scheduler.dispatch()
             if thread is None:
-                yield from self.sleep_until(self.next_tick)
+                yield from self.sleep_until(self.decrementer.deadline)
                 continue
             yield from thread.execute(self)
         yield from self.settle()
@@ -165,7 +172,9 @@ class Kernel:
 
     def charge(self, cause: str, l4: int = 0, vmm: int = 0, count: int = 0) -> None:
         """Account cycles outside the walk to a cause."""
-        cost = self.causes.setdefault(cause, CauseCost())
+        cost = self.causes.get(cause)
+        if cost is None:
+            cost = self.causes[cause] = CauseCost()
         cost.count += count
         cost.cycles_l4 += l4
         cost.cycles_vmm += vmm
@@ -175,7 +184,7 @@ class Kernel:
         mask = self._masks.get(groups)
         if mask is None:
             mask = self._masks[groups] = Paths.mask(*groups)
-        self.owe(self.vcpus[0].processor.kernel_lines(mask))
+        self._owed += self.vcpus[0].processor.kernel_lines(mask)
 
     # -- interrupts --------------------------------------------------------------------------------
 
@@ -220,7 +229,7 @@ class Kernel:
     def _tick(self) -> Generator[simpy.Event, Any, None]:
         yield from self.settle()
         now = int(self.environment.now)
-        self.next_tick += ((now - self.next_tick) // self.tick_cycles + 1) * self.tick_cycles
+        self.decrementer.rearm(now)
         current = self.scheduler.current
         injecting = isinstance(current, Vcpu) and current.due(now)
         expired = self.scheduler.use_slice(self.tick_cycles)

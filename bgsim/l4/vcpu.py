@@ -14,10 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 import simpy
 
+from bgsim.hardware.decrementer import Decrementer
 from bgsim.l4.thread import VCPU_PRIORITY, Message, Thread, ThreadState
 from bgsim.platforms import layout
 from bgsim.platforms.processor import FOREVER, Processor, access_memory
-from bgsim.platforms.seam import Guest, Now, ReadMemory, Run, SetInterrupts, Wait, WriteMemory
+from bgsim.platforms.seam import (
+    Guest,
+    Now,
+    ReadDcr,
+    ReadMemory,
+    Run,
+    SetInterrupts,
+    Wait,
+    WriteDcr,
+    WriteMemory,
+)
 
 if TYPE_CHECKING:
     from bgsim.hardware.memory import Memory
@@ -31,6 +42,8 @@ class Vcpu(Thread):
     ----------
     pager
         The VMM thread that receives this vCPU's faults.
+    decrementer
+        The guest's virtual timer.
     event_pending
         Level of the virtual external interrupt, as the VMM last set it.
     """
@@ -42,8 +55,8 @@ class Vcpu(Thread):
         self.pager = pager
         self.memory: Memory | None = None
         self.event_pending = False
-        period = guest.timer_period_cycles
-        self.timer_due = int(processor.environment.now) + period if period else FOREVER
+        self.decrementer = Decrementer()
+        self.decrementer.start(int(processor.environment.now), guest.timer_period_cycles)
         self.timer_interrupts = 0
         self.external_interrupts = 0
 
@@ -51,7 +64,7 @@ class Vcpu(Thread):
 
     def due(self, now: int) -> bool:
         """Whether the guest's decrementer has expired and the guest takes interrupts."""
-        return now >= self.timer_due and not self.processor.in_interrupt
+        return self.decrementer.expired(now) and not self.processor.in_interrupt
 
     def inject(self, now: int) -> None:
         """Deliver a pending event, external before decrementer, if the guest takes interrupts."""
@@ -60,10 +73,9 @@ class Vcpu(Thread):
         if self.event_pending:
             self.external_interrupts += 1
             self.processor.push(self.guest.external_interrupt())
-        elif now >= self.timer_due:
+        elif self.decrementer.expired(now):
             # Ticks lost meanwhile are caught up inside the handler, which reads the timebase.
-            period = self.guest.timer_period_cycles
-            self.timer_due += ((now - self.timer_due) // period + 1) * period
+            self.decrementer.rearm(now)
             self.timer_interrupts += 1
             self.processor.push(self.guest.timer_interrupt())
 
@@ -81,7 +93,7 @@ class Vcpu(Thread):
             yield from self._walk(kernel)
         elif isinstance(request, Wait):
             # The guest's idle loop spins without leaving.
-            yield from kernel.sleep_until(kernel.next_tick)
+            yield from kernel.sleep_until(kernel.decrementer.deadline)
         elif isinstance(request, Now):
             processor.advance(int(kernel.environment.now))
         elif isinstance(request, SetInterrupts):
@@ -99,8 +111,8 @@ class Vcpu(Thread):
     def _walk(self, kernel: Kernel) -> Generator[simpy.Event, Any, None]:
         processor = self.processor
         now = int(kernel.environment.now)
-        deadline = kernel.next_tick
-        waiting = not processor.in_interrupt and (self.event_pending or now >= self.timer_due)
+        deadline = kernel.decrementer.deadline
+        waiting = not processor.in_interrupt and (self.event_pending or self.decrementer.expired(now))
         register = processor.state.register
         register[layout.EXIT_LIMIT] = FOREVER
         register[layout.PROGRAM_EXIT_LIMIT] = FOREVER
@@ -110,7 +122,7 @@ class Vcpu(Thread):
             if self.event_pending:
                 register[layout.EXIT_LIMIT] = register[layout.EXITS]
         elif not processor.in_interrupt:
-            deadline = min(deadline, self.timer_due)
+            deadline = min(deadline, self.decrementer.deadline)
         exposed = processor.may_be_interrupted(deadline)
         if exposed:
             processor.save()
@@ -133,7 +145,7 @@ class Vcpu(Thread):
     def _fault(self, kernel: Kernel, label: str, content: Any) -> None:
         path, cause = fault_path(label, content)
         kernel.fetch_kernel_lines("stub", "program", "send")
-        cycles = kernel.paths.cycles(f"{path}.send")
+        cycles = kernel.paths.cycles(f"{path}.send") + kernel.fpu.hand_over(self, self.pager)
         kernel.charge(cause, l4=cycles, count=1)
         kernel.owe(cycles)
         kernel.call(self, self.pager, Message(self, label, content))
@@ -147,8 +159,6 @@ class Vcpu(Thread):
 
 def fault_path(label: str, content: Any) -> tuple[str, str]:
     """Executed path and cause of a fault that goes to the VMM."""
-    from bgsim.platforms.seam import ReadDcr, WriteDcr
-
     if label == "ram":
         return "ram_fault_map4m", "PPC_HVM_DTLB_MISS_RAM"
     if isinstance(content, ReadDcr | WriteDcr):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import simpy
 
 from bgsim.hardware.memory import Memory
@@ -63,7 +62,7 @@ class Processor:
             hardware_entries,
             len(guest.sequences),
         )
-        self._kept = layout.State(*(array.copy() for array in self.state))
+        self._kept = self.state.duplicate()
         self._frames: list[tuple[Code, bool]] = []  # and whether it keeps interrupts out
         self.request: Request | None = None
         self._saved: list[tuple[Request | None, int, int, int]] = []
@@ -154,20 +153,19 @@ class Processor:
 
     def save(self) -> None:
         """Remember the state, so that a stretch can be taken back."""
-        for kept, array in zip(self._kept, self.state, strict=True):
-            np.copyto(kept, array)
+        self._kept.assign(self.state)
 
     def take_back(self) -> None:
         """Go back to the state last saved."""
-        for kept, array in zip(self._kept, self.state, strict=True):
-            np.copyto(array, kept)
+        self.state.assign(self._kept)
 
     def kernel_lines(self, groups: int) -> int:
         """Cycles the kernel spends fetching instruction lines of ``groups`` that are not in the L1I."""
-        register = self.state.register
-        register[layout.NOW] = self.environment.now
-        if groups & ~int(register[layout.LINES_PRESENT]):
-            fetch_lines(self.tables, self.state, groups)
+        number = self.state.number
+        if not groups & ~int(number[layout.LINES_PRESENT]):
+            return 0
+        number[layout.NOW] = self.environment.now
+        fetch_lines(self.tables, self.state, groups)
         return self.walked_to - int(self.environment.now)
 
     def touch_foreign(self, pages: int) -> int:
@@ -178,7 +176,7 @@ class Processor:
         misses = 0
         for page in range(pages):
             key = layout.FOREIGN_KEY - page
-            if keys[self._foreign_slots.get(page, 0)] == key:
+            if self._foreign_slots.get(page, -1) >= 0 and keys[self._foreign_slots[page]] == key:
                 continue
             misses += 1
             if register[layout.HARDWARE_VALID] < entries:

@@ -1,0 +1,1 @@
+"""The user-level VMM: the server loop and its device models."""

@@ -128,14 +128,16 @@ class Server(Thread):
                     kernel.unmask(number)
             vcpu.event_pending = devices.pending()
         kernel.fetch_kernel_lines("stub", "reply")
-        reply = kernel.paths.cycles(f"{path}.reply")
+        reply = kernel.paths.cycles(f"{path}.reply") + kernel.fpu.hand_over(self, vcpu)
         kernel.charge(cause, l4=reply)
         kernel.owe(reply)
         kernel.reply_and_wait(self, vcpu)
         vcpu.resume(kernel.now, answer, advance=message.label != "ram")
 
     def _account(self, kernel: Kernel, cause: str, handled: Handled) -> None:
-        vmm = kernel.paths.cycles(f"{handled.path}.vmm") + round(handled.instructions * self.cpi)
+        vmm = kernel.paths.cycles(f"{handled.path}.vmm")
+        if handled.instructions:
+            vmm += handled.instructions * self.cpi.numerator // self.cpi.denominator
         l4 = handled.dcr_accesses * self.pass_through_cycles
         l4 += len(handled.acknowledged) * self.acknowledge_cycles
         kernel.charge(cause, l4=l4, vmm=vmm)

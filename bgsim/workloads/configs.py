@@ -64,8 +64,9 @@ class NetperfConfig(_Config):
     messages: int = Field(64, ge=2, le=1_000_000, description="messages or transactions measured")
     warmup: int = Field(8, ge=0, le=1_000_000, description="messages or transactions before measuring")
     data: Size = Field(
-        default=parse("512 KiB", "bytes"),
-        description="fewer messages (at least 4) are measured if they would carry more than this",
+        default=parse("64 KiB", "bytes"),
+        description="fewer messages are measured if they would carry more than this, but at least two, "
+        "or one transaction",
     )
 
 

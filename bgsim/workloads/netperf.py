@@ -48,7 +48,6 @@ from bgsim.workloads.resolved import Partition, ResolvedRun
 Progress = Callable[[float, str], None]
 
 CLIENT, SERVER = 0, 1
-MESSAGES_MIN = 4
 READ_BYTES = 87_380
 """What netperf's receiver asks for in one call: its socket buffer."""
 
@@ -356,8 +355,9 @@ def _check_sizes(config: NetperfConfig) -> tuple[int, int]:
 
 def _count(config: NetperfConfig, size: int) -> tuple[int, int]:
     """Messages before measuring and measured."""
-    fit = max(MESSAGES_MIN, int(config.data.value) // size)
-    return min(config.warmup, max(1, fit // 4)), min(config.messages, fit)
+    directions = 2 if config.test.endswith("rr") else 1
+    fit = max(2 // directions, int(config.data.value) // (size * directions))
+    return min(config.warmup, fit // 4), min(config.messages, fit)
 
 
 def _key(resolved: ResolvedRun) -> int:
