@@ -49,7 +49,9 @@ def guest_cpi(datasheet: Datasheet) -> Fraction:
 
 def exception_cycles(datasheet: Datasheet) -> int:
     """Taking an exception: refetch, and one instruction and one data shadow TLB refill."""
-    return int(at_setting(datasheet, "core.exception_entry_cycles")) + 2 * datasheet.integer("tlb.shadow_refill")
+    return int(at_setting(datasheet, "core.exception_entry_cycles")) + 2 * datasheet.integer(
+        "tlb.shadow_refill"
+    )
 
 
 def privileged_cycles(datasheet: Datasheet, instruction: str) -> int:
@@ -60,7 +62,7 @@ def privileged_cycles(datasheet: Datasheet, instruction: str) -> int:
     instruction
         Name as in the guest's sequences, such as ``mtspr_SPRG0`` or ``rfi_to_user``.
     """
-    operation = instruction.split("_")[0]
+    operation = instruction.split("_", maxsplit=1)[0]
     if operation == "rfi":
         return int(at_setting(datasheet, "core.rfi_cycles")) + 2 * datasheet.integer("tlb.shadow_refill")
     record = {
@@ -81,7 +83,8 @@ def tlb_handler_cycles(datasheet: Datasheet) -> int:
     """The guest's TLB miss handler, its privileged instructions apart, with the exception that starts it."""
     cycles = (
         datasheet.integer("guest.tlb_handler_instructions") * at_setting(datasheet, "guest.compiled_code_cpi")
-        + _fraction(datasheet, "guest.tlb_handler_dcache_misses") * _fraction(datasheet, "guest.dcache_miss_cycles")
+        + _fraction(datasheet, "guest.tlb_handler_dcache_misses")
+        * _fraction(datasheet, "guest.dcache_miss_cycles")
         + exception_cycles(datasheet)
     )
     return round(cycles)

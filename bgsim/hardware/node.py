@@ -76,7 +76,7 @@ class Node:
         self.bic = Bic()
         self.torus_port = TorusPort(number, torus, datasheet)
         self.dma = Dma(environment, self.torus_port, self.memory, self.bic, datasheet)
-        self.decrementers = tuple(Decrementer(environment) for _ in range(datasheet.integer("node.cores")))
+        self.decrementers = tuple(Decrementer() for _ in range(datasheet.integer("node.cores")))
         self.bus = Bus()
         self.bus.attach(bic_registers.BASE, bic_registers.SIZE, self.bic)
         self.bus.attach(dma_registers.BASE, dma_registers.GROUPS * dma_registers.GROUP_SIZE, self.dma)

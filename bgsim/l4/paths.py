@@ -74,7 +74,7 @@ _SAME_PATH = {"mtspr_SPRG3": "mtspr_SPRG0", "mtspr_PID": "mtspr_PID_0valid"}
 
 def counter(instruction: str) -> str:
     """The kernel's counter of exits for a privileged instruction such as ``mtspr_SPRG0``."""
-    return COUNTERS[instruction.split("_")[0]]
+    return COUNTERS[instruction.split("_", maxsplit=1)[0]]
 
 
 class Paths:
@@ -156,7 +156,7 @@ class Paths:
 
     def emulation_mask(self, instruction: str) -> int:
         """Line groups that emulating a privileged instruction fetches."""
-        return self.mask("stub", "program", _EMULATION_GROUP[instruction.split("_")[0]])
+        return self.mask("stub", "program", _EMULATION_GROUP[instruction.split("_", maxsplit=1)[0]])
 
     # -- costs that depend on how far a search or a scan goes ------------------------------------
 

@@ -38,9 +38,7 @@ class Accounting:
         self.sequences = sequences
         self.virtual = virtual
         self.exception = exception_cycles(datasheet)
-        self.native = {
-            name: privileged_cycles(datasheet, name) for s in sequences for name in s.instructions
-        }
+        self.native = {name: privileged_cycles(datasheet, name) for s in sequences for name in s.instructions}
         self.tlbwe = privileged_cycles(datasheet, "tlbwe")
         self.tlbsx = privileged_cycles(datasheet, "tlbsx")
         self.mtspr = privileged_cycles(datasheet, "mtspr")
@@ -52,15 +50,15 @@ class Accounting:
         charged = [int(value) for value in state.cycle]
         count = state.count
         refills = int(count[layout.COUNT_GUEST_MISS_D] + count[layout.COUNT_GUEST_MISS_I])
-        own_kernel = {
+        own_kernel: dict[int, int] = {
             layout.CAUSE_TLBWE: int(count[layout.COUNT_TLBWE_INVALIDATE]) * self.tlbwe,
             layout.CAUSE_TLBSX: int(count[layout.COUNT_TLBSX]) * self.tlbsx,
             layout.CAUSE_PID: int(count[layout.COUNT_PID_WRITES]) * self.mtspr,
         }
-        for exception, cause in _ENTER_CAUSES.items():
-            own_kernel[cause] = int(count[layout.COUNT_ENTER + exception]) * self.exception
-        for cause, cycles in own_kernel.items():
-            charged[cause] -= cycles
+        for exception, number in _ENTER_CAUSES.items():
+            own_kernel[number] = int(count[layout.COUNT_ENTER + exception]) * self.exception
+        for number, cycles in own_kernel.items():
+            charged[number] -= cycles
             charged[layout.CAUSE_KERNEL] += cycles
         charged[layout.CAUSE_TLBWE] -= refills * self.tlbwe
         charged[layout.CAUSE_REFILL] += refills * self.tlbwe

@@ -17,6 +17,7 @@ from bgsim.datasheet import Datasheet
 from bgsim.hardware.bic import Bic
 from bgsim.hardware.bus import Bus
 from bgsim.hardware.dcr import DcrBus
+from bgsim.hardware.decrementer import NEVER, Decrementer
 from bgsim.hardware.memory import ObjectMemory
 from bgsim.platforms import layout
 from bgsim.platforms.accounting import Accounting
@@ -47,6 +48,7 @@ class NodeHardware(Protocol):
     bic: Bic
     dcr: DcrBus
     memory: ObjectMemory
+    decrementers: tuple[Decrementer, ...]
 
 
 def access_device(bus: Bus, access: DeviceAccess) -> Any:
@@ -104,9 +106,8 @@ class BareMetal:
         self.mmio_cycles = datasheet.cycles("mmio.latency")
         self.dcr_cycles = datasheet.cycles("dcr.latency")
         self.started = int(environment.now)
-        self.timer_deadline = (
-            self.started + guest.timer_period_cycles if guest.timer_period_cycles else FOREVER
-        )
+        self.decrementer = node.decrementers[self.core]
+        self.decrementer.start(self.started, guest.timer_period_cycles)
         self.idle_cycles = 0
         self.device_cycles = 0
         self.device_accesses = 0
@@ -156,10 +157,9 @@ class BareMetal:
         self.ended = int(self.environment.now)
 
     def _take_interrupt(self) -> bool:
-        if self.environment.now >= self.timer_deadline:
-            period = self.guest.timer_period_cycles
-            missed = (int(self.environment.now) - self.timer_deadline) // period
-            self.timer_deadline += (missed + 1) * period
+        now = int(self.environment.now)
+        if self.decrementer.expired(now):
+            self.decrementer.rearm(now)
             self.timer_interrupts += 1
             self.processor.push(self.guest.timer_interrupt())
             return True
@@ -172,7 +172,7 @@ class BareMetal:
     def _walk(self) -> Generator[simpy.Event, Any, None]:
         processor = self.processor
         masked = processor.in_interrupt
-        deadline = min(FOREVER if masked else self.timer_deadline, self.stop_cycles)
+        deadline = min(FOREVER if masked else self.decrementer.deadline, self.stop_cycles)
         exposed = not masked and processor.may_be_interrupted(deadline)
         if exposed:
             processor.save()
@@ -196,8 +196,8 @@ class BareMetal:
     def _wait(self) -> Generator[simpy.Event, Any, None]:
         begin = self._idle_since = int(self.environment.now)
         self._wake = self.environment.event()
-        if self.timer_deadline < FOREVER:
-            yield self._wake | self.environment.timeout(self.timer_deadline - begin)
+        if self.decrementer.deadline < NEVER:
+            yield self._wake | self.environment.timeout(self.decrementer.deadline - begin)
         else:
             yield self._wake
         self.events += 1

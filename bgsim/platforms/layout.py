@@ -257,6 +257,16 @@ class State(NamedTuple):
     entry: NDArray[np.int32]
     slot: NDArray[np.int16]
 
+    def duplicate(self) -> State:
+        """An independent copy."""
+        return State(self.number.copy(), self.entry.copy(), self.slot.copy())
+
+    def assign(self, other: State) -> None:
+        """Take over everything of another state."""
+        self.number[:] = other.number
+        self.entry[:] = other.entry
+        self.slot[:] = other.slot
+
     @property
     def register(self) -> Int:
         """View of the registers."""

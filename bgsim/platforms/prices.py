@@ -77,7 +77,9 @@ def virtual_tables(
         Fraction(datasheet.quantity("l4.dcache_lines_lost_per_refill").value)
         * Fraction(datasheet.quantity("core.dcache_line_cycles").value)
     )
-    price[layout.PRICE_FREE_SLOT] = paths.cycles("dtlb_insert_idx31") - paths.cycles("dtlb_insert_idx31_freeslot")
+    price[layout.PRICE_FREE_SLOT] = paths.cycles("dtlb_insert_idx31") - paths.cycles(
+        "dtlb_insert_idx31_freeslot"
+    )
     scan_cycles = Fraction(
         paths.cycles("dtlb_insert_idx61") - paths.cycles("dtlb_insert_idx0"), 61 * paths.scan_instructions
     )

@@ -73,7 +73,7 @@ class VirtualMachine:
             hardware_entries,
         )
         self.accounting = Accounting(datasheet, guest.sequences, virtual=True)
-        self.kernel = Kernel(environment, datasheet, node.bus, node.bic, node.dcr)
+        self.kernel = Kernel(environment, datasheet, node.bus, node.bic, node.dcr, node.decrementers[0])
         self.server = Server(datasheet)
         self.vcpu = Vcpu("vcpu0", self.processor, guest, self.server)
         self.vcpu.memory = node.memory.window(datasheet.integer("vmm.vm_base"), memory)

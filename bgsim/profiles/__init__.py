@@ -1,0 +1,1 @@
+"""Profiles: what real programs do, as page-reference traces and counts."""

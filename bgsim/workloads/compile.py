@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import simpy
 
@@ -147,7 +147,7 @@ def run(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
         metrics["exits_per_s_host"] = counters["exits_total"] / host_s
         seconds = elapsed / frequency
         rows, bounds = sensitivity(resolved, job.program, config.program, seconds)
-        details["sensitivity"] = [dict(row) for row in rows]
+        details["sensitivity"] = [cast("dict[str, Json]", dict(row)) for row in rows]
         details["sensitivity_range_s"] = list(bounds)
     exits = [
         ExitRow(cause=row.cause, count=row.count, cycles_l4=row.cycles_l4, cycles_vmm=row.cycles_vmm)

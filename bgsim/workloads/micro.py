@@ -123,7 +123,7 @@ def _traced(operation_name: str, iterations: int) -> Loop:
     available = len(positions) - 2
     if iterations > available:
         raise IterationsError(
-            f"workload.iterations: the trace of {operation_name} holds {available} operations, not {iterations}"
+            f"workload.iterations: {iterations} of {operation_name} are too many; its trace holds {available}"
         )
     first = min(len(positions) - 1 - iterations, max(1, iterations // 10))
     begin, end = int(positions[first]), int(positions[first + iterations])

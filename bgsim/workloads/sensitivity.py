@@ -26,7 +26,8 @@ from bgsim.workloads.resolved import ResolvedRun
 SAMPLE_OPERATIONS = 400_000
 """Operations of the job that are walked again for each value."""
 
-CHOICES = {"core.timing": ("low", "central", "high"), "l4.build": ("o2", "os", "os")}
+CHOICES = {"core.timing": ("low", "high"), "l4.build": ("o2", "os")}
+"""Parameters without numeric bounds that the prediction rests on, and what they are moved to."""
 
 
 class SensitivityRow(TypedDict):
@@ -111,13 +112,12 @@ def sensitivity(
     rows = []
     least: dict[str, object] = {}
     most: dict[str, object] = {}
-    trials: list[tuple[str, object, object, object]] = []
-    for name in uncertain_parameters(machine, program, build):
-        parameter = machine[name]
-        trials.append((name, parameter.low, parameter.value, parameter.high))
-    for name, (low, value, high) in CHOICES.items():
-        trials.append((name, low, value, high))
-    for name, low, value, high in trials:
+    trials: list[tuple[str, object, object]] = [
+        (name, machine[name].low, machine[name].high)
+        for name in uncertain_parameters(machine, program, build)
+    ]
+    trials += [(name, favourable, unfavourable) for name, (favourable, unfavourable) in CHOICES.items()]
+    for name, low, high in trials:
         at_low = elapsed({name: _with_unit(machine, name, low)})
         at_high = elapsed({name: _with_unit(machine, name, high)})
         rows.append(

@@ -7,7 +7,7 @@ from bgsim.datasheet import Datasheet
 from bgsim.hardware import bic, dma_registers
 from bgsim.hardware.bus import Bus, BusError
 from bgsim.hardware.dcr import DcrBlock, DcrBus, DcrError
-from bgsim.hardware.decrementer import Decrementer
+from bgsim.hardware.decrementer import NEVER, Decrementer
 from bgsim.hardware.memory import ObjectMemory, Ring
 from bgsim.hardware.node import TORUS_DCR_BASE, TORUS_DCR_COORDINATES, build_nodes
 
@@ -89,24 +89,16 @@ def test_a_virtual_machine_sees_its_memory_from_zero() -> None:
     assert memory.contents() == {}
 
 
-def test_the_decrementer_stops_at_zero_or_reloads() -> None:
-    environment = simpy.Environment()
-    times: list[float] = []
-    timer = Decrementer(environment)
-    timer.on_change = lambda: times.append(environment.now) if timer.pending else None
-    timer.enable_interrupt()
-    timer.write(100)
-    environment.run(until=60)
-    assert timer.read() == 40
-    timer.write(50)
-    environment.run(until=1000)
-    assert times == [110]
-    assert timer.read() == 0
-    timer.acknowledge()
-    timer.reload_value, timer.auto_reload = 200, True
-    timer.write(200)
-    environment.run(until=1700)
-    assert times == [110, 1200, 1400, 1600]
-    timer.set_timebase(5)
-    environment.run(until=1800)
-    assert timer.timebase == 105
+def test_the_decrementer_keeps_to_its_grid() -> None:
+    timer = Decrementer()
+    assert not timer.expired(10**12)
+    timer.start(10, 100)
+    assert timer.deadline == 110
+    assert not timer.expired(109)
+    assert timer.expired(110)
+    assert timer.rearm(115) == 0
+    assert timer.deadline == 210
+    assert timer.rearm(455) == 2
+    assert timer.deadline == 510
+    timer.start(600, 0)
+    assert timer.deadline == NEVER
