@@ -73,7 +73,6 @@ def privileged_cycles(datasheet: Datasheet, instruction: str) -> int:
         "wrtee": "core.mtmsr_cycles",
         "wrteei": "core.mtmsr_cycles",
         "tlbwe": "core.tlbwe_cycles",
-        "tlbre": "core.tlbre_cycles",
         "tlbsx": "core.tlbsx_cycles",
     }[operation]
     return int(at_setting(datasheet, record))
