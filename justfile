@@ -18,6 +18,7 @@ format:
 # regenerate the generated documents
 documents:
     python -m bgsim.datasheet.document
+    bgsim schema > schema/experiment.schema.json
 
 # compare with measurements and regenerate the page and the summary in the README (about two minutes)
 validate:
