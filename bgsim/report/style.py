@@ -47,6 +47,7 @@ LINE_STYLES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 
 
 FORMATS = ("pdf", "svg", "png")
 
+_MANY_DECADES = 1e4
 _FEW_DECADES = 200.0
 
 _FILE_METADATA: dict[str, dict[str, Any]] = {
@@ -244,7 +245,7 @@ def _size_text(size: float) -> str:
 
 def plain_log_ticks(axes: Axes, which: Literal["x", "y"]) -> None:
     """A logarithmic axis labelled 0.1, 1, 10, 1,000 instead of powers; call it after drawing."""
-    from matplotlib.ticker import LogLocator, NullFormatter
+    from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
@@ -252,7 +253,10 @@ def plain_log_ticks(axes: Axes, which: Literal["x", "y"]) -> None:
     if high < _FEW_DECADES * low:
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.set_major_formatter(number_formatter())
-    axis.set_minor_formatter(NullFormatter())
+    if high > _MANY_DECADES * low:
+        axis.set_minor_locator(NullLocator())  # unreadable there, and most of the drawing time
+    else:
+        axis.set_minor_formatter(NullFormatter())
 
 
 def plain_linear_ticks(axes: Axes, which: Literal["x", "y"]) -> None:
@@ -292,7 +296,13 @@ def save(
     ReportError
         For a format other than pdf, svg and png.
     """
+    from matplotlib import rc_context
+
     folder = Path(directory)
+    # One layout serves all formats; finding it costs more than drawing.
+    figure.draw_without_rendering()
+    with rc_context({"figure.constrained_layout.use": False, "figure.autolayout": False}):
+        figure.set_layout_engine(None)
     return [save_as(figure, folder / f"{name}.{kind}") for kind in formats]
 
 
