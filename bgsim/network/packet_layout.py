@@ -1,0 +1,106 @@
+"""Packed state of the compiled packet engine: where everything is in its arrays.
+
+A FIFO is one cache line (two with more than four slots): its packets, the time at which each slot is free
+again, and four numbers. A link is half a line. Times inside the arrays are 32 bits wide, relative to an epoch
+that the engine moves.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numba as nb
+from numba.core import types
+from numba.extending import intrinsic
+
+# A packet, 64 bits: hops left in x, y, z (bytes 0 to 2), their signs (24 to 26), routing, size, message.
+DYNAMIC_BIT: Final = 27
+PRIORITY_BIT: Final = 28
+CHUNKS_BIT: Final = 32
+MESSAGE_BIT: Final = 36
+HOPS_MASK: Final = 0xFFFFFF
+
+# A FIFO's four numbers, after its slots.
+QUEUE_HEAD: Final = 0
+QUEUE_READY: Final = 1  # its read port is free from this time
+QUEUE_WANTED: Final = 2  # the link upstream waits for a slot whose release is not yet known
+QUEUE_WAKE: Final = 3  # the link upstream is already to be woken at this time
+
+# A link's numbers.
+LINK_FIELDS: Final = 8
+LINK_FREE: Final = 0
+LINK_DETERMINISTIC: Final = 1  # FIFOs whose head asks for it: bit masks
+LINK_DYNAMIC: Final = 2
+LINK_ESCAPE: Final = 3
+LINK_PRIORITY: Final = 4
+LINK_GRANTS: Final = 5
+LINK_WAKE: Final = 6  # it is already to be woken at this time, when its packet has left
+LINK_TURN: Final = 7  # round robin starts here (5 bits); chunks sent above
+
+# A message's numbers.
+MESSAGE_FIELDS: Final = 8
+MESSAGE_HOPS: Final = 0
+MESSAGE_TIES: Final = 1
+MESSAGE_UNSENT: Final = 2
+MESSAGE_UNDELIVERED: Final = 3
+MESSAGE_NEXT: Final = 4
+MESSAGE_THEN: Final = 5
+MESSAGE_DELAY: Final = 6
+MESSAGE_PLACE: Final = 7  # FIFO (bits 0 to 2), last packet's chunks (3 to 7), source (8 and up)
+
+# A node's DMA engine: head and tail of the list of each FIFO, then these.
+DMA_FIELDS: Final = 20
+DMA_TAIL: Final = 8
+DMA_ACTIVE: Final = 16
+DMA_TURN: Final = 17
+DMA_FREE: Final = 18
+DMA_PENDING: Final = 19
+
+# Scalars of a run.
+NOW: Final = 0
+POSTED: Final = 1
+CHUNKS_FREE: Final = 2
+PENDING: Final = 3
+HOPS: Final = 4
+DELIVERED: Final = 5
+INJECTED: Final = 6
+UNDELIVERED: Final = 7
+EPOCH: Final = 8
+EVENTS: Final = 9
+SCALARS: Final = 10
+
+# Router parameters, in this order.
+P_SLOTS: Final = 0
+P_INJECTION_SLOTS: Final = 1
+P_CAPACITY: Final = 2
+P_CHUNK: Final = 3
+P_OVERHEAD: Final = 4
+P_HOP: Final = 5
+P_TOKEN: Final = 6
+P_READ: Final = 7
+P_ENDPOINT: Final = 8
+P_DMA: Final = 9
+P_DITHER: Final = 10
+PARAMETERS: Final = 11
+
+# The timing wheel: one slot per cycle, each a list of chunks of events.
+WHEEL: Final = 4096
+WHEEL_CHUNK: Final = 16  # 15 events and the next chunk
+
+EVENT_HEAD: Final = 0  # a FIFO's head asks for links
+EVENT_LINK: Final = 1  # a link looks at its requests
+EVENT_DMA: Final = 2  # a DMA engine may inject a packet
+EVENT_POST: Final = 3  # a message is released
+
+FAR: Final = 0x7FFFFFFF
+REBASE: Final = 1 << 29
+
+
+@intrinsic  # type: ignore[misc]
+def lowest_bit(context: Any, word: Any) -> Any:
+    """Index of the lowest set bit of a 64-bit word that is not zero."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], context.get_constant(types.boolean, True))
+
+    return nb.int64(nb.int64), generate
