@@ -7,14 +7,32 @@ The rules are those of :mod:`bgsim.network.router`.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from bgsim.network import packet_layout as at
 from bgsim.network.packet_kernel import FINISHED, FULL, STUCK, run
-from bgsim.network.router import DIRECTIONS, FIRST_INJECTION, QUEUES, RouterParameters
+from bgsim.network.router import DIRECTIONS, QUEUES, RouterParameters
 from bgsim.network.topology import Closed, Shape, node_count
 from bgsim.network.traffic import Ints, Messages, hops_word
+
+
+class Router(NamedTuple):
+    """The router's parameters as the compiled loop takes them; see :class:`RouterParameters`."""
+
+    slots: int
+    injection_slots: int
+    capacity: int
+    chunk: int
+    overhead: int
+    hop: int
+    token: int
+    read: int
+    endpoint: int
+    dma: int
+    dither: int
 
 
 class NetworkStuckError(RuntimeError):
@@ -22,12 +40,9 @@ class NetworkStuckError(RuntimeError):
 
 
 def neighbour_table(shape: Shape, torus: Closed) -> NDArray[np.int32]:
-    """Node at the end of each link, shape (nodes, 8); -1 where an open dimension ends.
-
-    The last two columns are unused.
-    """
+    """Node at the end of each link, shape (nodes, 6); -1 where an open dimension ends."""
     nodes = np.arange(node_count(shape))
-    table = np.full((nodes.size, 8), -1, np.int32)
+    table = np.full((nodes.size, DIRECTIONS), -1, np.int32)
     stride = 1
     for dimension, (size, closed) in enumerate(zip(shape, torus, strict=True)):
         position = nodes // stride % size
@@ -69,37 +84,30 @@ class PacketEngine:
         self.shape, self.torus, self.parameters, self.messages = shape, torus, parameters, messages
         self.sent_cycles = np.full(messages.size, -1, np.int64)
         self.done_cycles = np.full(messages.size, -1, np.int64)
-        self._parameters = np.array(
-            [
-                parameters.slots, parameters.injection_slots, capacity, parameters.chunk_cycles,
-                parameters.overhead_cycles, parameters.hop_cycles, parameters.token_cycles,
-                parameters.read_cycles, parameters.endpoint_cycles, parameters.dma_interval_cycles,
-                parameters.round_robin_in_256,
-            ],
-            np.int64,
+        self._router = Router(
+            parameters.slots, parameters.injection_slots, capacity, parameters.chunk_cycles,
+            parameters.overhead_cycles, parameters.hop_cycles, parameters.token_cycles,
+            parameters.read_cycles, parameters.endpoint_cycles, parameters.dma_interval_cycles,
+            parameters.round_robin_in_256,
         )  # fmt: skip
-        self._lines = np.zeros(nodes * QUEUES * capacity * 2, np.int64)
-        self._lines32 = self._lines.view(np.int32)
-        self._lines32.reshape(-1, 4 * capacity)[:, 2 * capacity :] = -1
-        self._lines32.reshape(-1, 4 * capacity)[:, 3 * capacity :] = 0
-        self._count = np.zeros(nodes * QUEUES, np.uint8)
-        self._links = np.zeros(nodes * 8 * at.LINK_FIELDS, np.int32)
-        self._neighbours = neighbour_table(shape, torus).reshape(-1)
-        self._dirty = np.zeros(nodes, np.uint8)
+        stride = QUEUES * 4 * capacity + at.NODE_WORDS
+        self._lines = np.zeros(nodes * stride // 2, np.int64)
+        self._words, self._counts = self._lines.view(np.int32), self._lines.view(np.uint8)
+        records = self._words.reshape(nodes, stride)
+        self._queues = records[:, : QUEUES * 4 * capacity].reshape(nodes, QUEUES, 4 * capacity)
+        self._rest = records[:, QUEUES * 4 * capacity :]
+        self._queues[:, :, 2 * capacity : 3 * capacity] = -1
+        self._rest[:, at.NEIGHBOUR_AT : at.DIRTY_AT] = neighbour_table(shape, torus)
         self._nodes = np.zeros(nodes, np.int32)
         self._outbox = np.zeros(2 * DIRECTIONS * nodes + 2, np.int64)
-        self._dma = np.zeros(nodes * at.DMA_FIELDS, np.int32)
         self._table = self._message_table(messages, shape, torus)
         waiting = messages.post_cycles >= 0
         order = np.argsort(messages.post_cycles, kind="stable")
         order = order[waiting[order]]
         self._post_time, self._post_message = messages.post_cycles[order], order.astype(np.int32)
-        chunks = at.WHEEL + 8 * nodes
-        self._wheel = np.tile(np.array([-1, -1, 0], np.int32), at.WHEEL)
-        self._chunks = np.zeros(chunks * at.WHEEL_CHUNK, np.int32)
-        self._spare = np.arange(chunks, dtype=np.int32)
+        self._wheel = np.full(at.WHEEL, -1, np.int32)
+        self._pool = np.arange(1, 24 * nodes + 1, dtype=np.int64) << 32
         self._scalars = np.zeros(at.SCALARS, np.int64)
-        self._scalars[at.CHUNKS_FREE] = chunks
         self._scalars[at.UNDELIVERED] = int(messages.packets.sum())
 
     @staticmethod
@@ -142,20 +150,23 @@ class PacketEngine:
     @property
     def packets_in_flight(self) -> int:
         """Packets in the FIFOs now."""
-        return int(self._count.sum())
+        counts = self._rest[:, at.COUNT_AT : at.COUNT_AT + at.COUNT_WORDS]
+        return int(np.ascontiguousarray(counts).view(np.uint8).sum())
 
     @property
     def link_packets(self) -> Ints:
         """Packets sent by each link so far, shape (nodes, 6)."""
-        grants = self._links.reshape(-1, 8, at.LINK_FIELDS)[:, :DIRECTIONS, at.LINK_GRANTS]
-        return grants.astype(np.int64)
+        return self._links[:, :DIRECTIONS, at.LINK_GRANTS].astype(np.int64)
 
     @property
     def state_bytes(self) -> int:
         """Memory of the network's state, without the table of messages."""
-        arrays = (self._lines, self._count, self._links, self._neighbours, self._dirty, self._nodes)
-        more = (self._outbox, self._dma, self._wheel, self._chunks, self._spare)
-        return sum(array.nbytes for array in arrays + more)
+        arrays = (self._lines, self._nodes, self._outbox, self._wheel, self._pool)
+        return sum(array.nbytes for array in arrays)
+
+    @property
+    def _links(self) -> NDArray[np.int32]:
+        return self._rest[:, : at.LINKS_WORDS].reshape(-1, 8, at.LINK_FIELDS)
 
     def run(self, until_cycles: int | None = None) -> int:
         """Run until every message has arrived, or until a time; return the time reached.
@@ -170,10 +181,9 @@ class PacketEngine:
             if until_cycles is not None:
                 limit = min(limit, until_cycles - int(self._scalars[at.EPOCH]))
             outcome = run(
-                limit, self._parameters, self._scalars, self._lines, self._lines32, self._count, self._links,
-                self._neighbours, self._dirty, self._nodes, self._outbox, self._dma, self._table,
-                self.sent_cycles, self.done_cycles, self._post_time, self._post_message, self._wheel,
-                self._chunks, self._spare,
+                limit, self._router, self._scalars, self._lines, self._words, self._counts, self._outbox,
+                self._nodes, self._table, self.sent_cycles, self.done_cycles, self._post_time,
+                self._post_message, self._wheel, self._pool,
             )  # fmt: skip
             self.check()
             if outcome == STUCK:
@@ -193,27 +203,25 @@ class PacketEngine:
         )
 
     def _grow_wheel(self) -> None:
-        chunks = self._spare.size
-        self._chunks = np.concatenate([self._chunks, np.zeros_like(self._chunks)])
-        free = int(self._scalars[at.CHUNKS_FREE])
-        self._spare = np.concatenate([self._spare[:free], np.arange(chunks, 2 * chunks, dtype=np.int32), np.zeros(chunks - free, np.int32)])
-        self._scalars[at.CHUNKS_FREE] = free + chunks
+        """Make room for as many events again, in front of the chain of spare ones."""
+        size = self._pool.size
+        fresh = np.arange(size + 1, 2 * size + 1, dtype=np.int64) << 32
+        fresh[-1] = self._scalars[at.SPARE] << 32
+        self._pool = np.concatenate([self._pool, fresh])
+        self._scalars[at.SPARE] = size
 
     def _move_epoch(self) -> None:
         """Subtract a multiple of the wheel's turn from all relative times."""
         shift = int(self._scalars[at.NOW]) // at.WHEEL * at.WHEEL
-        capacity = int(self._parameters[at.P_CAPACITY])
-        lines = self._lines32.reshape(-1, 4 * capacity)
-        for first, last in ((2 * capacity, 3 * capacity), (3 * capacity + 1, 3 * capacity + 2), (3 * capacity + 3, 4 * capacity)):
-            times = lines[:, first:last]
-            times[...] = np.where(times == at.FAR, at.FAR, np.maximum(times - shift, -1))
-        links = self._links.reshape(-1, at.LINK_FIELDS)
-        for column in (at.LINK_FREE, at.LINK_WAKE):
-            links[:, column] = np.maximum(links[:, column] - shift, -1)
-        dma = self._dma.reshape(-1, at.DMA_FIELDS)
-        dma[:, at.DMA_FREE] = np.maximum(dma[:, at.DMA_FREE] - shift, -1)
+        capacity = self._router.capacity
+        releases = self._queues[:, :, 2 * capacity : 3 * capacity]
+        releases[...] = np.where(releases == at.FAR, at.FAR, np.maximum(releases - shift, -1))
+        queues = [self._queues[:, :, 3 * capacity + number] for number in (at.QUEUE_READY, at.QUEUE_WAKE)]
+        links = [self._rest[:, number : at.LINKS_WORDS : at.LINK_FIELDS] for number in (at.LINK_FREE, at.LINK_WAKE)]
+        for times in (*queues, *links, self._rest[:, at.DMA_AT + at.DMA_FREE]):
+            times[...] = np.maximum(times - shift, -1)
         self._scalars[at.NOW] -= shift
         self._scalars[at.EPOCH] += shift
 
 
-__all__ = ["FIRST_INJECTION", "NetworkStuckError", "PacketEngine", "neighbour_table"]
+__all__ = ["NetworkStuckError", "PacketEngine", "neighbour_table"]

@@ -17,71 +17,8 @@ from __future__ import annotations
 
 import numba as nb
 
-from bgsim.network.packet_layout import (
-    CHUNKS_BIT,
-    CHUNKS_FREE,
-    DELIVERED,
-    DMA_ACTIVE,
-    DMA_FIELDS,
-    DMA_FREE,
-    DMA_PENDING,
-    DMA_TAIL,
-    DMA_TURN,
-    DYNAMIC_BIT,
-    EPOCH,
-    EVENT_DMA,
-    EVENT_HEAD,
-    EVENT_LINK,
-    EVENT_POST,
-    EVENTS,
-    FAR,
-    HOPS,
-    HOPS_MASK,
-    INJECTED,
-    LINK_DETERMINISTIC,
-    LINK_DYNAMIC,
-    LINK_ESCAPE,
-    LINK_FIELDS,
-    LINK_FREE,
-    LINK_GRANTS,
-    LINK_PRIORITY,
-    LINK_TURN,
-    LINK_WAKE,
-    MESSAGE_BIT,
-    MESSAGE_DELAY,
-    MESSAGE_FIELDS,
-    MESSAGE_HOPS,
-    MESSAGE_NEXT,
-    MESSAGE_PLACE,
-    MESSAGE_THEN,
-    MESSAGE_TIES,
-    MESSAGE_UNDELIVERED,
-    MESSAGE_UNSENT,
-    NOW,
-    P_CAPACITY,
-    P_CHUNK,
-    P_DITHER,
-    P_DMA,
-    P_ENDPOINT,
-    P_HOP,
-    P_INJECTION_SLOTS,
-    P_OVERHEAD,
-    P_READ,
-    P_SLOTS,
-    P_TOKEN,
-    PENDING,
-    POSTED,
-    PRIORITY_BIT,
-    QUEUE_HEAD,
-    QUEUE_READY,
-    QUEUE_WAKE,
-    QUEUE_WANTED,
-    REBASE,
-    UNDELIVERED,
-    WHEEL,
-    WHEEL_CHUNK,
-    lowest_bit,
-)
+from bgsim.network import packet_layout as at
+from bgsim.network.packet_layout import lowest_bit
 from bgsim.network.router import FIRST_INJECTION, NETWORK_MASK
 
 OPTIONS = {"cache": True, "_nrt": False, "boundscheck": False}
@@ -89,43 +26,14 @@ FINISHED, STUCK, REACHED, FULL = 0, 1, 2, 3
 
 
 @nb.njit(inline="always", **OPTIONS)
-def push(time, event, scalars, wheel, chunks, spare):
+def push(time, event, scalars, wheel, pool):
     """Put an event into the wheel, less than one turn ahead."""
-    slot = (time & (WHEEL - 1)) * 3
-    chunk = wheel[slot + 1]
-    fill = wheel[slot + 2]
-    if chunk < 0 or fill == WHEEL_CHUNK - 1:
-        scalars[CHUNKS_FREE] -= 1
-        fresh = spare[scalars[CHUNKS_FREE]]
-        chunks[fresh * WHEEL_CHUNK + WHEEL_CHUNK - 1] = -1
-        if chunk < 0:
-            wheel[slot] = fresh
-        else:
-            chunks[chunk * WHEEL_CHUNK + WHEEL_CHUNK - 1] = fresh
-        wheel[slot + 1] = fresh
-        chunk = fresh
-        fill = 0
-    chunks[chunk * WHEEL_CHUNK + fill] = event
-    wheel[slot + 2] = fill + 1
-    scalars[PENDING] += 1
-
-
-@nb.njit(**OPTIONS)
-def post(message, now, scalars, messages, dma, wheel, chunks, spare):
-    """Append a message to its DMA FIFO and see that the engine runs."""
-    place = messages[message * MESSAGE_FIELDS + MESSAGE_PLACE]
-    node, fifo = place >> 8, place & 7
-    at = node * DMA_FIELDS
-    messages[message * MESSAGE_FIELDS + MESSAGE_NEXT] = -1
-    if dma[at + DMA_ACTIVE] >> fifo & 1:
-        messages[dma[at + DMA_TAIL + fifo] * MESSAGE_FIELDS + MESSAGE_NEXT] = message
-    else:
-        dma[at + fifo] = message
-        dma[at + DMA_ACTIVE] |= 1 << fifo
-    dma[at + DMA_TAIL + fifo] = message
-    if not dma[at + DMA_PENDING]:
-        dma[at + DMA_PENDING] = 1
-        push(max(now + 1, dma[at + DMA_FREE]), node << 2 | EVENT_DMA, scalars, wheel, chunks, spare)
+    slot = time & (at.WHEEL - 1)
+    spare = scalars[at.SPARE]
+    scalars[at.SPARE] = pool[spare] >> 32
+    pool[spare] = nb.int64(event) | nb.int64(wheel[slot]) << 32
+    wheel[slot] = spare
+    scalars[at.PENDING] += 1
 
 
 @nb.njit(**OPTIONS)
@@ -144,402 +52,422 @@ def sort(values, size):
 
 
 @nb.njit(**OPTIONS)
-def inject(node, now, par, scalars, messages, sent, dma, line64, line32, count, wheel, chunks, spare):
-    """Let a DMA engine move one packet of its next FIFO that can into an injection FIFO of the router."""
-    at = node * DMA_FIELDS
-    dma[at + DMA_PENDING] = 0
-    capacity = par[P_CAPACITY]
-    for step in range(8):
-        fifo = (dma[at + DMA_TURN] + step) & 7
-        if not dma[at + DMA_ACTIVE] >> fifo & 1:
-            continue
-        message = dma[at + fifo]
-        m = message * MESSAGE_FIELDS
-        word = nb.int64(messages[m + MESSAGE_HOPS])
-        ties = messages[m + MESSAGE_TIES]
-        unsent = messages[m + MESSAGE_UNSENT]
-        if word >> DYNAMIC_BIT & 1 and ties:
-            word ^= nb.int64(ties & (unsent ^ message * 5)) << 24
-        target = -1
-        least = par[P_INJECTION_SLOTS]
-        for dimension in range(3):
-            if word >> 8 * dimension & 255:
-                queue = 2 * dimension + (word >> (24 + dimension) & 1)
-                if word >> PRIORITY_BIT & 1:
-                    queue = 6
-                used = count[node * 32 + FIRST_INJECTION + queue]
-                if used < least:
-                    least = used
-                    target = queue
-                if not word >> DYNAMIC_BIT & 1:
-                    break
-        if target < 0:
-            continue
-        size = 8
-        if unsent == 1:
-            size = messages[m + MESSAGE_PLACE] >> 3 & 31
-        packet = word | nb.int64(size) << CHUNKS_BIT | nb.int64(message) << MESSAGE_BIT
-        bit = FIRST_INJECTION + target
-        queue = node * 32 + bit
-        base = queue * 4 * capacity
-        tail = line32[base + 3 * capacity + QUEUE_HEAD] + least
-        if tail >= par[P_INJECTION_SLOTS]:
-            tail -= par[P_INJECTION_SLOTS]
-        line64[(base >> 1) + tail] = packet
-        count[queue] = least + 1
-        if least == 0:
-            ready = max(now + 1, line32[base + 3 * capacity + QUEUE_READY])
-            push(ready, queue << 2 | EVENT_HEAD, scalars, wheel, chunks, spare)
-        scalars[INJECTED] += 1
-        messages[m + MESSAGE_UNSENT] = unsent - 1
-        if unsent == 1:
-            sent[message] = scalars[EPOCH] + now
-            following = messages[m + MESSAGE_NEXT]
-            if following < 0:
-                dma[at + DMA_ACTIVE] &= ~(1 << fifo)
-            else:
-                dma[at + fifo] = following
-        dma[at + DMA_TURN] = (fifo + 1) & 7
-        dma[at + DMA_FREE] = now + par[P_DMA]
-        if dma[at + DMA_ACTIVE]:
-            dma[at + DMA_PENDING] = 1
-            push(now + par[P_DMA], node << 2 | EVENT_DMA, scalars, wheel, chunks, spare)
-        return
+def post(message, now, stride, scalars, messages, words, wheel, pool):
+    """Append a message to its DMA FIFO and see that the engine runs."""
+    place = messages[message * at.MESSAGE_FIELDS + at.MESSAGE_PLACE]
+    node, fifo = place >> 8, place & 7
+    dma = (node + 1) * stride - at.NODE_WORDS + at.DMA_AT
+    messages[message * at.MESSAGE_FIELDS + at.MESSAGE_NEXT] = -1
+    if words[dma + at.DMA_ACTIVE] >> fifo & 1:
+        messages[words[dma + at.DMA_TAIL + fifo] * at.MESSAGE_FIELDS + at.MESSAGE_NEXT] = message
+    else:
+        words[dma + fifo] = message
+        words[dma + at.DMA_ACTIVE] |= 1 << fifo
+    words[dma + at.DMA_TAIL + fifo] = message
+    if not words[dma + at.DMA_PENDING]:
+        words[dma + at.DMA_PENDING] = 1
+        push(max(now + 1, words[dma + at.DMA_FREE]), node << 2 | at.EVENT_DMA, scalars, wheel, pool)
 
 
 @nb.njit(inline="always", **OPTIONS)
-def leave(queue, size, now, par, scalars, line32, count, neighbours, wheel, chunks, spare):
+def fifo_for(word, limit, counts):
+    """Injection FIFO for a packet and the packets in it: the emptiest of its directions; -1 if all are full."""
+    target = -1
+    least = limit
+    if word >> at.PRIORITY_BIT & 1:
+        used = nb.int64(counts[6])
+        if used < least:
+            return 6, used
+        return -1, used
+    for dimension in range(3):
+        if word >> 8 * dimension & 255:
+            fifo = 2 * dimension + (word >> (24 + dimension) & 1)
+            used = nb.int64(counts[fifo])
+            if used < least:
+                least = used
+                target = fifo
+            if not word >> at.DYNAMIC_BIT & 1:
+                break
+    return target, least
+
+
+@nb.njit(inline="always", **OPTIONS)
+def leave(node, bit, line, size, now, stride, router, scalars, words, counts, wheel, pool):
     """Take the head off a network FIFO: its slot comes free later, and its next packet asks later."""
-    capacity = par[P_CAPACITY]
-    base = queue * 4 * capacity
-    numbers = base + 3 * capacity
-    head = line32[numbers + QUEUE_HEAD]
-    release = now + size * par[P_CHUNK] + par[P_OVERHEAD] + par[P_TOKEN]
-    line32[base + 2 * capacity + head] = release
+    numbers = line + 3 * router.capacity
+    head = words[numbers + at.QUEUE_HEAD]
+    release = now + size * router.chunk + router.overhead + router.token
+    words[line + 2 * router.capacity + head] = release
     head += 1
-    if head == par[P_SLOTS]:
+    if head == router.slots:
         head = 0
-    line32[numbers + QUEUE_HEAD] = head
-    line32[numbers + QUEUE_READY] = now + par[P_READ]
-    count[queue] -= 1
-    if count[queue]:
-        push(now + par[P_READ], queue << 2 | EVENT_HEAD, scalars, wheel, chunks, spare)
-    if line32[numbers + QUEUE_WANTED]:
-        line32[numbers + QUEUE_WANTED] = 0
-        line32[numbers + QUEUE_WAKE] = release
-        direction = (queue & 31) >> 2
-        upstream = neighbours[(queue >> 5) * 8 + (direction ^ 1)]
-        push(release, (upstream * 8 + direction) << 2 | EVENT_LINK, scalars, wheel, chunks, spare)
+    words[numbers + at.QUEUE_HEAD] = head
+    words[numbers + at.QUEUE_READY] = now + router.read
+    counter = ((node + 1) * stride - at.NODE_WORDS + at.COUNT_AT) * 4 + bit
+    left = counts[counter] - 1
+    counts[counter] = left
+    if left:
+        push(now + router.read, (node * 32 + bit) << 2 | at.EVENT_HEAD, scalars, wheel, pool)
+    if words[numbers + at.QUEUE_WANTED]:
+        words[numbers + at.QUEUE_WANTED] = 0
+        words[numbers + at.QUEUE_WAKE] = release
+        direction = bit >> 2
+        upstream = words[(node + 1) * stride - at.NODE_WORDS + at.NEIGHBOUR_AT + (direction ^ 1)]
+        push(release, (upstream * 8 + direction) << 2 | at.EVENT_LINK, scalars, wheel, pool)
 
 
 @nb.njit(inline="always", **OPTIONS)
-def slots_free(queue, now, par, line32, count):
+def slots_free(line, used, now, router, words):
     """Free slots of a FIFO as its upstream router knows them: 0, 1 or 2 (which may be more)."""
-    capacity = par[P_CAPACITY]
-    base = queue * 4 * capacity
-    tail = line32[base + 3 * capacity + QUEUE_HEAD] + nb.int64(count[queue])
-    if tail >= par[P_SLOTS]:
-        tail -= par[P_SLOTS]
-    if line32[base + 2 * capacity + tail] > now:
+    tail = words[line + 3 * router.capacity + at.QUEUE_HEAD] + used
+    if tail >= router.slots:
+        tail -= router.slots
+    if words[line + 2 * router.capacity + tail] > now:
         return 0
     tail += 1
-    if tail == par[P_SLOTS]:
+    if tail == router.slots:
         tail = 0
-    if line32[base + 2 * capacity + tail] > now:
+    if words[line + 2 * router.capacity + tail] > now:
         return 1
     return 2
 
 
 @nb.njit(inline="always", **OPTIONS)
-def slots_known(queue, now, par, line32, count):
+def slots_known(line, now, router, words):
     """All free slots of a FIFO as its upstream router knows them."""
     free = 0
-    base = queue * 4 * par[P_CAPACITY] + 2 * par[P_CAPACITY]
-    for slot in range(par[P_SLOTS]):
-        free += line32[base + slot] <= now
+    for slot in range(router.slots):
+        free += words[line + 2 * router.capacity + slot] <= now
     return free
 
 
 @nb.njit(inline="always", **OPTIONS)
-def await_slot(queue, link, needed, now, par, scalars, line32, count, wheel, chunks, spare):
+def await_slot(line, used, link, needed, now, router, scalars, words, wheel, pool):
     """Have a link woken when a FIFO downstream has one slot more."""
-    capacity = par[P_CAPACITY]
-    base = queue * 4 * capacity
-    numbers = base + 3 * capacity
-    tail = line32[numbers + QUEUE_HEAD] + nb.int64(count[queue]) + needed - 1
-    if tail >= par[P_SLOTS]:
-        tail -= par[P_SLOTS]
-    release = line32[base + 2 * capacity + tail]
-    if release == FAR:
-        line32[numbers + QUEUE_WANTED] = 1
-    elif release > now and line32[numbers + QUEUE_WAKE] != release:
-        line32[numbers + QUEUE_WAKE] = release
-        push(release, link << 2 | EVENT_LINK, scalars, wheel, chunks, spare)
+    numbers = line + 3 * router.capacity
+    tail = words[numbers + at.QUEUE_HEAD] + used + needed - 1
+    if tail >= router.slots:
+        tail -= router.slots
+    release = words[line + 2 * router.capacity + tail]
+    if release == at.FAR:
+        words[numbers + at.QUEUE_WANTED] = 1
+    elif release > now and words[numbers + at.QUEUE_WAKE] != release:
+        words[numbers + at.QUEUE_WAKE] = release
+        push(release, link << 2 | at.EVENT_LINK, scalars, wheel, pool)
 
 
 @nb.njit(inline="always", **OPTIONS)
-def choose(feasible, node, turn, round_robin, count):
+def choose(feasible, counter, turn, round_robin, counts):
     """Arbitrate between FIFOs, given as bits."""
-    rotated = (feasible >> turn | feasible << (32 - turn)) & 0xFFFFFFFF
-    if feasible & (feasible - 1) == 0 or round_robin:
-        return (lowest_bit(rotated) + turn) & 31
-    if feasible & NETWORK_MASK:
+    if not round_robin and feasible & NETWORK_MASK:
         feasible &= NETWORK_MASK
-        rotated = (feasible >> turn | feasible << (32 - turn)) & 0xFFFFFFFF
-    best = -1
-    longest = 0
-    while rotated:
-        candidate = (lowest_bit(rotated) + turn) & 31
+    rotated = (feasible >> turn | feasible << (32 - turn)) & 0xFFFFFFFF
+    best = (lowest_bit(rotated) + turn) & 31
+    if not round_robin:
         rotated &= rotated - 1
-        length = nb.int64(count[node * 32 + candidate])
-        if length > longest:
-            longest = length
-            best = candidate
+        if rotated:
+            longest = counts[counter + best]
+            while rotated:
+                candidate = (lowest_bit(rotated) + turn) & 31
+                rotated &= rotated - 1
+                length = counts[counter + candidate]
+                if length > longest:
+                    longest = length
+                    best = candidate
     return best
 
 
 @nb.njit(**OPTIONS)
-def grant(
-    node, direction, now, par, scalars, line64, line32, count, links, neighbours, dma, outbox, sends, wheel, chunks, spare
-):
-    """Give a link to one of the FIFOs that ask for it, if it is free and one can use it."""
-    link = node * 8 + direction
-    l = link * LINK_FIELDS
-    deterministic = nb.int64(links[l + LINK_DETERMINISTIC]) & 0xFFFFFFFF
-    dynamic = nb.int64(links[l + LINK_DYNAMIC]) & 0xFFFFFFFF
-    priority = nb.int64(links[l + LINK_PRIORITY]) & 0xFFFFFFFF
-    if not deterministic | dynamic | priority:
-        return sends
-    free = links[l + LINK_FREE]
-    if free > now:
-        if links[l + LINK_WAKE] != free:
-            links[l + LINK_WAKE] = free
-            push(free, link << 2 | EVENT_LINK, scalars, wheel, chunks, spare)
-        return sends
-    below = neighbours[link] * 32 + direction * 4
-    bubble = deterministic | nb.int64(links[l + LINK_ESCAPE]) & 0xFFFFFFFF
-    straight = 1 << (direction * 4 + 2)
-    feasible = 0
-    channel = 3
-    free0 = 0
-    free1 = 0
-    if priority:
-        room = slots_free(below + 3, now, par, line32, count)
-        if room == 2:
-            feasible = priority
-        elif room == 1:
-            feasible = priority & straight << 1
-    if not feasible:
-        channel = 2
-        if bubble:
-            room = slots_free(below + 2, now, par, line32, count)
-            if room == 2:
-                feasible = bubble
-            elif room == 1:
-                feasible = bubble & straight
-        if dynamic:
-            free0 = slots_known(below, now, par, line32, count)
-            free1 = slots_known(below + 1, now, par, line32, count)
-            if free0 | free1:
-                feasible |= dynamic
-    if not feasible:
-        if priority:
-            needed = 1 + (slots_free(below + 3, now, par, line32, count) == 1)
-            await_slot(below + 3, link, needed, now, par, scalars, line32, count, wheel, chunks, spare)
-        if bubble:
-            needed = 1 + (slots_free(below + 2, now, par, line32, count) == 1)
-            await_slot(below + 2, link, needed, now, par, scalars, line32, count, wheel, chunks, spare)
-        if dynamic:
-            await_slot(below, link, 1, now, par, scalars, line32, count, wheel, chunks, spare)
-            await_slot(below + 1, link, 1, now, par, scalars, line32, count, wheel, chunks, spare)
-        return sends
-    grants = nb.int64(links[l + LINK_GRANTS])
-    mixed = (grants * 2654435761 + nb.int64(link) * 2246822519) & 0xFFFFFFFF
-    mixed ^= mixed >> 15
-    mixed = (mixed * 739982445) & 0xFFFFFFFF
-    turn = links[l + LINK_TURN] & 31
-    bit = choose(feasible, node, turn, mixed >> 24 < par[P_DITHER], count)
-    if dynamic >> bit & 1 and channel != 3 and free0 | free1:
-        channel = 0 if free0 >= free1 else 1
-    queue = node * 32 + bit
-    capacity = par[P_CAPACITY]
-    base = queue * 4 * capacity
-    head = line32[base + 3 * capacity + QUEUE_HEAD]
-    packet = line64[(base >> 1) + head]
-    clear = ~(1 << bit)
-    for dimension in range(3):
-        if packet >> 8 * dimension & 255:
-            other = (node * 8 + 2 * dimension + (packet >> (24 + dimension) & 1)) * LINK_FIELDS
-            links[other + LINK_DETERMINISTIC] &= clear
-            links[other + LINK_DYNAMIC] &= clear
-            links[other + LINK_ESCAPE] &= clear
-            links[other + LINK_PRIORITY] &= clear
-            if not packet >> DYNAMIC_BIT & 1:
-                break
-    size = packet >> CHUNKS_BIT & 15
-    duration = size * par[P_CHUNK] + par[P_OVERHEAD]
-    links[l + LINK_FREE] = now + duration
-    links[l + LINK_GRANTS] = grants + 1
-    links[l + LINK_TURN] = (links[l + LINK_TURN] & ~31) + size * 32 + ((bit + 1) & 31)
-    if links[l + LINK_DETERMINISTIC] | links[l + LINK_DYNAMIC] | links[l + LINK_PRIORITY]:
-        links[l + LINK_WAKE] = now + duration
-        push(now + duration, link << 2 | EVENT_LINK, scalars, wheel, chunks, spare)
-    if bit < FIRST_INJECTION:
-        leave(queue, size, now, par, scalars, line32, count, neighbours, wheel, chunks, spare)
-    else:
-        head += 1
-        if head == par[P_INJECTION_SLOTS]:
-            head = 0
-        line32[base + 3 * capacity + QUEUE_HEAD] = head
-        line32[base + 3 * capacity + QUEUE_READY] = now + par[P_READ]
-        count[queue] -= 1
-        if count[queue]:
-            push(now + par[P_READ], queue << 2 | EVENT_HEAD, scalars, wheel, chunks, spare)
-        at = node * DMA_FIELDS
-        if dma[at + DMA_ACTIVE] and not dma[at + DMA_PENDING]:
-            dma[at + DMA_PENDING] = 1
-            push(max(now + 1, dma[at + DMA_FREE]), node << 2 | EVENT_DMA, scalars, wheel, chunks, spare)
-    outbox[2 * sends] = below + channel
-    outbox[2 * sends + 1] = packet - (nb.int64(1) << 8 * (direction >> 1))
-    scalars[HOPS] += 1
-    return sends + 1
-
-
-@nb.njit(**OPTIONS)
 def run(
-    until, par, scalars, line64, line32, count, links, neighbours, dirty, nodes, outbox, dma,
-    messages, sent, done, post_time, post_message, wheel, chunks, spare,
+    until, router, scalars, lines, words, counts, outbox, nodes, messages, sent, done,
+    post_time, post_message, wheel, pool,
 ):  # fmt: skip
     """Run to a time relative to the epoch, to the end, or until nothing can happen; return which."""
-    capacity = par[P_CAPACITY]
-    now = scalars[NOW]
+    capacity = router.capacity
+    size4 = 4 * capacity
+    stride = 32 * size4 + at.NODE_WORDS
+    after = 32 * size4
+    now = scalars[at.NOW]
     posts = len(post_time)
-    idle = 0
     while now < until:
-        if scalars[UNDELIVERED] == 0:
-            scalars[NOW] = now
+        if scalars[at.UNDELIVERED] == 0:
+            scalars[at.NOW] = now
             return FINISHED
-        while scalars[POSTED] < posts and post_time[scalars[POSTED]] <= scalars[EPOCH] + now:
-            post(post_message[scalars[POSTED]], now, scalars, messages, dma, wheel, chunks, spare)
-            scalars[POSTED] += 1
-        slot = (now & (WHEEL - 1)) * 3
-        chunk = wheel[slot]
-        if chunk < 0:
-            if scalars[PENDING] == 0:
-                if scalars[POSTED] == posts:
-                    scalars[NOW] = now
-                    return STUCK
-                now = min(until, max(now + 1, post_time[scalars[POSTED]] - scalars[EPOCH]))
-            else:
+        while scalars[at.POSTED] < posts and post_time[scalars[at.POSTED]] <= scalars[at.EPOCH] + now:
+            post(post_message[scalars[at.POSTED]], now, stride, scalars, messages, words, wheel, pool)
+            scalars[at.POSTED] += 1
+        entry = wheel[now & (at.WHEEL - 1)]
+        if entry < 0:
+            if scalars[at.PENDING]:
                 now += 1
+                continue
+            if scalars[at.POSTED] == posts:
+                scalars[at.NOW] = now
+                return STUCK
+            now = min(until, max(now + 1, post_time[scalars[at.POSTED]] - scalars[at.EPOCH]))
             continue
-        if scalars[CHUNKS_FREE] < 2 * len(nodes):
-            scalars[NOW] = now
+        if scalars[at.PENDING] * 2 > len(pool):
+            scalars[at.NOW] = now
             return FULL
+        wheel[now & (at.WHEEL - 1)] = -1
         touched = 0
         released = 0
-        last = wheel[slot + 1]
-        while chunk >= 0:
-            filled = WHEEL_CHUNK - 1
-            if chunk == last:
-                filled = wheel[slot + 2]
-            scalars[PENDING] -= filled
-            scalars[EVENTS] += filled
-            for entry in range(filled):
-                event = chunks[chunk * WHEEL_CHUNK + entry]
-                kind = event & 3
-                subject = event >> 2
-                if kind == EVENT_HEAD:
-                    base = subject * 4 * capacity
-                    packet = line64[(base >> 1) + line32[base + 3 * capacity + QUEUE_HEAD]]
-                    if packet & HOPS_MASK == 0:
-                        size = packet >> CHUNKS_BIT & 15
-                        leave(subject, size, now, par, scalars, line32, count, neighbours, wheel, chunks, spare)
-                        scalars[DELIVERED] += 1
-                        scalars[UNDELIVERED] -= 1
-                        message = packet >> MESSAGE_BIT
-                        m = message * MESSAGE_FIELDS
-                        messages[m + MESSAGE_UNDELIVERED] -= 1
-                        if messages[m + MESSAGE_UNDELIVERED] == 0:
-                            arrival = now + size * par[P_CHUNK] + par[P_OVERHEAD] + par[P_ENDPOINT]
-                            done[message] = scalars[EPOCH] + arrival
-                            then = messages[m + MESSAGE_THEN]
-                            if then >= 0:
-                                arrival += messages[m + MESSAGE_DELAY]
-                                push(arrival, then << 2 | EVENT_POST, scalars, wheel, chunks, spare)
-                        continue
-                    node = subject >> 5
-                    bit = subject & 31
-                    mask = nb.int32(nb.int64(1) << bit)
-                    outputs = 0
-                    if packet >> DYNAMIC_BIT & 1:
-                        for dimension in range(2, -1, -1):
-                            if packet >> 8 * dimension & 255:
-                                direction = 2 * dimension + (packet >> (24 + dimension) & 1)
-                                links[(node * 8 + direction) * LINK_FIELDS + LINK_DYNAMIC] |= mask
-                                outputs |= 1 << direction
-                                first = direction
-                        links[(node * 8 + first) * LINK_FIELDS + LINK_ESCAPE] |= mask
-                    else:
-                        dimension = 0
-                        while not packet >> 8 * dimension & 255:
-                            dimension += 1
-                        direction = 2 * dimension + (packet >> (24 + dimension) & 1)
-                        field = LINK_PRIORITY if packet >> PRIORITY_BIT & 1 else LINK_DETERMINISTIC
-                        links[(node * 8 + direction) * LINK_FIELDS + field] |= mask
-                        outputs = 1 << direction
-                elif kind == EVENT_LINK:
-                    node = subject >> 3
-                    outputs = 1 << (subject & 7)
-                elif kind == EVENT_DMA:
-                    inject(
-                        subject, now, par, scalars, messages, sent, dma, line64, line32, count, wheel, chunks, spare
-                    )
+        while entry >= 0:
+            word = pool[entry]
+            pool[entry] = scalars[at.SPARE] << 32
+            scalars[at.SPARE] = entry
+            scalars[at.PENDING] -= 1
+            scalars[at.EVENTS] += 1
+            entry = word >> 32
+            subject = (word & 0xFFFFFFFF) >> 2
+            kind = word & 3
+            if kind == at.EVENT_HEAD:
+                node = subject >> 5
+                bit = subject & 31
+                line = node * stride + bit * size4
+                packet = lines[(line >> 1) + words[line + 3 * capacity + at.QUEUE_HEAD]]
+                if packet & at.HOPS_MASK == 0:
+                    chunks = packet >> at.CHUNKS_BIT & 15
+                    leave(node, bit, line, chunks, now, stride, router, scalars, words, counts, wheel, pool)
+                    scalars[at.DELIVERED] += 1
+                    scalars[at.UNDELIVERED] -= 1
+                    message = packet >> at.MESSAGE_BIT
+                    m = message * at.MESSAGE_FIELDS
+                    messages[m + at.MESSAGE_UNDELIVERED] -= 1
+                    if messages[m + at.MESSAGE_UNDELIVERED] == 0:
+                        arrival = now + chunks * router.chunk + router.overhead + router.endpoint
+                        done[message] = scalars[at.EPOCH] + arrival
+                        then = messages[m + at.MESSAGE_THEN]
+                        if then >= 0:
+                            arrival += messages[m + at.MESSAGE_DELAY]
+                            push(arrival, then << 2 | at.EVENT_POST, scalars, wheel, pool)
                     continue
+                mask = nb.int32(nb.int64(1) << bit)
+                base = node * stride + after
+                outputs = 0
+                if packet >> at.DYNAMIC_BIT & 1:
+                    first = 0
+                    for back in range(3):
+                        dimension = 2 - back
+                        if packet >> 8 * dimension & 255:
+                            direction = 2 * dimension + (packet >> (24 + dimension) & 1)
+                            words[base + direction * at.LINK_FIELDS + at.LINK_DYNAMIC] |= mask
+                            outputs |= 1 << direction
+                            first = direction
+                    words[base + first * at.LINK_FIELDS + at.LINK_ESCAPE] |= mask
                 else:
-                    outbox[released] = subject
-                    released += 1
-                    continue
-                if not dirty[node]:
-                    nodes[touched] = node
-                    touched += 1
-                dirty[node] |= outputs
-            following = chunks[chunk * WHEEL_CHUNK + WHEEL_CHUNK - 1]
-            spare[scalars[CHUNKS_FREE]] = chunk
-            scalars[CHUNKS_FREE] += 1
-            chunk = following
-        wheel[slot] = -1
-        wheel[slot + 1] = -1
-        wheel[slot + 2] = 0
-        sort(outbox, released)
-        for index in range(released):
-            post(outbox[index], now, scalars, messages, dma, wheel, chunks, spare)
+                    if packet & 0xFF:
+                        direction = packet >> 24 & 1
+                    elif packet & 0xFF00:
+                        direction = 2 + (packet >> 25 & 1)
+                    else:
+                        direction = 4 + (packet >> 26 & 1)
+                    field = at.LINK_DETERMINISTIC
+                    if packet >> at.PRIORITY_BIT & 1:
+                        field = at.LINK_PRIORITY
+                    words[base + direction * at.LINK_FIELDS + field] |= mask
+                    outputs = 1 << direction
+            elif kind == at.EVENT_LINK:
+                node = subject >> 3
+                base = node * stride + after
+                outputs = 1 << (subject & 7)
+            elif kind == at.EVENT_DMA:
+                node = subject
+                dma = node * stride + after + at.DMA_AT
+                words[dma + at.DMA_PENDING] = 0
+                counter = (node * stride + after + at.COUNT_AT) * 4 + FIRST_INJECTION
+                for step in range(8):
+                    fifo = (words[dma + at.DMA_TURN] + step) & 7
+                    if not words[dma + at.DMA_ACTIVE] >> fifo & 1:
+                        continue
+                    message = nb.int64(words[dma + fifo])
+                    m = message * at.MESSAGE_FIELDS
+                    packet = nb.int64(messages[m + at.MESSAGE_HOPS])
+                    unsent = messages[m + at.MESSAGE_UNSENT]
+                    if packet >> at.DYNAMIC_BIT & 1:
+                        packet ^= nb.int64(messages[m + at.MESSAGE_TIES] & (unsent ^ message * 5)) << 24
+                    target, used = fifo_for(packet, router.injection_slots, counts[counter : counter + 8])
+                    if target < 0:
+                        continue
+                    chunks = 8
+                    if unsent == 1:
+                        chunks = messages[m + at.MESSAGE_PLACE] >> 3 & 31
+                    bit = FIRST_INJECTION + target
+                    line = node * stride + bit * size4
+                    tail = words[line + 3 * capacity + at.QUEUE_HEAD] + used
+                    if tail >= router.injection_slots:
+                        tail -= router.injection_slots
+                    lines[(line >> 1) + tail] = packet | chunks << at.CHUNKS_BIT | message << at.MESSAGE_BIT
+                    counts[counter + target] = used + 1
+                    if used == 0:
+                        ready = max(now + 1, nb.int64(words[line + 3 * capacity + at.QUEUE_READY]))
+                        push(ready, (node * 32 + bit) << 2 | at.EVENT_HEAD, scalars, wheel, pool)
+                    scalars[at.INJECTED] += 1
+                    messages[m + at.MESSAGE_UNSENT] = unsent - 1
+                    if unsent == 1:
+                        sent[message] = scalars[at.EPOCH] + now
+                        following = messages[m + at.MESSAGE_NEXT]
+                        if following < 0:
+                            words[dma + at.DMA_ACTIVE] &= ~(1 << fifo)
+                        else:
+                            words[dma + fifo] = following
+                    words[dma + at.DMA_TURN] = (fifo + 1) & 7
+                    words[dma + at.DMA_FREE] = now + router.dma
+                    if words[dma + at.DMA_ACTIVE]:
+                        words[dma + at.DMA_PENDING] = 1
+                        push(now + router.dma, node << 2 | at.EVENT_DMA, scalars, wheel, pool)
+                    break
+                continue
+            else:
+                outbox[released] = subject
+                released += 1
+                continue
+            if not words[base + at.DIRTY_AT]:
+                nodes[touched] = node
+                touched += 1
+            words[base + at.DIRTY_AT] |= outputs
+        if released:
+            sort(outbox, released)
+            for index in range(released):
+                post(outbox[index], now, stride, scalars, messages, words, wheel, pool)
         sends = 0
         for index in range(touched):
-            node = nodes[index]
-            outputs = nb.int64(dirty[node])
-            dirty[node] = 0
+            node = nb.int64(nodes[index])
+            base = node * stride + after
+            outputs = nb.int64(words[base + at.DIRTY_AT])
+            words[base + at.DIRTY_AT] = 0
             while outputs:
                 direction = lowest_bit(outputs)
                 outputs &= outputs - 1
-                sends = grant(
-                    node, direction, now, par, scalars, line64, line32, count, links, neighbours, dma, outbox,
-                    sends, wheel, chunks, spare,
-                )  # fmt: skip
+                entry = base + direction * at.LINK_FIELDS
+                deterministic = nb.int64(words[entry + at.LINK_DETERMINISTIC]) & 0xFFFFFFFF
+                dynamic = nb.int64(words[entry + at.LINK_DYNAMIC]) & 0xFFFFFFFF
+                priority = nb.int64(words[entry + at.LINK_PRIORITY]) & 0xFFFFFFFF
+                if not deterministic | dynamic | priority:
+                    continue
+                link = node * 8 + direction
+                free = nb.int64(words[entry + at.LINK_FREE])
+                if free > now:
+                    if words[entry + at.LINK_WAKE] != free:
+                        words[entry + at.LINK_WAKE] = free
+                        push(free, link << 2 | at.EVENT_LINK, scalars, wheel, pool)
+                    continue
+                there = nb.int64(words[base + at.NEIGHBOUR_AT + direction])
+                below = there * stride + direction * 4 * size4
+                counter = (there * stride + after + at.COUNT_AT) * 4 + direction * 4
+                bubble = deterministic | nb.int64(words[entry + at.LINK_ESCAPE]) & 0xFFFFFFFF
+                straight = nb.int64(1) << (direction * 4 + 2)
+                feasible = nb.int64(0)
+                channel = 2
+                room2 = 0
+                room3 = 0
+                free0 = 0
+                free1 = 0
+                if priority:
+                    room3 = slots_free(below + 3 * size4, counts[counter + 3], now, router, words)
+                    if room3 == 2:
+                        feasible = priority
+                    elif room3 == 1:
+                        feasible = priority & straight << 1
+                    channel = 3
+                if not feasible:
+                    channel = 2
+                    if dynamic:
+                        free0 = slots_known(below, now, router, words)
+                        free1 = slots_known(below + size4, now, router, words)
+                        if free0 | free1:
+                            feasible = dynamic
+                    if bubble & ~feasible:
+                        room2 = slots_free(below + 2 * size4, counts[counter + 2], now, router, words)
+                        if room2 == 2:
+                            feasible |= bubble
+                        elif room2 == 1:
+                            feasible |= bubble & straight
+                if not feasible:
+                    if priority:
+                        await_slot(
+                            below + 3 * size4, counts[counter + 3], link, 1 + room3, now, router,
+                            scalars, words, wheel, pool,
+                        )  # fmt: skip
+                    if bubble:
+                        await_slot(
+                            below + 2 * size4, counts[counter + 2], link, 1 + room2, now, router,
+                            scalars, words, wheel, pool,
+                        )  # fmt: skip
+                    if dynamic:
+                        await_slot(below, counts[counter], link, 1, now, router, scalars, words, wheel, pool)
+                        await_slot(
+                            below + size4, counts[counter + 1], link, 1, now, router, scalars, words, wheel, pool
+                        )
+                    continue
+                grants = nb.int64(words[entry + at.LINK_GRANTS])
+                mixed = (grants * 2654435761 + link * 2246822519) & 0xFFFFFFFF
+                mixed ^= mixed >> 15
+                mixed = (mixed * 739982445) & 0xFFFFFFFF
+                turn = nb.int64(words[entry + at.LINK_TURN]) & 31
+                own = (base + at.COUNT_AT) * 4
+                bit = choose(feasible, own, turn, mixed >> 24 < router.dither, counts)
+                if dynamic >> bit & 1 and channel == 2 and free0 | free1:
+                    channel = 0 if free0 >= free1 else 1
+                line = node * stride + bit * size4
+                head = nb.int64(words[line + 3 * capacity + at.QUEUE_HEAD])
+                packet = lines[(line >> 1) + head]
+                clear = ~nb.int32(nb.int64(1) << bit)
+                if packet >> at.DYNAMIC_BIT & 1:
+                    for dimension in range(3):
+                        if packet >> 8 * dimension & 255:
+                            other = 2 * dimension + (packet >> (24 + dimension) & 1)
+                            words[base + other * at.LINK_FIELDS + at.LINK_DYNAMIC] &= clear
+                            words[base + other * at.LINK_FIELDS + at.LINK_ESCAPE] &= clear
+                else:
+                    words[entry + at.LINK_DETERMINISTIC] &= clear
+                    words[entry + at.LINK_PRIORITY] &= clear
+                chunks = packet >> at.CHUNKS_BIT & 15
+                duration = chunks * router.chunk + router.overhead
+                words[entry + at.LINK_FREE] = now + duration
+                words[entry + at.LINK_GRANTS] = grants + 1
+                words[entry + at.LINK_TURN] = (words[entry + at.LINK_TURN] & ~31) + chunks * 32 + ((bit + 1) & 31)
+                if (deterministic | dynamic | priority) & ~(nb.int64(1) << bit):
+                    words[entry + at.LINK_WAKE] = now + duration
+                    push(now + duration, link << 2 | at.EVENT_LINK, scalars, wheel, pool)
+                if bit < FIRST_INJECTION:
+                    leave(node, bit, line, chunks, now, stride, router, scalars, words, counts, wheel, pool)
+                else:
+                    head += 1
+                    if head == router.injection_slots:
+                        head = 0
+                    words[line + 3 * capacity + at.QUEUE_HEAD] = head
+                    words[line + 3 * capacity + at.QUEUE_READY] = now + router.read
+                    left = counts[own + bit] - 1
+                    counts[own + bit] = left
+                    if left:
+                        push(now + router.read, (node * 32 + bit) << 2 | at.EVENT_HEAD, scalars, wheel, pool)
+                    dma = base + at.DMA_AT
+                    if words[dma + at.DMA_ACTIVE] and not words[dma + at.DMA_PENDING]:
+                        words[dma + at.DMA_PENDING] = 1
+                        ready = max(now + 1, nb.int64(words[dma + at.DMA_FREE]))
+                        push(ready, node << 2 | at.EVENT_DMA, scalars, wheel, pool)
+                outbox[2 * sends] = there * 32 + direction * 4 + channel
+                outbox[2 * sends + 1] = packet - (nb.int64(1) << 8 * (direction >> 1))
+                sends += 1
+        scalars[at.HOPS] += sends
         for index in range(sends):
             queue = outbox[2 * index]
-            base = queue * 4 * capacity
-            numbers = base + 3 * capacity
-            used = nb.int64(count[queue])
-            tail = line32[numbers + QUEUE_HEAD] + used
-            if tail >= par[P_SLOTS]:
-                tail -= par[P_SLOTS]
-            line64[(base >> 1) + tail] = outbox[2 * index + 1]
-            line32[base + 2 * capacity + tail] = FAR
-            count[queue] = used + 1
+            node = queue >> 5
+            bit = queue & 31
+            line = node * stride + bit * size4
+            numbers = line + 3 * capacity
+            counter = (node * stride + after + at.COUNT_AT) * 4 + bit
+            used = nb.int64(counts[counter])
+            tail = words[numbers + at.QUEUE_HEAD] + used
+            if tail >= router.slots:
+                tail -= router.slots
+            lines[(line >> 1) + tail] = outbox[2 * index + 1]
+            words[line + 2 * capacity + tail] = at.FAR
+            counts[counter] = used + 1
             if used == 0:
-                ready = max(now + par[P_HOP], nb.int64(line32[numbers + QUEUE_READY]))
-                push(ready, queue << 2 | EVENT_HEAD, scalars, wheel, chunks, spare)
+                ready = max(now + router.hop, nb.int64(words[numbers + at.QUEUE_READY]))
+                push(ready, queue << 2 | at.EVENT_HEAD, scalars, wheel, pool)
         now += 1
-    scalars[NOW] = now
+    scalars[at.NOW] = now
     return REACHED

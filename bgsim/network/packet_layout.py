@@ -20,6 +20,16 @@ CHUNKS_BIT: Final = 32
 MESSAGE_BIT: Final = 36
 HOPS_MASK: Final = 0xFFFFFF
 
+# A node's record, in 32-bit words: 32 FIFOs, 8 links, then these.
+LINKS_WORDS: Final = 64
+COUNT_WORDS: Final = 8  # packets in each FIFO, one byte each
+NEIGHBOUR_WORDS: Final = 8
+NODE_WORDS: Final = LINKS_WORDS + COUNT_WORDS + NEIGHBOUR_WORDS + 32  # besides the FIFOs
+COUNT_AT: Final = LINKS_WORDS
+NEIGHBOUR_AT: Final = COUNT_AT + COUNT_WORDS
+DIRTY_AT: Final = NEIGHBOUR_AT + 6  # directions whose links are to be looked at, in an unused neighbour's place
+DMA_AT: Final = NEIGHBOUR_AT + NEIGHBOUR_WORDS
+
 # A FIFO's four numbers, after its slots.
 QUEUE_HEAD: Final = 0
 QUEUE_READY: Final = 1  # its read port is free from this time
@@ -49,7 +59,6 @@ MESSAGE_DELAY: Final = 6
 MESSAGE_PLACE: Final = 7  # FIFO (bits 0 to 2), last packet's chunks (3 to 7), source (8 and up)
 
 # A node's DMA engine: head and tail of the list of each FIFO, then these.
-DMA_FIELDS: Final = 20
 DMA_TAIL: Final = 8
 DMA_ACTIVE: Final = 16
 DMA_TURN: Final = 17
@@ -59,7 +68,7 @@ DMA_PENDING: Final = 19
 # Scalars of a run.
 NOW: Final = 0
 POSTED: Final = 1
-CHUNKS_FREE: Final = 2
+SPARE: Final = 2
 PENDING: Final = 3
 HOPS: Final = 4
 DELIVERED: Final = 5
@@ -69,23 +78,8 @@ EPOCH: Final = 8
 EVENTS: Final = 9
 SCALARS: Final = 10
 
-# Router parameters, in this order.
-P_SLOTS: Final = 0
-P_INJECTION_SLOTS: Final = 1
-P_CAPACITY: Final = 2
-P_CHUNK: Final = 3
-P_OVERHEAD: Final = 4
-P_HOP: Final = 5
-P_TOKEN: Final = 6
-P_READ: Final = 7
-P_ENDPOINT: Final = 8
-P_DMA: Final = 9
-P_DITHER: Final = 10
-PARAMETERS: Final = 11
-
-# The timing wheel: one slot per cycle, each a list of chunks of events.
+# The timing wheel: a list of events for each core cycle. An event and the next one's index share a word.
 WHEEL: Final = 4096
-WHEEL_CHUNK: Final = 16  # 15 events and the next chunk
 
 EVENT_HEAD: Final = 0  # a FIFO's head asks for links
 EVENT_LINK: Final = 1  # a link looks at its requests
