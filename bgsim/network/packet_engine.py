@@ -88,7 +88,7 @@ class PacketEngine:
             parameters.slots, parameters.injection_slots, capacity, parameters.chunk_cycles,
             parameters.overhead_cycles, parameters.hop_cycles, parameters.token_cycles,
             parameters.read_cycles, parameters.endpoint_cycles, parameters.dma_interval_cycles,
-            parameters.round_robin_in_256,
+            parameters.lots_in_256,
         )  # fmt: skip
         stride = QUEUES * 4 * capacity + at.NODE_WORDS
         self._lines = np.zeros(nodes * stride // 2, np.int64)

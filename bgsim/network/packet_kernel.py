@@ -157,13 +157,25 @@ def await_slot(line, used, link, needed, now, router, scalars, words, wheel, poo
 
 
 @nb.njit(inline="always", **OPTIONS)
-def choose(feasible, counter, turn, round_robin, counts):
+def choose(feasible, counter, turn, drawn, dither, counts):
     """Arbitrate between FIFOs, given as bits."""
-    if not round_robin and feasible & NETWORK_MASK:
-        feasible &= NETWORK_MASK
-    rotated = (feasible >> turn | feasible << (32 - turn)) & 0xFFFFFFFF
-    best = (lowest_bit(rotated) + turn) & 31
-    if not round_robin:
+    if drawn >> 24 < dither:
+        number = 0
+        rest = feasible
+        while rest:
+            rest &= rest - 1
+            number += 1
+        skip = (drawn & 0xFFFF) * number >> 16
+        rest = feasible
+        while skip:
+            rest &= rest - 1
+            skip -= 1
+        best = lowest_bit(rest)
+    else:
+        if feasible & NETWORK_MASK:
+            feasible &= NETWORK_MASK
+        rotated = (feasible >> turn | feasible << (32 - turn)) & 0xFFFFFFFF
+        best = (lowest_bit(rotated) + turn) & 31
         rotated &= rotated - 1
         if rotated:
             longest = counts[counter + best]
@@ -406,7 +418,7 @@ def run(
                 mixed = (mixed * 739982445) & 0xFFFFFFFF
                 turn = nb.int64(words[entry + at.LINK_TURN]) & 31
                 own = (base + at.COUNT_AT) * 4
-                bit = choose(feasible, own, turn, mixed >> 24 < router.dither, counts)
+                bit = choose(feasible, own, turn, mixed, router.dither, counts)
                 if dynamic >> bit & 1 and channel == 2 and free0 | free1:
                     channel = 0 if free0 >= free1 else 1
                 line = node * stride + bit * size4

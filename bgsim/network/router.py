@@ -14,8 +14,8 @@ packet slots in a memory that is read faster than a link sends, one packet at a 
   channel on the link that dimension order names.
 * **Head of line.** Only the packet at the head of a FIFO asks for links.
 * **Arbitration.** A free link takes priority packets first. Then it serves the longest of the input FIFOs
-  that ask for it, and the injection FIFOs only if no packet of the network can use it; but a fraction of its
-  grants, picked pseudo-randomly, goes round robin over all of them, which keeps everyone alive.
+  that ask for it (in turn, if equal), and the injection FIFOs only if no packet of the network can use it; but
+  a fraction of its grants is drawn by lot between all of them, which keeps everyone alive.
 
 At one instant all headers become known first; then the links of a node are granted in order of direction.
 
@@ -67,8 +67,8 @@ class RouterParameters:
         Injection and reception logic, added to every delivery.
     dma_interval_cycles
         Shortest time between two packets of one node's DMA engine.
-    round_robin_in_256
-        Grants of 256 that go round robin instead of to the longest queue.
+    lots_in_256
+        Grants of 256 that are drawn by lot instead of going to the longest queue.
     """
 
     slots: int = 4
@@ -80,7 +80,7 @@ class RouterParameters:
     read_cycles: int = 272
     endpoint_cycles: int = 90
     dma_interval_cycles: int = 90
-    round_robin_in_256: int = 32
+    lots_in_256: int = 32
 
     def __post_init__(self) -> None:
         if not 2 <= self.slots <= 8 or not 1 <= self.injection_slots <= 8:
@@ -89,8 +89,8 @@ class RouterParameters:
             raise ValueError("reading a packet from its FIFO takes at least as long as a header's way")
         if min(self.hop_cycles, self.dma_interval_cycles, self.chunk_cycles) < 1 or self.token_cycles < 0:
             raise ValueError("hops, packets and the DMA engine take at least one cycle")
-        if not 0 <= self.round_robin_in_256 <= DITHER_RANGE:
-            raise ValueError("of 256 grants, 0 to 256 go round robin")
+        if not 0 <= self.lots_in_256 <= DITHER_RANGE:
+            raise ValueError("of 256 grants, 0 to 256 are drawn by lot")
 
     @classmethod
     def from_datasheet(cls, datasheet: Datasheet) -> RouterParameters:
@@ -115,9 +115,11 @@ class RouterParameters:
         return chunks * self.chunk_cycles + self.overhead_cycles
 
 
-def dither(link: int, grant: int) -> int:
-    """Pseudo-random number in 0..255 that decides whether a grant of a link goes round robin."""
+def draw(link: int, grant: int) -> int:
+    """Pseudo-random 32-bit number of a link's grant.
+
+    Its upper eight bits decide whether the grant is drawn by lot; the lower sixteen are the lot.
+    """
     mixed = (grant * 2654435761 + link * 2246822519) & 0xFFFFFFFF
     mixed ^= mixed >> 15
-    mixed = (mixed * 739982445) & 0xFFFFFFFF
-    return (mixed >> 24) & 0xFF
+    return (mixed * 739982445) & 0xFFFFFFFF

@@ -132,7 +132,7 @@ def gets(
 ) -> Messages:
     """Post gets back to back: a request to the target, which sends the data back adaptively.
 
-    Requests are deterministic packets of the bubble channel in FIFO 0; data is sent from FIFO 1, which remote
+    Requests are adaptive, too, and posted to FIFO 0; data is sent from FIFO 1, which remote
     gets have for themselves. ``serve_cycles`` is the time from a request's arrival to its data being ready.
     """
     count = len(source) * posted
@@ -145,7 +145,7 @@ def gets(
         both([server, asker]),
         both([np.ones(count, np.int64), np.full(count, packet_count(size_bytes))]),
         last_chunks=both([np.full(count, REQUEST_CHUNKS), np.full(count, FULL_CHUNKS)]),
-        dynamic=both([np.zeros(count, np.int64), np.ones(count, np.int64)]),
+        dynamic=1,
         fifo=both([np.zeros(count, np.int64), np.ones(count, np.int64)]),
         post_cycles=both([np.repeat(begin, posted), np.full(count, NEVER)]),
         then=both([requests + count, np.full(count, NEVER)]),
