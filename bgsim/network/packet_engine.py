@@ -99,7 +99,7 @@ class PacketEngine:
         self._queues[:, :, 2 * capacity : 3 * capacity] = -1
         self._rest[:, at.NEIGHBOUR_AT : at.DIRTY_AT] = neighbour_table(shape, torus)
         self._nodes = np.zeros(nodes, np.int32)
-        self._outbox = np.zeros(2 * DIRECTIONS * nodes + 2, np.int64)
+        self._outbox = np.zeros(max(2 * DIRECTIONS * nodes, messages.size), np.int64)
         self._table = self._message_table(messages, shape, torus)
         waiting = messages.post_cycles >= 0
         order = np.argsort(messages.post_cycles, kind="stable")

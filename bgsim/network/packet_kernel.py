@@ -205,11 +205,16 @@ def run(
         if scalars[at.UNDELIVERED] == 0:
             scalars[at.NOW] = now
             return FINISHED
+        if scalars[at.PENDING] * 2 > len(pool):
+            scalars[at.NOW] = now
+            return FULL
+        released = 0
         while scalars[at.POSTED] < posts and post_time[scalars[at.POSTED]] <= scalars[at.EPOCH] + now:
-            post(post_message[scalars[at.POSTED]], now, stride, scalars, messages, words, wheel, pool)
+            outbox[released] = post_message[scalars[at.POSTED]]
             scalars[at.POSTED] += 1
+            released += 1
         entry = wheel[now & (at.WHEEL - 1)]
-        if entry < 0:
+        if entry < 0 and not released:
             if scalars[at.PENDING]:
                 now += 1
                 continue
@@ -218,12 +223,8 @@ def run(
                 return STUCK
             now = min(until, max(now + 1, post_time[scalars[at.POSTED]] - scalars[at.EPOCH]))
             continue
-        if scalars[at.PENDING] * 2 > len(pool):
-            scalars[at.NOW] = now
-            return FULL
         wheel[now & (at.WHEEL - 1)] = -1
         touched = 0
-        released = 0
         while entry >= 0:
             word = pool[entry]
             pool[entry] = scalars[at.SPARE] << 32
