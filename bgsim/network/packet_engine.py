@@ -96,7 +96,8 @@ class PacketEngine:
         records = self._words.reshape(nodes, stride)
         self._queues = records[:, : QUEUES * 4 * capacity].reshape(nodes, QUEUES, 4 * capacity)
         self._rest = records[:, QUEUES * 4 * capacity :]
-        self._queues[:, :, 2 * capacity : 3 * capacity] = -1
+        self._queues[:, :, 2 * capacity : 3 * capacity] = at.FAR  # slots that do not exist are never free
+        self._queues[:, :, 2 * capacity : 2 * capacity + parameters.slots] = -1
         self._rest[:, at.NEIGHBOUR_AT : at.DIRTY_AT] = neighbour_table(shape, torus)
         self._nodes = np.zeros(nodes, np.int32)
         self._outbox = np.zeros(max(2 * DIRECTIONS * nodes, messages.size), np.int64)
@@ -105,10 +106,11 @@ class PacketEngine:
         order = np.argsort(messages.post_cycles, kind="stable")
         order = order[waiting[order]]
         self._post_time, self._post_message = messages.post_cycles[order], order.astype(np.int32)
-        self._wheel = np.full(at.WHEEL, -1, np.int32)
-        self._pool = np.arange(1, 24 * nodes + 1, dtype=np.int64) << 32
+        self._wheel = np.tile(np.array([-1, -1, at.BLOCK_EVENTS, 0], np.int32), at.WHEEL)
+        self._pool = np.zeros(0, np.int32)
         self._scalars = np.zeros(at.SCALARS, np.int64)
         self._scalars[at.UNDELIVERED] = int(messages.packets.sum())
+        self._grow_wheel(at.WHEEL + 8 * nodes)
 
     @staticmethod
     def _message_table(messages: Messages, shape: Shape, torus: Closed) -> NDArray[np.int32]:
@@ -190,7 +192,7 @@ class PacketEngine:
                 left = int(self._scalars[at.UNDELIVERED])
                 raise NetworkStuckError(f"{left} packets can never arrive; at cycle {self.now_cycles}")
             if outcome == FULL:
-                self._grow_wheel()
+                self._grow_wheel(self._pool.size // at.BLOCK)
             elif outcome == FINISHED or (until_cycles is not None and self.now_cycles >= until_cycles):
                 return self.now_cycles
             else:
@@ -202,13 +204,14 @@ class PacketEngine:
             "packets injected = delivered + in flight"
         )
 
-    def _grow_wheel(self) -> None:
-        """Make room for as many events again, in front of the chain of spare ones."""
-        size = self._pool.size
-        fresh = np.arange(size + 1, 2 * size + 1, dtype=np.int64) << 32
-        fresh[-1] = self._scalars[at.SPARE] << 32
-        self._pool = np.concatenate([self._pool, fresh])
-        self._scalars[at.SPARE] = size
+    def _grow_wheel(self, blocks: int) -> None:
+        """Make room for events: more blocks, in front of the chain of spare ones."""
+        first = self._pool.size // at.BLOCK
+        fresh = np.zeros((blocks, at.BLOCK), np.int32)
+        fresh[:, at.BLOCK_EVENTS] = np.arange(first + 1, first + blocks + 1)
+        fresh[-1, at.BLOCK_EVENTS] = self._scalars[at.SPARE] if first else -1
+        self._pool = np.concatenate([self._pool, fresh.reshape(-1)])
+        self._scalars[at.SPARE] = first
 
     def _move_epoch(self) -> None:
         """Subtract a multiple of the wheel's turn from all relative times."""

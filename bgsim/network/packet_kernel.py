@@ -18,7 +18,7 @@ from __future__ import annotations
 import numba as nb
 
 from bgsim.network import packet_layout as at
-from bgsim.network.packet_layout import lowest_bit
+from bgsim.network.packet_layout import lowest_bit, prefetch
 from bgsim.network.router import FIRST_INJECTION, NETWORK_MASK
 
 OPTIONS = {"cache": True, "_nrt": False, "boundscheck": False}
@@ -28,11 +28,21 @@ FINISHED, STUCK, REACHED, FULL = 0, 1, 2, 3
 @nb.njit(inline="always", **OPTIONS)
 def push(time, event, scalars, wheel, pool):
     """Put an event into the wheel, less than one turn ahead."""
-    slot = time & (at.WHEEL - 1)
-    spare = scalars[at.SPARE]
-    scalars[at.SPARE] = pool[spare] >> 32
-    pool[spare] = nb.int64(event) | nb.int64(wheel[slot]) << 32
-    wheel[slot] = spare
+    slot = (time & (at.WHEEL - 1)) * 4
+    fill = wheel[slot + at.SLOT_FILL]
+    if fill == at.BLOCK_EVENTS:
+        spare = scalars[at.SPARE]
+        scalars[at.SPARE] = pool[spare * at.BLOCK + at.BLOCK_EVENTS]
+        pool[spare * at.BLOCK + at.BLOCK_EVENTS] = -1
+        last = wheel[slot + at.SLOT_LAST]
+        if last < 0:
+            wheel[slot] = spare
+        else:
+            pool[last * at.BLOCK + at.BLOCK_EVENTS] = spare
+        wheel[slot + at.SLOT_LAST] = spare
+        fill = 0
+    pool[wheel[slot + at.SLOT_LAST] * at.BLOCK + fill] = event
+    wheel[slot + at.SLOT_FILL] = fill + 1
     scalars[at.PENDING] += 1
 
 
@@ -135,9 +145,12 @@ def slots_free(line, used, now, router, words):
 @nb.njit(inline="always", **OPTIONS)
 def slots_known(line, now, router, words):
     """All free slots of a FIFO as its upstream router knows them."""
-    free = 0
-    for slot in range(router.slots):
-        free += words[line + 2 * router.capacity + slot] <= now
+    first = line + 2 * router.capacity
+    free = (words[first] <= now) + (words[first + 1] <= now)
+    free += (words[first + 2] <= now) + (words[first + 3] <= now)
+    if router.capacity > 4:
+        for slot in range(first + 4, first + 8):
+            free += words[slot] <= now
     return free
 
 
@@ -201,11 +214,13 @@ def run(
     after = 32 * size4
     now = scalars[at.NOW]
     posts = len(post_time)
+    spacious = 60 * len(nodes)  # more events than one cycle can bring
+    large = len(words) > 1 << 18  # it does not stay in the cache by itself
     while now < until:
         if scalars[at.UNDELIVERED] == 0:
             scalars[at.NOW] = now
             return FINISHED
-        if scalars[at.PENDING] * 2 > len(pool):
+        if scalars[at.PENDING] + spacious > (len(pool) // at.BLOCK - at.WHEEL) * at.BLOCK_EVENTS:
             scalars[at.NOW] = now
             return FULL
         released = 0
@@ -213,8 +228,9 @@ def run(
             outbox[released] = post_message[scalars[at.POSTED]]
             scalars[at.POSTED] += 1
             released += 1
-        entry = wheel[now & (at.WHEEL - 1)]
-        if entry < 0 and not released:
+        slot = (now & (at.WHEEL - 1)) * 4
+        block = nb.int64(wheel[slot])
+        if block < 0 and not released:
             if scalars[at.PENDING]:
                 now += 1
                 continue
@@ -223,122 +239,171 @@ def run(
                 return STUCK
             now = min(until, max(now + 1, post_time[scalars[at.POSTED]] - scalars[at.EPOCH]))
             continue
-        wheel[now & (at.WHEEL - 1)] = -1
+        last = nb.int64(wheel[slot + at.SLOT_LAST])
+        last_fill = nb.int64(wheel[slot + at.SLOT_FILL])
+        wheel[slot] = -1
+        wheel[slot + at.SLOT_LAST] = -1
+        wheel[slot + at.SLOT_FILL] = at.BLOCK_EVENTS
+        if large:
+            slot = ((now + at.LOOK_AHEAD) & (at.WHEEL - 1)) * 4
+            coming = nb.int64(wheel[slot])
+            while coming >= 0:
+                filled = at.BLOCK_EVENTS
+                if coming == wheel[slot + at.SLOT_LAST]:
+                    filled = wheel[slot + at.SLOT_FILL]
+                for place in range(coming * at.BLOCK, coming * at.BLOCK + filled):
+                    subject = nb.int64(pool[place]) >> 2
+                    kind = pool[place] & 3
+                    if kind == at.EVENT_HEAD:
+                        base = (subject >> 5) * stride + after
+                        prefetch(words, (subject >> 5) * stride + (subject & 31) * size4)
+                        prefetch(words, base)
+                        prefetch(words, base + at.LINE_WORDS)
+                        prefetch(words, base + 2 * at.LINE_WORDS)
+                        prefetch(words, base + at.COUNT_AT)
+                    elif kind == at.EVENT_LINK:
+                        base = (subject >> 3) * stride + after
+                        prefetch(words, base + (subject & 7) * at.LINK_FIELDS)
+                        prefetch(words, base + at.COUNT_AT)
+                coming = nb.int64(pool[coming * at.BLOCK + at.BLOCK_EVENTS])
         touched = 0
-        while entry >= 0:
-            word = pool[entry]
-            pool[entry] = scalars[at.SPARE] << 32
-            scalars[at.SPARE] = entry
-            scalars[at.PENDING] -= 1
-            scalars[at.EVENTS] += 1
-            entry = word >> 32
-            subject = (word & 0xFFFFFFFF) >> 2
-            kind = word & 3
-            if kind == at.EVENT_HEAD:
-                node = subject >> 5
-                bit = subject & 31
-                line = node * stride + bit * size4
-                packet = lines[(line >> 1) + words[line + 3 * capacity + at.QUEUE_HEAD]]
-                if packet & at.HOPS_MASK == 0:
-                    chunks = packet >> at.CHUNKS_BIT & 15
-                    leave(node, bit, line, chunks, now, stride, router, scalars, words, counts, wheel, pool)
-                    scalars[at.DELIVERED] += 1
-                    scalars[at.UNDELIVERED] -= 1
-                    message = packet >> at.MESSAGE_BIT
-                    m = message * at.MESSAGE_FIELDS
-                    messages[m + at.MESSAGE_UNDELIVERED] -= 1
-                    if messages[m + at.MESSAGE_UNDELIVERED] == 0:
-                        arrival = now + chunks * router.chunk + router.overhead + router.endpoint
-                        done[message] = scalars[at.EPOCH] + arrival
-                        then = messages[m + at.MESSAGE_THEN]
-                        if then >= 0:
-                            arrival += messages[m + at.MESSAGE_DELAY]
-                            push(arrival, then << 2 | at.EVENT_POST, scalars, wheel, pool)
-                    continue
-                mask = nb.int32(nb.int64(1) << bit)
-                base = node * stride + after
-                outputs = 0
-                if packet >> at.DYNAMIC_BIT & 1:
-                    first = 0
-                    for back in range(3):
-                        dimension = 2 - back
-                        if packet >> 8 * dimension & 255:
-                            direction = 2 * dimension + (packet >> (24 + dimension) & 1)
-                            words[base + direction * at.LINK_FIELDS + at.LINK_DYNAMIC] |= mask
-                            outputs |= 1 << direction
-                            first = direction
-                    words[base + first * at.LINK_FIELDS + at.LINK_ESCAPE] |= mask
-                else:
-                    if packet & 0xFF:
-                        direction = packet >> 24 & 1
-                    elif packet & 0xFF00:
-                        direction = 2 + (packet >> 25 & 1)
-                    else:
-                        direction = 4 + (packet >> 26 & 1)
-                    field = at.LINK_DETERMINISTIC
-                    if packet >> at.PRIORITY_BIT & 1:
-                        field = at.LINK_PRIORITY
-                    words[base + direction * at.LINK_FIELDS + field] |= mask
-                    outputs = 1 << direction
-            elif kind == at.EVENT_LINK:
-                node = subject >> 3
-                base = node * stride + after
-                outputs = 1 << (subject & 7)
-            elif kind == at.EVENT_DMA:
-                node = subject
-                dma = node * stride + after + at.DMA_AT
-                words[dma + at.DMA_PENDING] = 0
-                counter = (node * stride + after + at.COUNT_AT) * 4 + FIRST_INJECTION
-                for step in range(8):
-                    fifo = (words[dma + at.DMA_TURN] + step) & 7
-                    if not words[dma + at.DMA_ACTIVE] >> fifo & 1:
-                        continue
-                    message = nb.int64(words[dma + fifo])
-                    m = message * at.MESSAGE_FIELDS
-                    packet = nb.int64(messages[m + at.MESSAGE_HOPS])
-                    unsent = messages[m + at.MESSAGE_UNSENT]
-                    if packet >> at.DYNAMIC_BIT & 1:
-                        packet ^= nb.int64(messages[m + at.MESSAGE_TIES] & (unsent ^ message * 5)) << 24
-                    target, used = fifo_for(packet, router.injection_slots, counts[counter : counter + 8])
-                    if target < 0:
-                        continue
-                    chunks = 8
-                    if unsent == 1:
-                        chunks = messages[m + at.MESSAGE_PLACE] >> 3 & 31
-                    bit = FIRST_INJECTION + target
+        while block >= 0:
+            filled = at.BLOCK_EVENTS
+            if block == last:
+                filled = last_fill
+            scalars[at.PENDING] -= filled
+            scalars[at.EVENTS] += filled
+            for place in range(block * at.BLOCK, block * at.BLOCK + filled):
+                subject = nb.int64(pool[place]) >> 2
+                kind = pool[place] & 3
+                if kind == at.EVENT_HEAD:
+                    node = subject >> 5
+                    bit = subject & 31
                     line = node * stride + bit * size4
-                    tail = words[line + 3 * capacity + at.QUEUE_HEAD] + used
-                    if tail >= router.injection_slots:
-                        tail -= router.injection_slots
-                    lines[(line >> 1) + tail] = packet | chunks << at.CHUNKS_BIT | message << at.MESSAGE_BIT
-                    counts[counter + target] = used + 1
-                    if used == 0:
-                        ready = max(now + 1, nb.int64(words[line + 3 * capacity + at.QUEUE_READY]))
-                        push(ready, (node * 32 + bit) << 2 | at.EVENT_HEAD, scalars, wheel, pool)
-                    scalars[at.INJECTED] += 1
-                    messages[m + at.MESSAGE_UNSENT] = unsent - 1
-                    if unsent == 1:
-                        sent[message] = scalars[at.EPOCH] + now
-                        following = messages[m + at.MESSAGE_NEXT]
-                        if following < 0:
-                            words[dma + at.DMA_ACTIVE] &= ~(1 << fifo)
+                    packet = lines[(line >> 1) + words[line + 3 * capacity + at.QUEUE_HEAD]]
+                    if packet & at.HOPS_MASK == 0:
+                        chunks = packet >> at.CHUNKS_BIT & 15
+                        leave(node, bit, line, chunks, now, stride, router, scalars, words, counts, wheel, pool)
+                        scalars[at.DELIVERED] += 1
+                        scalars[at.UNDELIVERED] -= 1
+                        message = packet >> at.MESSAGE_BIT
+                        m = message * at.MESSAGE_FIELDS
+                        messages[m + at.MESSAGE_UNDELIVERED] -= 1
+                        if messages[m + at.MESSAGE_UNDELIVERED] == 0:
+                            arrival = now + chunks * router.chunk + router.overhead + router.endpoint
+                            done[message] = scalars[at.EPOCH] + arrival
+                            then = messages[m + at.MESSAGE_THEN]
+                            if then >= 0:
+                                arrival += messages[m + at.MESSAGE_DELAY]
+                                push(arrival, then << 2 | at.EVENT_POST, scalars, wheel, pool)
+                        continue
+                    mask = nb.int32(nb.int64(1) << bit)
+                    base = node * stride + after
+                    outputs = 0
+                    if packet >> at.DYNAMIC_BIT & 1:
+                        for dimension in range(3):
+                            wants = nb.int64(packet >> 8 * dimension & 255 != 0)
+                            direction = 2 * dimension + (packet >> (24 + dimension) & 1)
+                            words[base + direction * at.LINK_FIELDS + at.LINK_DYNAMIC] |= mask * nb.int32(wants)
+                            outputs |= wants << direction
+                        words[base + lowest_bit(outputs) * at.LINK_FIELDS + at.LINK_ESCAPE] |= mask
+                    else:
+                        if packet & 0xFF:
+                            direction = packet >> 24 & 1
+                        elif packet & 0xFF00:
+                            direction = 2 + (packet >> 25 & 1)
                         else:
-                            words[dma + fifo] = following
-                    words[dma + at.DMA_TURN] = (fifo + 1) & 7
-                    words[dma + at.DMA_FREE] = now + router.dma
-                    if words[dma + at.DMA_ACTIVE]:
-                        words[dma + at.DMA_PENDING] = 1
-                        push(now + router.dma, node << 2 | at.EVENT_DMA, scalars, wheel, pool)
-                    break
-                continue
-            else:
-                outbox[released] = subject
-                released += 1
-                continue
-            if not words[base + at.DIRTY_AT]:
-                nodes[touched] = node
-                touched += 1
-            words[base + at.DIRTY_AT] |= outputs
+                            direction = 4 + (packet >> 26 & 1)
+                        field = at.LINK_DETERMINISTIC
+                        if packet >> at.PRIORITY_BIT & 1:
+                            field = at.LINK_PRIORITY
+                        words[base + direction * at.LINK_FIELDS + field] |= mask
+                        outputs = 1 << direction
+                    asked = outputs
+                    while asked:  # a busy link looks at its requests when its packet has left
+                        direction = lowest_bit(asked)
+                        asked &= asked - 1
+                        entry_link = base + direction * at.LINK_FIELDS
+                        free = nb.int64(words[entry_link + at.LINK_FREE])
+                        if free > now:
+                            outputs ^= 1 << direction
+                            if words[entry_link + at.LINK_WAKE] != free:
+                                words[entry_link + at.LINK_WAKE] = free
+                                push(free, (node * 8 + direction) << 2 | at.EVENT_LINK, scalars, wheel, pool)
+                    if not outputs:
+                        continue
+                elif kind == at.EVENT_LINK:
+                    node = subject >> 3
+                    base = node * stride + after
+                    outputs = 1 << (subject & 7)
+                elif kind == at.EVENT_DMA:
+                    node = subject
+                    dma = node * stride + after + at.DMA_AT
+                    words[dma + at.DMA_PENDING] = 0
+                    counter = (node * stride + after + at.COUNT_AT) * 4 + FIRST_INJECTION
+                    for step in range(8):
+                        fifo = (words[dma + at.DMA_TURN] + step) & 7
+                        if not words[dma + at.DMA_ACTIVE] >> fifo & 1:
+                            continue
+                        message = nb.int64(words[dma + fifo])
+                        m = message * at.MESSAGE_FIELDS
+                        packet = nb.int64(messages[m + at.MESSAGE_HOPS])
+                        unsent = messages[m + at.MESSAGE_UNSENT]
+                        if packet >> at.DYNAMIC_BIT & 1:
+                            packet ^= nb.int64(messages[m + at.MESSAGE_TIES] & (unsent ^ message * 5)) << 24
+                        target, used = fifo_for(packet, router.injection_slots, counts[counter : counter + 8])
+                        if target < 0:
+                            continue
+                        chunks = 8
+                        if unsent == 1:
+                            chunks = messages[m + at.MESSAGE_PLACE] >> 3 & 31
+                        bit = FIRST_INJECTION + target
+                        line = node * stride + bit * size4
+                        tail = words[line + 3 * capacity + at.QUEUE_HEAD] + used
+                        if tail >= router.injection_slots:
+                            tail -= router.injection_slots
+                        lines[(line >> 1) + tail] = packet | chunks << at.CHUNKS_BIT | message << at.MESSAGE_BIT
+                        counts[counter + target] = used + 1
+                        if used == 0:
+                            ready = max(now + 1, nb.int64(words[line + 3 * capacity + at.QUEUE_READY]))
+                            push(ready, (node * 32 + bit) << 2 | at.EVENT_HEAD, scalars, wheel, pool)
+                        scalars[at.INJECTED] += 1
+                        messages[m + at.MESSAGE_UNSENT] = unsent - 1
+                        if unsent == 1:
+                            sent[message] = scalars[at.EPOCH] + now
+                            following = messages[m + at.MESSAGE_NEXT]
+                            if following < 0:
+                                words[dma + at.DMA_ACTIVE] &= ~(1 << fifo)
+                            else:
+                                words[dma + fifo] = following
+                        words[dma + at.DMA_TURN] = (fifo + 1) & 7
+                        words[dma + at.DMA_FREE] = now + router.dma
+                        if words[dma + at.DMA_ACTIVE]:
+                            words[dma + at.DMA_PENDING] = 1
+                            push(now + router.dma, node << 2 | at.EVENT_DMA, scalars, wheel, pool)
+                        break
+                    continue
+                else:
+                    outbox[released] = subject
+                    released += 1
+                    continue
+                if large:
+                    asked = outputs
+                    while asked:
+                        direction = lowest_bit(asked)
+                        asked &= asked - 1
+                        there = nb.int64(words[base + at.NEIGHBOUR_AT + direction])
+                        prefetch(words, there * stride + direction * 4 * size4)
+                        prefetch(words, there * stride + (direction * 4 + 1) * size4)
+                        prefetch(words, there * stride + after + at.COUNT_AT)
+                if not words[base + at.DIRTY_AT]:
+                    nodes[touched] = node
+                    touched += 1
+                words[base + at.DIRTY_AT] |= outputs
+            following = nb.int64(pool[block * at.BLOCK + at.BLOCK_EVENTS])
+            pool[block * at.BLOCK + at.BLOCK_EVENTS] = scalars[at.SPARE]
+            scalars[at.SPARE] = block
+            block = following
         if released:
             sort(outbox, released)
             for index in range(released):
@@ -428,10 +493,9 @@ def run(
                 clear = ~nb.int32(nb.int64(1) << bit)
                 if packet >> at.DYNAMIC_BIT & 1:
                     for dimension in range(3):
-                        if packet >> 8 * dimension & 255:
-                            other = 2 * dimension + (packet >> (24 + dimension) & 1)
-                            words[base + other * at.LINK_FIELDS + at.LINK_DYNAMIC] &= clear
-                            words[base + other * at.LINK_FIELDS + at.LINK_ESCAPE] &= clear
+                        other = 2 * dimension + (packet >> (24 + dimension) & 1)
+                        words[base + other * at.LINK_FIELDS + at.LINK_DYNAMIC] &= clear
+                        words[base + other * at.LINK_FIELDS + at.LINK_ESCAPE] &= clear
                 else:
                     words[entry + at.LINK_DETERMINISTIC] &= clear
                     words[entry + at.LINK_PRIORITY] &= clear

@@ -10,8 +10,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numba as nb
-from numba.core import types
+from llvmlite import ir
+from numba.core import cgutils, types
 from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
 
 # A packet, 64 bits: hops left in x, y, z (bytes 0 to 2), their signs (24 to 26), routing, size, message.
 DYNAMIC_BIT: Final = 27
@@ -78,13 +80,21 @@ EPOCH: Final = 8
 EVENTS: Final = 9
 SCALARS: Final = 10
 
-# The timing wheel: a list of events for each core cycle. An event and the next one's index share a word.
+# The timing wheel: for each core cycle a list of blocks of events. A slot has its first block, its last, and
+# the number of events in the last; a block has 15 events and the next block.
 WHEEL: Final = 4096
+SLOT_LAST: Final = 1
+SLOT_FILL: Final = 2
+BLOCK: Final = 16
+BLOCK_EVENTS: Final = 15
 
 EVENT_HEAD: Final = 0  # a FIFO's head asks for links
 EVENT_LINK: Final = 1  # a link looks at its requests
 EVENT_DMA: Final = 2  # a DMA engine may inject a packet
 EVENT_POST: Final = 3  # a message is released
+
+LOOK_AHEAD: Final = 4  # cycles by which the nodes of coming events are fetched into the cache
+LINE_WORDS: Final = 16  # 32-bit words in a cache line
 
 FAR: Final = 0x7FFFFFFF
 REBASE: Final = 1 << 29
@@ -98,3 +108,19 @@ def lowest_bit(context: Any, word: Any) -> Any:
         return builder.cttz(arguments[0], context.get_constant(types.boolean, True))
 
     return nb.int64(nb.int64), generate
+
+
+@intrinsic  # type: ignore[misc]
+def prefetch(context: Any, array: Any, index: Any) -> Any:
+    """Ask for the cache line of an array's element, without waiting for it."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        view = make_array(signature.args[0])(context, builder, arguments[0])
+        place = builder.bitcast(builder.gep(view.data, [arguments[1]]), ir.IntType(8).as_pointer())
+        word = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [place.type, word, word, word])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        builder.call(function, [place, word(1), word(3), word(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), generate
