@@ -93,7 +93,7 @@ EVENT_LINK: Final = 1  # a link looks at its requests
 EVENT_DMA: Final = 2  # a DMA engine may inject a packet
 EVENT_POST: Final = 3  # a message is released
 
-LOOK_AHEAD: Final = 4  # cycles by which the nodes of coming events are fetched into the cache
+LOOK_AHEAD: Final = 1  # cycles by which the nodes of coming events are fetched into the cache
 LINE_WORDS: Final = 16  # 32-bit words in a cache line
 
 FAR: Final = 0x7FFFFFFF
