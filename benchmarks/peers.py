@@ -1,4 +1,7 @@
-"""The jobs that SimGrid 4.1 and LogGOPSim were timed on, run by the torus engines: CPU seconds of one core side by side."""
+"""The jobs that SimGrid 4.1 and LogGOPSim were timed on, run by the torus engines.
+
+Prints CPU seconds of one core side by side.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,9 @@ def halo(size: int) -> float:
     shape = (size, size, size)
     there = neighbour_table(shape, CLOSED).reshape(-1).astype(np.int64)
     here = np.repeat(np.arange(size**3), 6)
-    return sum(float(simulate_flows(shape, CLOSED, here, there, 100_000).end_seconds.max()) for _ in range(10))
+    return sum(
+        float(simulate_flows(shape, CLOSED, here, there, 100_000).end_seconds.max()) for _ in range(10)
+    )
 
 
 def alltoall() -> float:
@@ -69,7 +74,11 @@ def main(measured: Path, with_packets: bool) -> None:
         rows.append((f"permutation of 1 MB, {size}^3, flows", theirs, fluid))
         if with_packets:
             rows.append(
-                (f"permutation of 1 MB, {size}^3, packets", theirs, lambda s=shape, a=source, b=destination: packets(s, a, b))
+                (
+                    f"permutation of 1 MB, {size}^3, packets",
+                    theirs,
+                    lambda s=shape, a=source, b=destination: packets(s, a, b),
+                )
             )
     for size, theirs in ((8, "SimGrid 0.08 s"), (16, "SimGrid 1.46 s"), (32, "SimGrid 16.0 s")):
         rows.append((f"halo 6 x 100 KB x 10, {size}^3, flows", theirs, lambda size=size: halo(size)))

@@ -1,7 +1,8 @@
 """Speed and memory of the torus engines, and the measured tables against them.
 
-``python benchmarks/torus.py speed`` times uniform random traffic of full packets on one core, after compilation;
-``python benchmarks/torus.py tables`` prints the shift and antipodal tables of the a1 benchmarks beside ours.
+``python benchmarks/torus.py speed`` times uniform random traffic of full packets on one core, after
+compilation; ``python benchmarks/torus.py tables`` prints the shift and antipodal tables of the a1
+benchmarks beside ours.
 """
 
 from __future__ import annotations
@@ -51,8 +52,9 @@ def speed() -> None:
         spent += time.process_time() - begin
         utilisation = engine.packet_hops * parameters.link_cycles(8) / now / (6 * np.prod(shape))
         print(
-            f"{shape}: {engine.packet_hops / spent / 1e6:.2f} M hops/s, {spent / engine.events * 1e9:.0f} ns per "
-            f"event, {engine.events / engine.packet_hops:.2f} events per hop, links {utilisation:.0%} busy, "
+            f"{shape}: {engine.packet_hops / spent / 1e6:.2f} M hops/s, "
+            f"{spent / engine.events * 1e9:.0f} ns per event, "
+            f"{engine.events / engine.packet_hops:.2f} events per hop, links {utilisation:.0%} busy, "
             f"{most} packets in flight, {engine.state_bytes / np.prod(shape):.0f} bytes per node"
         )
 
@@ -70,17 +72,23 @@ def tables(measured: Path, packets: int) -> None:
         seconds = (engine.sent_cycles - messages.post_cycles) / (CYCLES_PER_US * 1e6)
         rate = float((packets * 240 / MIB / seconds).mean())
         middle = (row.min_MiBps + row.max_MiBps) / 2
-        print(f"put {displacement}: measured {row.min_MiBps}..{row.max_MiBps}, ours {rate:.1f} MiB/s ({rate / middle - 1:+.1%})")
+        print(
+            f"put {displacement}: measured {row.min_MiBps}..{row.max_MiBps}, "
+            f"ours {rate:.1f} MiB/s ({rate / middle - 1:+.1%})"
+        )
     gotten = pd.read_csv(measured / "antipodal_512_get_all_active.csv").query("routing_label == 'dynamic'")
     for row in gotten[gotten.bytes.isin([1024, 4096, 16384, 65536])].itertuples():
         posted = max(10, min(100, 200_000 // row.bytes))
-        messages = gets(nodes, shifted(shape, (4, 4, 4)), row.bytes, posted, stagger=stagger, serve_cycles=300)
+        messages = gets(
+            nodes, shifted(shape, (4, 4, 4)), row.bytes, posted, stagger=stagger, serve_cycles=300
+        )
         engine = PacketEngine(shape, CLOSED, parameters, messages)
         engine.run()
         done = engine.done_cycles[512 * posted :].reshape(512, posted).max(axis=1) - stagger
         us = done / CYCLES_PER_US / posted
         print(
-            f"get {row.bytes} B: measured {row.min_us} {row.avg_us} {row.max_us}, ours {us.min():.1f} {us.mean():.1f} "
+            f"get {row.bytes} B: measured {row.min_us} {row.avg_us} {row.max_us}, "
+            f"ours {us.min():.1f} {us.mean():.1f} "
             f"{us.max():.1f} us ({us.mean() / row.avg_us - 1:+.1%}), {posted} posted"
         )
 

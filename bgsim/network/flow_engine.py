@@ -1,16 +1,17 @@
 """Flow-level torus: messages as fluids that share links max-min fairly.
 
-Where packets cannot reach, a message is a flow along its dimension-order route, from the time it is posted until its bytes
-are through. At each moment the rates are max-min fair: no flow could go faster without slowing one that is not
-faster. When flows end, the rates are worked out again. Exact for fluids; what it leaves out is everything a
-router does (finite buffers, head-of-line blocking, the bubble rule), so it bounds what the packet engine finds.
+Where packets cannot reach, a message is a flow along its dimension-order route, from the time it is posted
+until its bytes are through. At each moment the rates are max-min fair: no flow could go faster without
+slowing one that is not faster. When flows end, the rates are worked out again. Exact for fluids; what it
+leaves out is everything a router does (finite buffers, head-of-line blocking, the bubble rule), so it
+bounds what the packet engine finds.
 
-The rates are found by progressive filling: the link with the smallest share per unfrozen flow freezes its flows at that
-share. Shares only grow while this goes on, so a heap with stale entries serves.
+The rates are found by progressive filling: the link with the smallest share per unfrozen flow freezes its
+flows at that share. Shares only grow while this goes on, so a heap with stale entries serves.
 """
 
 # The compiled functions take arrays by position.
-# mypy: disable-error-code="no-untyped-def"
+# mypy: disable-error-code="no-untyped-def, call-overload"
 
 from __future__ import annotations
 
@@ -70,7 +71,9 @@ def sink(heap, keys, place, size):
 
 
 @nb.njit(**OPTIONS)
-def share(active, actives, first, route, begin, users, open_flows, capacity, left, keys, heap, rate, epoch, mark):
+def share(
+    active, actives, first, route, begin, users, open_flows, capacity, left, keys, heap, rate, epoch, mark
+):
     """Work out max-min fair rates of the active flows."""
     links = 0
     for index in range(actives):
@@ -111,7 +114,23 @@ def share(active, actives, first, route, begin, users, open_flows, capacity, lef
 
 
 @nb.njit(**OPTIONS)
-def flow(active, first, route, begin, users, open_flows, capacity, left, keys, heap, rate, mark, bytes_left, end, tolerance):
+def flow(
+    active,
+    first,
+    route,
+    begin,
+    users,
+    open_flows,
+    capacity,
+    left,
+    keys,
+    heap,
+    rate,
+    mark,
+    bytes_left,
+    end,
+    tolerance,
+):
     """Let all flows run to their ends; return the number of times the rates were worked out."""
     actives = len(active)
     now = 0.0
@@ -119,7 +138,20 @@ def flow(active, first, route, begin, users, open_flows, capacity, left, keys, h
     while actives:
         solves += 1
         share(
-            active, actives, first, route, begin, users, open_flows, capacity, left, keys, heap, rate, solves, mark
+            active,
+            actives,
+            first,
+            route,
+            begin,
+            users,
+            open_flows,
+            capacity,
+            left,
+            keys,
+            heap,
+            rate,
+            solves,
+            mark,
         )
         step = np.inf
         for index in range(actives):
@@ -213,4 +245,4 @@ def simulate_flows(
         np.zeros(links), np.zeros(links), np.zeros(links, np.int32), np.zeros(len(source)),
         np.zeros(links, np.int64), size, end, tolerance,
     )  # fmt: skip
-    return Flows(end + hops * hop_seconds, int(solves), carried.reshape(nodes, LINKS))
+    return Flows(end + hops * hop_seconds, int(solves), carried.reshape(nodes, LINKS).astype(np.float64))

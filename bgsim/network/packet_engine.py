@@ -1,8 +1,8 @@
 """The compiled packet-level torus: the same router, messages and results as the reference, but fast.
 
-Life cycle: construct with a partition, the router's parameters and a table of messages; :meth:`PacketEngine.run`
-until all have arrived, or until a time; read the columns ``sent_cycles`` and ``done_cycles`` and the counters.
-The rules are those of :mod:`bgsim.network.router`.
+Life cycle: construct with a partition, the router's parameters and a table of messages;
+:meth:`PacketEngine.run` until all have arrived, or until a time; read the columns ``sent_cycles`` and
+``done_cycles`` and the counters. The rules are those of :mod:`bgsim.network.router`.
 """
 
 from __future__ import annotations
@@ -220,7 +220,9 @@ class PacketEngine:
         releases = self._queues[:, :, 2 * capacity : 3 * capacity]
         releases[...] = np.where(releases == at.FAR, at.FAR, np.maximum(releases - shift, -1))
         queues = [self._queues[:, :, 3 * capacity + number] for number in (at.QUEUE_READY, at.QUEUE_WAKE)]
-        links = [self._rest[:, number : at.LINKS_WORDS : at.LINK_FIELDS] for number in (at.LINK_FREE, at.LINK_WAKE)]
+        links = [
+            self._rest[:, number : at.LINKS_WORDS : at.LINK_FIELDS] for number in (at.LINK_FREE, at.LINK_WAKE)
+        ]
         for times in (*queues, *links, self._rest[:, at.DMA_AT + at.DMA_FREE]):
             times[...] = np.maximum(times - shift, -1)
         self._scalars[at.NOW] -= shift

@@ -1,17 +1,17 @@
 """The compiled packet engine's inner loop: the rules of :mod:`bgsim.network.router` on packed arrays.
 
-A timing wheel with one slot per core cycle holds events. The events of a cycle are taken in three steps: heads
-of FIFOs make their requests known, the links concerned are granted, and the packets sent are put into the FIFOs
-downstream. Within a step the order does not matter, except that a node's links are granted in order of
-direction; so the result does not depend on the order in which events were scheduled, and nodes touched in one cycle
-stay in the cache.
+A timing wheel with one slot per core cycle holds events. The events of a cycle are taken in three steps:
+heads of FIFOs make their requests known, the links concerned are granted, and the packets sent are put into
+the FIFOs downstream. Within a step the order does not matter, except that a node's links are granted in
+order of direction; so the result does not depend on the order in which events were scheduled, and nodes
+touched in one cycle stay in the cache.
 
 A link that cannot send is woken when something changes: when its packet has left, when a slot it needs
 becomes free at a known time, or, if that time is not known yet, by the FIFO that owns the slot.
 """
 
-# The compiled functions take arrays by position.
-# mypy: disable-error-code="no-untyped-def"
+# The compiled functions take arrays by position, and numba's decorators hide their types.
+# mypy: disable-error-code="no-untyped-def, call-overload, call-arg, unreachable"
 
 from __future__ import annotations
 
@@ -19,187 +19,21 @@ import numba as nb
 
 from bgsim.network import packet_layout as at
 from bgsim.network.packet_layout import lowest_bit, prefetch
-from bgsim.network.router import FIRST_INJECTION, NETWORK_MASK
+from bgsim.network.packet_moves import (
+    OPTIONS,
+    await_slot,
+    choose,
+    fifo_for,
+    leave,
+    post,
+    push,
+    slots_free,
+    slots_known,
+    sort,
+)
+from bgsim.network.router import FIRST_INJECTION
 
-OPTIONS = {"cache": True, "_nrt": False, "boundscheck": False}
 FINISHED, STUCK, REACHED, FULL = 0, 1, 2, 3
-
-
-@nb.njit(inline="always", **OPTIONS)
-def push(time, event, scalars, wheel, pool):
-    """Put an event into the wheel, less than one turn ahead."""
-    slot = (time & (at.WHEEL - 1)) * 4
-    fill = wheel[slot + at.SLOT_FILL]
-    if fill == at.BLOCK_EVENTS:
-        spare = scalars[at.SPARE]
-        scalars[at.SPARE] = pool[spare * at.BLOCK + at.BLOCK_EVENTS]
-        pool[spare * at.BLOCK + at.BLOCK_EVENTS] = -1
-        last = wheel[slot + at.SLOT_LAST]
-        if last < 0:
-            wheel[slot] = spare
-        else:
-            pool[last * at.BLOCK + at.BLOCK_EVENTS] = spare
-        wheel[slot + at.SLOT_LAST] = spare
-        fill = 0
-    pool[wheel[slot + at.SLOT_LAST] * at.BLOCK + fill] = event
-    wheel[slot + at.SLOT_FILL] = fill + 1
-    scalars[at.PENDING] += 1
-
-
-@nb.njit(**OPTIONS)
-def sort(values, size):
-    """Sort the first values of an array in place (Shell's sort)."""
-    gap = size >> 1
-    while gap:
-        for index in range(gap, size):
-            value = values[index]
-            place = index
-            while place >= gap and values[place - gap] > value:
-                values[place] = values[place - gap]
-                place -= gap
-            values[place] = value
-        gap >>= 1
-
-
-@nb.njit(**OPTIONS)
-def post(message, now, stride, scalars, messages, words, wheel, pool):
-    """Append a message to its DMA FIFO and see that the engine runs."""
-    place = messages[message * at.MESSAGE_FIELDS + at.MESSAGE_PLACE]
-    node, fifo = place >> 8, place & 7
-    dma = (node + 1) * stride - at.NODE_WORDS + at.DMA_AT
-    messages[message * at.MESSAGE_FIELDS + at.MESSAGE_NEXT] = -1
-    if words[dma + at.DMA_ACTIVE] >> fifo & 1:
-        messages[words[dma + at.DMA_TAIL + fifo] * at.MESSAGE_FIELDS + at.MESSAGE_NEXT] = message
-    else:
-        words[dma + fifo] = message
-        words[dma + at.DMA_ACTIVE] |= 1 << fifo
-    words[dma + at.DMA_TAIL + fifo] = message
-    if not words[dma + at.DMA_PENDING]:
-        words[dma + at.DMA_PENDING] = 1
-        push(max(now + 1, words[dma + at.DMA_FREE]), node << 2 | at.EVENT_DMA, scalars, wheel, pool)
-
-
-@nb.njit(inline="always", **OPTIONS)
-def fifo_for(word, limit, counts):
-    """Injection FIFO for a packet and the packets in it: the emptiest of its directions; -1 if all are full."""
-    target = -1
-    least = limit
-    if word >> at.PRIORITY_BIT & 1:
-        used = nb.int64(counts[6])
-        if used < least:
-            return 6, used
-        return -1, used
-    for dimension in range(3):
-        if word >> 8 * dimension & 255:
-            fifo = 2 * dimension + (word >> (24 + dimension) & 1)
-            used = nb.int64(counts[fifo])
-            if used < least:
-                least = used
-                target = fifo
-            if not word >> at.DYNAMIC_BIT & 1:
-                break
-    return target, least
-
-
-@nb.njit(inline="always", **OPTIONS)
-def leave(node, bit, line, size, now, stride, router, scalars, words, counts, wheel, pool):
-    """Take the head off a network FIFO: its slot comes free later, and its next packet asks later."""
-    numbers = line + 3 * router.capacity
-    head = words[numbers + at.QUEUE_HEAD]
-    release = now + size * router.chunk + router.overhead + router.token
-    words[line + 2 * router.capacity + head] = release
-    head += 1
-    if head == router.slots:
-        head = 0
-    words[numbers + at.QUEUE_HEAD] = head
-    words[numbers + at.QUEUE_READY] = now + router.read
-    counter = ((node + 1) * stride - at.NODE_WORDS + at.COUNT_AT) * 4 + bit
-    left = counts[counter] - 1
-    counts[counter] = left
-    if left:
-        push(now + router.read, (node * 32 + bit) << 2 | at.EVENT_HEAD, scalars, wheel, pool)
-    if words[numbers + at.QUEUE_WANTED]:
-        words[numbers + at.QUEUE_WANTED] = 0
-        words[numbers + at.QUEUE_WAKE] = release
-        direction = bit >> 2
-        upstream = words[(node + 1) * stride - at.NODE_WORDS + at.NEIGHBOUR_AT + (direction ^ 1)]
-        push(release, (upstream * 8 + direction) << 2 | at.EVENT_LINK, scalars, wheel, pool)
-
-
-@nb.njit(inline="always", **OPTIONS)
-def slots_free(line, used, now, router, words):
-    """Free slots of a FIFO as its upstream router knows them: 0, 1 or 2 (which may be more)."""
-    tail = words[line + 3 * router.capacity + at.QUEUE_HEAD] + used
-    if tail >= router.slots:
-        tail -= router.slots
-    if words[line + 2 * router.capacity + tail] > now:
-        return 0
-    tail += 1
-    if tail == router.slots:
-        tail = 0
-    if words[line + 2 * router.capacity + tail] > now:
-        return 1
-    return 2
-
-
-@nb.njit(inline="always", **OPTIONS)
-def slots_known(line, now, router, words):
-    """All free slots of a FIFO as its upstream router knows them."""
-    first = line + 2 * router.capacity
-    free = (words[first] <= now) + (words[first + 1] <= now)
-    free += (words[first + 2] <= now) + (words[first + 3] <= now)
-    if router.capacity > 4:
-        for slot in range(first + 4, first + 8):
-            free += words[slot] <= now
-    return free
-
-
-@nb.njit(inline="always", **OPTIONS)
-def await_slot(line, used, link, needed, now, router, scalars, words, wheel, pool):
-    """Have a link woken when a FIFO downstream has one slot more."""
-    numbers = line + 3 * router.capacity
-    tail = words[numbers + at.QUEUE_HEAD] + used + needed - 1
-    if tail >= router.slots:
-        tail -= router.slots
-    release = words[line + 2 * router.capacity + tail]
-    if release == at.FAR:
-        words[numbers + at.QUEUE_WANTED] = 1
-    elif release > now and words[numbers + at.QUEUE_WAKE] != release:
-        words[numbers + at.QUEUE_WAKE] = release
-        push(release, link << 2 | at.EVENT_LINK, scalars, wheel, pool)
-
-
-@nb.njit(inline="always", **OPTIONS)
-def choose(feasible, counter, turn, drawn, dither, counts):
-    """Arbitrate between FIFOs, given as bits."""
-    if drawn >> 24 < dither:
-        number = 0
-        rest = feasible
-        while rest:
-            rest &= rest - 1
-            number += 1
-        skip = (drawn & 0xFFFF) * number >> 16
-        rest = feasible
-        while skip:
-            rest &= rest - 1
-            skip -= 1
-        best = lowest_bit(rest)
-    else:
-        if feasible & NETWORK_MASK:
-            feasible &= NETWORK_MASK
-        rotated = (feasible >> turn | feasible << (32 - turn)) & 0xFFFFFFFF
-        best = (lowest_bit(rotated) + turn) & 31
-        rotated &= rotated - 1
-        if rotated:
-            longest = counts[counter + best]
-            while rotated:
-                candidate = (lowest_bit(rotated) + turn) & 31
-                rotated &= rotated - 1
-                length = counts[counter + candidate]
-                if length > longest:
-                    longest = length
-                    best = candidate
-    return best
 
 
 @nb.njit(**OPTIONS)
@@ -283,7 +117,9 @@ def run(
                     packet = lines[(line >> 1) + words[line + 3 * capacity + at.QUEUE_HEAD]]
                     if packet & at.HOPS_MASK == 0:
                         chunks = packet >> at.CHUNKS_BIT & 15
-                        leave(node, bit, line, chunks, now, stride, router, scalars, words, counts, wheel, pool)
+                        leave(
+                            node, bit, line, chunks, now, stride, router, scalars, words, counts, wheel, pool
+                        )
                         scalars[at.DELIVERED] += 1
                         scalars[at.UNDELIVERED] -= 1
                         message = packet >> at.MESSAGE_BIT
@@ -304,7 +140,9 @@ def run(
                         for dimension in range(3):
                             wants = nb.int64(packet >> 8 * dimension & 255 != 0)
                             direction = 2 * dimension + (packet >> (24 + dimension) & 1)
-                            words[base + direction * at.LINK_FIELDS + at.LINK_DYNAMIC] |= mask * nb.int32(wants)
+                            words[base + direction * at.LINK_FIELDS + at.LINK_DYNAMIC] |= mask * nb.int32(
+                                wants
+                            )
                             outputs |= wants << direction
                         words[base + lowest_bit(outputs) * at.LINK_FIELDS + at.LINK_ESCAPE] |= mask
                     else:
@@ -362,7 +200,9 @@ def run(
                         tail = words[line + 3 * capacity + at.QUEUE_HEAD] + used
                         if tail >= router.injection_slots:
                             tail -= router.injection_slots
-                        lines[(line >> 1) + tail] = packet | chunks << at.CHUNKS_BIT | message << at.MESSAGE_BIT
+                        lines[(line >> 1) + tail] = (
+                            packet | chunks << at.CHUNKS_BIT | message << at.MESSAGE_BIT
+                        )
                         counts[counter + target] = used + 1
                         if used == 0:
                             ready = max(now + 1, nb.int64(words[line + 3 * capacity + at.QUEUE_READY]))
@@ -475,7 +315,16 @@ def run(
                     if dynamic:
                         await_slot(below, counts[counter], link, 1, now, router, scalars, words, wheel, pool)
                         await_slot(
-                            below + size4, counts[counter + 1], link, 1, now, router, scalars, words, wheel, pool
+                            below + size4,
+                            counts[counter + 1],
+                            link,
+                            1,
+                            now,
+                            router,
+                            scalars,
+                            words,
+                            wheel,
+                            pool,
                         )
                     continue
                 grants = nb.int64(words[entry + at.LINK_GRANTS])
@@ -503,7 +352,9 @@ def run(
                 duration = chunks * router.chunk + router.overhead
                 words[entry + at.LINK_FREE] = now + duration
                 words[entry + at.LINK_GRANTS] = grants + 1
-                words[entry + at.LINK_TURN] = (words[entry + at.LINK_TURN] & ~31) + chunks * 32 + ((bit + 1) & 31)
+                words[entry + at.LINK_TURN] = (
+                    (words[entry + at.LINK_TURN] & ~31) + chunks * 32 + ((bit + 1) & 31)
+                )
                 if (deterministic | dynamic | priority) & ~(nb.int64(1) << bit):
                     words[entry + at.LINK_WAKE] = now + duration
                     push(now + duration, link << 2 | at.EVENT_LINK, scalars, wheel, pool)

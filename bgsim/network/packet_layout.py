@@ -5,6 +5,9 @@ again, and four numbers. A link is half a line. Times inside the arrays are 32 b
 that the engine moves.
 """
 
+# numba's and llvmlite's inner functions have no types.
+# mypy: disable-error-code="no-untyped-call, import-untyped"
+
 from __future__ import annotations
 
 from typing import Any, Final
@@ -29,7 +32,9 @@ NEIGHBOUR_WORDS: Final = 8
 NODE_WORDS: Final = LINKS_WORDS + COUNT_WORDS + NEIGHBOUR_WORDS + 32  # besides the FIFOs
 COUNT_AT: Final = LINKS_WORDS
 NEIGHBOUR_AT: Final = COUNT_AT + COUNT_WORDS
-DIRTY_AT: Final = NEIGHBOUR_AT + 6  # directions whose links are to be looked at, in an unused neighbour's place
+DIRTY_AT: Final = (
+    NEIGHBOUR_AT + 6
+)  # directions whose links are to be looked at, in an unused neighbour's place
 DMA_AT: Final = NEIGHBOUR_AT + NEIGHBOUR_WORDS
 
 # A FIFO's four numbers, after its slots.
@@ -100,7 +105,7 @@ FAR: Final = 0x7FFFFFFF
 REBASE: Final = 1 << 29
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def lowest_bit(context: Any, word: Any) -> Any:
     """Index of the lowest set bit of a 64-bit word that is not zero."""
 
@@ -110,7 +115,7 @@ def lowest_bit(context: Any, word: Any) -> Any:
     return nb.int64(nb.int64), generate
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def prefetch(context: Any, array: Any, index: Any) -> Any:
     """Ask for the cache line of an array's element, without waiting for it."""
 

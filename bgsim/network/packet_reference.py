@@ -96,7 +96,7 @@ class Node:
 
 
 class PacketReference:
-    """The readable twin of :class:`bgsim.network.packet_engine.PacketEngine`; same parameters and attributes."""
+    """The readable twin of :class:`bgsim.network.packet_engine.PacketEngine`, with the same parameters."""
 
     def __init__(self, shape: Shape, torus: Closed, parameters: RouterParameters, messages: Messages) -> None:
         self.parameters, self.messages = parameters, messages

@@ -6,7 +6,8 @@ packet slots in a memory that is read faster than a link sends, one packet at a 
 
 * **Cut-through.** A packet starts on a link only when the slot it will occupy is free downstream. Its header
   may ask for the next link ``hop`` cycles later, while its tail is still arriving.
-* **Tokens.** A slot is free again, for the router upstream, one token latency after the packet's tail left it.
+* **Tokens.** A slot is free again, for the router upstream, one token latency after the packet's tail left
+  it.
 * **Bubble.** The bubble and the priority channel ask for one slot to go straight on, and for two to be
   injected, to turn into another dimension, or to come from a dynamic channel; so no ring ever fills.
 * **Routing.** A deterministic packet takes the dimensions in order, x first. A dynamic one asks for every
@@ -14,15 +15,15 @@ packet slots in a memory that is read faster than a link sends, one packet at a 
   channel on the link that dimension order names.
 * **Head of line.** Only the packet at the head of a FIFO asks for links.
 * **Arbitration.** A free link takes priority packets first. Then it serves the longest of the input FIFOs
-  that ask for it (in turn, if equal), and the injection FIFOs only if no packet of the network can use it; but
-  a fraction of its grants is drawn by lot between all of them, which keeps everyone alive.
+  that ask for it (in turn, if equal), and the injection FIFOs only if no packet of the network can use it.
+  But a fraction of its grants is drawn by lot between all of them, which keeps everyone alive.
 
 At one instant all headers become known first; then the links of a node are granted in order of direction.
 
 The virtual channels, the bubble rule and token flow control follow Adiga et al., "Blue Gene/L torus
-interconnection network", IBM JRD 49(2/3), 2005, whose router Blue Gene/P inherits. Left out: tokens finer than
-a full packet (a short packet takes a whole slot), link-level retransmission, and the two-cycle
-phases of the arbiters.
+interconnection network", IBM JRD 49(2/3), 2005, whose router Blue Gene/P inherits. Left out: tokens finer
+than a full packet (a short packet takes a whole slot), link-level retransmission, and the two-cycle phases
+of the arbiters.
 """
 
 from __future__ import annotations

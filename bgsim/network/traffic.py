@@ -46,7 +46,8 @@ class Messages:
     post_cycles
         Time from which it may be sent; -1 if it waits for another message.
     then
-        Message that the arrival of this one's last packet releases, or -1; it starts at this one's destination.
+        Message that the arrival of this one's last packet releases, or -1; it starts at this one's
+        destination.
     delay_cycles
         Time between that arrival and the release.
     """
@@ -87,9 +88,8 @@ class Messages:
     ) -> Messages:
         """Make a table from columns and scalars."""
         size = np.broadcast(*map(np.asarray, (source, destination, packets))).size
-        columns = (
-            source, destination, packets, last_chunks, dynamic, priority, fifo, post_cycles, then, delay_cycles
-        )  # fmt: skip
+        routing = (dynamic, priority, fifo)
+        columns = (source, destination, packets, last_chunks, *routing, post_cycles, then, delay_cycles)
         return cls(*(_column(column, size, np.int64) for column in columns))
 
 

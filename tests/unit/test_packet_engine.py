@@ -62,7 +62,9 @@ def test_message_that_nothing_releases_is_reported():
 )
 def test_puts_are_as_slow_as_measured(displacement, measured_mibps):
     packets = 1500
-    messages = puts(np.arange(512), shifted((8, 8, 8), displacement), packets * 240, 1, np.arange(512) * 331 % 850)
+    messages = puts(
+        np.arange(512), shifted((8, 8, 8), displacement), packets * 240, 1, np.arange(512) * 331 % 850
+    )
     engine = PacketEngine((8, 8, 8), CLOSED, PARAMETERS, messages)
     engine.run()
     seconds = (engine.sent_cycles - messages.post_cycles) / 850e6
