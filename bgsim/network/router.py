@@ -81,7 +81,7 @@ class RouterParameters:
     read_cycles: int = 272
     endpoint_cycles: int = 90
     dma_interval_cycles: int = 90
-    lots_in_256: int = 64
+    lots_in_256: int = 40
 
     def __post_init__(self) -> None:
         if not 2 <= self.slots <= 8 or not 1 <= self.injection_slots <= 8:
