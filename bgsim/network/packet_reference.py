@@ -1,0 +1,317 @@
+"""The packet-level torus written to be read: the rules of :mod:`bgsim.network.router`, one object at a time.
+
+Processes of a SimPy environment in core cycles. FIFOs are lists of packets, tokens are times in a list, and a
+link that cannot send simply looks again whenever a token comes back. It gives the same times as
+:class:`bgsim.network.packet_engine.PacketEngine`, a few hundred times slower. Of the
+events of one instant, headers come first, then links, then the packets sent enter the FIFOs downstream.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import simpy
+from simpy.events import Event
+
+from bgsim.network.packet_engine import neighbour_table
+from bgsim.network.router import (
+    BUBBLE,
+    CHANNELS,
+    DIRECTIONS,
+    INJECTION_FIFOS,
+    PRIORITY,
+    RouterParameters,
+    draw,
+)
+from bgsim.network.topology import Closed, Shape, node_count
+from bgsim.network.traffic import FULL_CHUNKS, Messages, hops_word
+
+HEADERS: Final = 1
+MESSAGES: Final = 2
+LINKS: Final = 3
+ARRIVALS: Final = 4
+
+
+@dataclass(slots=True, eq=False)
+class Packet:
+    """A packet: signed directions and hops left in each dimension, size, and the message it is part of."""
+
+    directions: tuple[int, int, int]
+    hops: list[int]
+    chunks: int
+    dynamic: bool
+    priority: bool
+    message: int
+
+    def wanted(self) -> list[int]:
+        """Directions that bring it nearer; the first is that of dimension order."""
+        return [direction for direction, hops in zip(self.directions, self.hops, strict=True) if hops]
+
+
+@dataclass(slots=True, eq=False)
+class Fifo:
+    """A virtual channel of an input link, or an injection FIFO."""
+
+    node: int
+    number: int
+    slots: int
+    packets: deque[Packet] = field(default_factory=deque)
+    ready: int = 0
+    releases: list[int] = field(default_factory=list)
+    asking: bool = False
+
+    def free(self, now: int) -> int:
+        """Slots the router upstream knows to be free."""
+        return self.slots - len(self.packets) - sum(time > now for time in self.releases)
+
+
+@dataclass(slots=True, eq=False)
+class OutputLink:
+    """A link out of a node."""
+
+    number: int
+    direction: int
+    below: list[Fifo]
+    free_at: int = 0
+    grants: int = 0
+    turn: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A router and its DMA engine."""
+
+    number: int
+    fifos: list[Fifo]
+    links: list[OutputLink] = field(default_factory=list)
+    posted: list[deque[int]] = field(default_factory=lambda: [deque() for _ in range(INJECTION_FIFOS)])
+    turn: int = 0
+    free_at: int = 0
+    active: bool = False
+    looking_at: int = -1
+
+
+class PacketReference:
+    """The readable twin of :class:`bgsim.network.packet_engine.PacketEngine`, with the same parameters."""
+
+    def __init__(self, shape: Shape, torus: Closed, parameters: RouterParameters, messages: Messages) -> None:
+        self.parameters, self.messages = parameters, messages
+        self.environment = simpy.Environment()
+        self.sent_cycles = np.full(messages.size, -1, np.int64)
+        self.done_cycles = np.full(messages.size, -1, np.int64)
+        self.packet_hops = 0
+        self.packets_injected = 0
+        self.packets_delivered = 0
+        self._words, self._ties = hops_word(messages.source, messages.destination, shape, torus)
+        self._unsent = messages.packets.tolist()
+        self._undelivered = messages.packets.tolist()
+        self._sends: list[tuple[Fifo, Packet]] = []
+        self._released: list[int] = []
+        self._nodes = [self._node(number) for number in range(node_count(shape))]
+        for node, ends in zip(self._nodes, neighbour_table(shape, torus).tolist(), strict=True):
+            for direction, end in enumerate(ends):
+                first = direction * CHANNELS
+                below = self._nodes[end].fifos[first : first + CHANNELS] if end >= 0 else []
+                node.links.append(OutputLink(node.number * 8 + direction, direction, below))
+        self._upstream = {
+            id(fifo): node for node in self._nodes for link in node.links for fifo in link.below
+        }
+        for message in np.flatnonzero(messages.post_cycles >= 0).tolist():
+            self._at(int(messages.post_cycles[message]), MESSAGES, self._release, message)
+
+    def run(self) -> int:
+        """Run until every message has arrived; return the time."""
+        self.environment.run()
+        left = sum(self._undelivered)
+        if left:
+            raise RuntimeError(f"{left} packets can never arrive")
+        return int(self.environment.now)
+
+    def _node(self, number: int) -> Node:
+        network = [Fifo(number, index, self.parameters.slots) for index in range(DIRECTIONS * CHANNELS)]
+        injection = [
+            Fifo(number, DIRECTIONS * CHANNELS + index, self.parameters.injection_slots)
+            for index in range(INJECTION_FIFOS)
+        ]
+        return Node(number, network + injection)
+
+    def _at(self, time: int, step: int, action: Callable[..., None], *arguments: object) -> None:
+        event = Event(self.environment)
+        event._ok, event._value = True, None
+        assert event.callbacks is not None
+        event.callbacks.append(lambda _: action(*arguments))
+        self.environment.schedule(event, priority=step, delay=time - int(self.environment.now))  # type: ignore[arg-type]
+
+    # ---- DMA engine
+
+    def _release(self, message: int) -> None:
+        """Collect the messages released at this instant: they are posted in the order of their numbers."""
+        if not self._released:
+            self._at(int(self.environment.now), MESSAGES, self._post)
+        self._released.append(message)
+
+    def _post(self) -> None:
+        now = int(self.environment.now)
+        for message in sorted(self._released):
+            node = self._nodes[int(self.messages.source[message])]
+            node.posted[int(self.messages.fifo[message])].append(message)
+            self._start_engine(node, now)
+        self._released.clear()
+
+    def _start_engine(self, node: Node, now: int) -> None:
+        if not node.active and any(node.posted):
+            node.active = True
+            self._at(max(now + 1, node.free_at), HEADERS, self._inject, node)
+
+    def _inject(self, node: Node) -> None:
+        now = int(self.environment.now)
+        node.active = False
+        for step in range(INJECTION_FIFOS):
+            number = (node.turn + step) % INJECTION_FIFOS
+            if not node.posted[number]:
+                continue
+            message = node.posted[number][0]
+            packet = self._next_packet(message)
+            choices = [6] if packet.priority else packet.wanted()
+            if not packet.dynamic:
+                choices = choices[:1]
+            fifo = min((node.fifos[24 + choice] for choice in choices), key=lambda fifo: len(fifo.packets))
+            if len(fifo.packets) == fifo.slots:
+                continue
+            self._unsent[message] -= 1
+            self.packets_injected += 1
+            if not self._unsent[message]:
+                self.sent_cycles[message] = now
+                node.posted[number].popleft()
+            fifo.packets.append(packet)
+            if len(fifo.packets) == 1:
+                self._at(max(now + 1, fifo.ready), HEADERS, self._ask, fifo)
+            node.turn = (number + 1) % INJECTION_FIFOS
+            node.free_at = now + self.parameters.dma_interval_cycles
+            self._start_engine(node, now)
+            return
+
+    def _next_packet(self, message: int) -> Packet:
+        word, unsent = int(self._words[message]), self._unsent[message]
+        dynamic = bool(self.messages.dynamic[message])
+        signs = word >> 24 & 7
+        if dynamic:  # packets of a message take both ways if they are equally long
+            signs ^= int(self._ties[message]) & (unsent ^ message * 5)
+        directions = tuple(2 * dimension + (signs >> dimension & 1) for dimension in range(3))
+        hops = [word >> 8 * dimension & 255 for dimension in range(3)]
+        chunks = int(self.messages.last_chunks[message]) if unsent == 1 else FULL_CHUNKS
+        priority = bool(self.messages.priority[message])
+        return Packet((directions[0], directions[1], directions[2]), hops, chunks, dynamic, priority, message)
+
+    # ---- router
+
+    def _ask(self, fifo: Fifo) -> None:
+        """The head of a FIFO is delivered, or asks for links from now on."""
+        now = int(self.environment.now)
+        packet = fifo.packets[0]
+        if any(packet.hops):
+            fifo.asking = True
+            self._look(self._nodes[fifo.node], now)
+            return
+        self._leave(fifo, packet, now)
+        self.packets_delivered += 1
+        self._undelivered[packet.message] -= 1
+        if not self._undelivered[packet.message]:
+            arrival = now + self.parameters.link_cycles(packet.chunks) + self.parameters.endpoint_cycles
+            self.done_cycles[packet.message] = arrival
+            then = int(self.messages.then[packet.message])
+            if then >= 0:
+                delay = int(self.messages.delay_cycles[packet.message])
+                self._at(arrival + delay, HEADERS, self._release, then)
+
+    def _look(self, node: Node, time: int) -> None:
+        """Have a node look at its links at a time, after all headers of that time."""
+        if node.looking_at != time or time != self.environment.now:
+            if time == self.environment.now:
+                node.looking_at = time
+            self._at(time, LINKS, self._grant_links, node)
+
+    def _grant_links(self, node: Node) -> None:
+        now = int(self.environment.now)
+        for link in node.links:
+            if link.below and link.free_at <= now:
+                self._grant(node, link, now)
+
+    def _channel(self, fifo: Fifo, link: OutputLink, now: int) -> int | None:
+        """Virtual channel on which a FIFO's head can take a link now."""
+        packet = fifo.packets[0]
+        directions = packet.wanted()
+        if not packet.dynamic:
+            directions = directions[:1]
+        if link.direction not in directions:
+            return None
+        free = [below.free(now) for below in link.below]
+        if packet.dynamic and (free[0] or free[1]):
+            return 0 if free[0] >= free[1] else 1
+        if directions[0] != link.direction:
+            return None
+        channel = PRIORITY if packet.priority else BUBBLE
+        straight = fifo.number == link.direction * CHANNELS + channel
+        return channel if free[channel] >= (1 if straight else 2) else None
+
+    def _grant(self, node: Node, link: OutputLink, now: int) -> None:
+        able = {fifo.number: self._channel(fifo, link, now) for fifo in node.fifos if fifo.asking}
+        able = {number: channel for number, channel in able.items() if channel is not None}
+        if PRIORITY in able.values():
+            able = {number: channel for number, channel in able.items() if channel == PRIORITY}
+        if not able:
+            return
+        number = self._arbitrate(node, link, list(able))
+        channel = able[number]
+        assert channel is not None
+        fifo = node.fifos[number]
+        packet = fifo.packets[0]
+        fifo.asking = False
+        link.free_at = now + self.parameters.link_cycles(packet.chunks)
+        link.grants += 1
+        link.turn = (number + 1) % len(node.fifos)
+        self._at(link.free_at, LINKS, self._grant_links, node)
+        self._leave(fifo, packet, now)
+        if number >= DIRECTIONS * CHANNELS:
+            self._start_engine(node, now)
+        packet.hops[link.direction >> 1] -= 1
+        self.packet_hops += 1
+        if not self._sends:
+            self._at(now, ARRIVALS, self._append)
+        self._sends.append((link.below[channel], packet))
+
+    def _arbitrate(self, node: Node, link: OutputLink, able: list[int]) -> int:
+        drawn = draw(link.number, link.grants)
+        if drawn >> 24 < self.parameters.lots_in_256:
+            return able[(drawn & 0xFFFF) * len(able) >> 16]
+        network = [number for number in able if number < DIRECTIONS * CHANNELS]
+        in_turn = sorted(network or able, key=lambda number: (number - link.turn) % len(node.fifos))
+        return max(in_turn, key=lambda number: len(node.fifos[number].packets))
+
+    def _leave(self, fifo: Fifo, packet: Packet, now: int) -> None:
+        """A packet starts to leave a FIFO: its slot is free again a token latency after its tail has left."""
+        fifo.packets.popleft()
+        fifo.ready = now + self.parameters.read_cycles
+        if fifo.packets:
+            self._at(fifo.ready, HEADERS, self._ask, fifo)
+        upstream = self._upstream.get(id(fifo))
+        if upstream is not None:
+            release = now + self.parameters.link_cycles(packet.chunks) + self.parameters.token_cycles
+            fifo.releases = [time for time in fifo.releases if time > now]
+            fifo.releases.append(release)
+            self._at(release, LINKS, self._grant_links, upstream)
+
+    def _append(self) -> None:
+        now = int(self.environment.now)
+        for fifo, packet in self._sends:
+            fifo.packets.append(packet)
+            if len(fifo.packets) == 1:
+                self._at(max(now + self.parameters.hop_cycles, fifo.ready), HEADERS, self._ask, fifo)
+        self._sends.clear()
+
+
+__all__ = ["PacketReference"]

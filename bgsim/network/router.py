@@ -1,0 +1,126 @@
+"""The torus router of Blue Gene/P: its parameters and the rules both packet engines follow.
+
+Each node has six input links with four virtual channels each (two dynamic, the deterministic bubble
+channel, the priority channel) and a few injection FIFOs. A virtual channel of an input link is a FIFO of
+packet slots in a memory that is read faster than a link sends, one packet at a time. The rules, in full:
+
+* **Cut-through.** A packet starts on a link only when the slot it will occupy is free downstream. Its header
+  may ask for the next link ``hop`` cycles later, while its tail is still arriving.
+* **Tokens.** A slot is free again, for the router upstream, one token latency after the packet's tail left
+  it.
+* **Bubble.** The bubble and the priority channel ask for one slot to go straight on, and for two to be
+  injected, to turn into another dimension, or to come from a dynamic channel; so no ring ever fills.
+* **Routing.** A deterministic packet takes the dimensions in order, x first. A dynamic one asks for every
+  link that brings it nearer, takes the dynamic channel with more free slots, and falls back to the bubble
+  channel on the link that dimension order names.
+* **Head of line.** Only the packet at the head of a FIFO asks for links.
+* **Arbitration.** A free link takes priority packets first. Then it serves the longest of the input FIFOs
+  that ask for it (in turn, if equal), and the injection FIFOs only if no packet of the network can use it.
+  But a fraction of its grants is drawn by lot between all of them, which keeps everyone alive.
+
+At one instant all headers become known first; then the links of a node are granted in order of direction.
+
+The virtual channels, the bubble rule and token flow control follow Adiga et al., "Blue Gene/L torus
+interconnection network", IBM JRD 49(2/3), 2005, whose router Blue Gene/P inherits. Left out: tokens finer
+than a full packet (a short packet takes a whole slot), link-level retransmission, and the two-cycle phases
+of the arbiters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from bgsim.datasheet import Datasheet
+
+DIRECTIONS: Final = 6
+CHANNELS: Final = 4
+BUBBLE: Final = 2
+PRIORITY: Final = 3
+INJECTION_FIFOS: Final = 8
+QUEUES: Final = DIRECTIONS * CHANNELS + INJECTION_FIFOS
+"""FIFOs per node: 24 of the input links (direction of travel * 4 + channel), then the injection FIFOs."""
+
+FIRST_INJECTION: Final = DIRECTIONS * CHANNELS
+NETWORK_MASK: Final = (1 << FIRST_INJECTION) - 1
+DITHER_RANGE: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class RouterParameters:
+    """What the router rules need to know, in core cycles and packet slots.
+
+    Attributes
+    ----------
+    slots
+        Packet slots of one virtual channel of an input link.
+    injection_slots
+        Packet slots of an injection FIFO.
+    chunk_cycles, overhead_cycles
+        A packet of n chunks occupies a link for ``n * chunk_cycles + overhead_cycles``.
+    hop_cycles
+        From a packet's start on a link to its header asking for the next one.
+    token_cycles
+        From a packet's tail leaving a slot to the router upstream knowing of it.
+    read_cycles
+        Time a FIFO's read port takes for a packet: the next packet asks for a link that much later.
+    endpoint_cycles
+        Injection and reception logic, added to every delivery.
+    dma_interval_cycles
+        Shortest time between two packets of one node's DMA engine.
+    lots_in_256
+        Grants of 256 that are drawn by lot instead of going to the longest queue.
+    """
+
+    slots: int = 4
+    injection_slots: int = 4
+    chunk_cycles: int = 64
+    overhead_cycles: int = 32
+    hop_cycles: int = 46
+    token_cycles: int = 46
+    read_cycles: int = 272
+    endpoint_cycles: int = 90
+    dma_interval_cycles: int = 90
+    lots_in_256: int = 40
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.slots <= 8 or not 1 <= self.injection_slots <= 8:
+            raise ValueError("a virtual channel has 2 to 8 packet slots, an injection FIFO 1 to 8")
+        if self.read_cycles < self.hop_cycles:
+            raise ValueError("reading a packet from its FIFO takes at least as long as a header's way")
+        if min(self.hop_cycles, self.dma_interval_cycles, self.chunk_cycles) < 1 or self.token_cycles < 0:
+            raise ValueError("hops, packets and the DMA engine take at least one cycle")
+        if not 0 <= self.lots_in_256 <= DITHER_RANGE:
+            raise ValueError("of 256 grants, 0 to 256 are drawn by lot")
+
+    @classmethod
+    def from_datasheet(cls, datasheet: Datasheet) -> RouterParameters:
+        """Read the parameters of a machine."""
+        per_byte = datasheet.integer("core.frequency") / datasheet.quantity("torus.link_rate").value
+        chunk = datasheet.integer("torus.packet_chunk") * per_byte
+        overhead = datasheet.integer("torus.packet_link_overhead") * per_byte
+        full = datasheet.integer("torus.packet_size_max")
+        return cls(
+            slots=datasheet.integer("torus.virtual_channel_buffer") // full,
+            injection_slots=datasheet.integer("torus.injection_fifo_packets"),
+            chunk_cycles=int(-(-chunk // 1)),
+            overhead_cycles=int(-(-overhead // 1)),
+            hop_cycles=datasheet.cycles("torus.hop_latency"),
+            token_cycles=datasheet.cycles("torus.hop_latency"),
+            endpoint_cycles=datasheet.cycles("torus.endpoint_latency"),
+            dma_interval_cycles=datasheet.cycles("dma.packet_interval"),
+        )
+
+    def link_cycles(self, chunks: int) -> int:
+        """Time a packet occupies a link."""
+        return chunks * self.chunk_cycles + self.overhead_cycles
+
+
+def draw(link: int, grant: int) -> int:
+    """Pseudo-random 32-bit number of a link's grant.
+
+    Its upper eight bits decide whether the grant is drawn by lot; the lower sixteen are the lot.
+    """
+    mixed = (grant * 2654435761 + link * 2246822519) & 0xFFFFFFFF
+    mixed ^= mixed >> 15
+    return (mixed * 739982445) & 0xFFFFFFFF
