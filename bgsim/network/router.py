@@ -107,6 +107,8 @@ class RouterParameters:
             overhead_cycles=int(-(-overhead // 1)),
             hop_cycles=datasheet.cycles("torus.hop_latency"),
             token_cycles=datasheet.cycles("torus.hop_latency"),
+            read_cycles=datasheet.cycles("torus.router_read_time"),
+            lots_in_256=datasheet.integer("torus.router_lots_in_256"),
             endpoint_cycles=datasheet.cycles("torus.endpoint_latency"),
             dma_interval_cycles=datasheet.cycles("dma.packet_interval"),
         )
