@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from bgsim.units import parse
+from bgsim.units import Quantity, parse
 from bgsim.workloads.quantities import Duration, Size
+
+MTU_MIN_BYTES = 576
+MTU_MAX_BYTES = {"torus": 39 * 240 - 30, "collective": 128 * 240 - 16}
+"""What a frame of the Kittyhawk Ethernet driver holds, without its link header, by network."""
 
 MicroOperation = Literal[
     "null-system-call",
@@ -68,6 +72,22 @@ class NetperfConfig(_Config):
         description="fewer messages are measured if they would carry more than this, but at least two, "
         "or one transaction",
     )
+
+    @field_validator("message_size")
+    @classmethod
+    def _has_bytes(cls, size: Quantity) -> Quantity:
+        if size.value < 1:
+            raise ValueError("a message has at least one byte")
+        return size
+
+    @field_validator("mtu")
+    @classmethod
+    def _fits_the_network(cls, mtu: Quantity, info: ValidationInfo) -> Quantity:
+        network = info.data.get("network")
+        if network is not None and not MTU_MIN_BYTES <= mtu.value <= MTU_MAX_BYTES[network]:
+            most = MTU_MAX_BYTES[network]
+            raise ValueError(f"the {network} network takes {MTU_MIN_BYTES} to {most} B")
+        return mtu
 
 
 class DcmfConfig(_Config):

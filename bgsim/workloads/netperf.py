@@ -38,77 +38,21 @@ from bgsim.guests.udp import DATAGRAM_BYTES_MAX, UdpSocket
 from bgsim.hardware.node import Node, build_nodes
 from bgsim.network.topology import Direction, neighbour
 from bgsim.platforms import PLATFORMS
-from bgsim.platforms.seam import Code, Now, Run, Wait, total_attribution
+from bgsim.platforms.seam import Code, Run, Wait, total_attribution
 from bgsim.profiles import program as ops
 from bgsim.profiles.program import kernel_program, operation
 from bgsim.workloads.configs import NetperfConfig
+from bgsim.workloads.netperf_programs import PROGRAMS, Recorder
 from bgsim.workloads.outcome import ExitRow, Json, Outcome
 from bgsim.workloads.resolved import Partition, ResolvedRun
 
 Progress = Callable[[float, str], None]
 
 CLIENT, SERVER = 0, 1
-READ_BYTES = 87_380
-"""What netperf's receiver asks for in one call: its socket buffer."""
-
-
-TORUS_MTU_MAX = 39 * 240 - 30
-COLLECTIVE_MTU_MAX = 128 * 240 - 16
-MTU_MIN = 576
 
 
 class NetperfError(ValueError):
     """The workload cannot be run as configured."""
-
-
-@dataclass
-class Recorder:
-    """What the two programs note while they run."""
-
-    sizes: tuple[int, int, int]  # bytes of a message, messages before measuring, messages measured
-    on_mark: Callable[[], None]
-    started: list[int] = field(default_factory=list)
-    latencies: list[int] = field(default_factory=list)
-    received_bytes: int = 0
-    received_messages: int = 0
-    delivered: int = 0
-    begin: int = -1
-    end: int = -1
-    finished: bool = False
-    all_sent: bool = False
-    by_time: bool = False  # a stream that may lose messages: all that arrive from ``begin`` on count
-    server_ready: bool = False
-
-    @property
-    def size(self) -> int:
-        """Bytes of a message."""
-        return self.sizes[0]
-
-    @property
-    def total(self) -> int:
-        """Messages altogether."""
-        return self.sizes[1] + self.sizes[2]
-
-    def sending(self, now: int) -> None:
-        """A send call begins."""
-        if len(self.started) == self.sizes[1]:
-            self.begin = now
-            self.on_mark()
-        self.started.append(now)
-
-    def arrived(self, number: int, now: int) -> None:
-        """Message ``number`` has reached the program it was for."""
-        self.delivered += 1
-        if number >= self.sizes[1] or (self.by_time and self.begin >= 0):
-            self.latencies.append(now - self.started[number])
-            self.received_messages += 1
-            self.received_bytes += self.size
-            self.end = now
-
-    def finish(self) -> None:
-        """The last message has arrived."""
-        self.finished = True
-        self.on_mark()
 
 
 @dataclass
@@ -167,13 +111,15 @@ def run(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
     Raises
     ------
     NetperfError
-        If the partition has no two neighbours, or a size does not fit the network.
+        If the partition has no two neighbours.
     """
     config = resolved.workload
     assert isinstance(config, NetperfConfig)
     machine = resolved.machine
     numbers = _neighbours(resolved.partition)
-    size, mtu = _check_sizes(config)
+    size, mtu = int(config.message_size.value), int(config.mtu.value)
+    if config.test.startswith("udp"):
+        size = min(size, DATAGRAM_BYTES_MAX)
     warmup, messages = _count(config, size)
     environment = simpy.Environment()
     nodes = build_nodes(environment, machine, resolved.partition.shape, resolved.partition.torus, numbers)
@@ -225,7 +171,7 @@ def _build(
     guest: NetworkLinux
 
     def main() -> Code:
-        program = _PROGRAMS[config.test][own]
+        program = PROGRAMS[config.test][own]
         if own == SERVER:
             recorder.server_ready = True
         else:
@@ -241,93 +187,6 @@ def _build(
     return Side(node, guest, driver, socket)
 
 
-def _stream_client(socket: Any, recorder: Recorder, guest: NetworkLinux, give_up: int) -> Code:
-    for _ in range(recorder.total):
-        recorder.sending((yield Now()))
-        yield from socket.send(recorder.size)
-    recorder.all_sent = True
-    while not recorder.finished:
-        yield Wait()
-
-
-def _tcp_stream_server(socket: TcpSocket, recorder: Recorder, guest: NetworkLinux, give_up: int) -> Code:
-    done = got = 0
-    while done < recorder.total:
-        got += yield from socket.receive(READ_BYTES)
-        now = yield Now()
-        while got >= (done + 1) * recorder.size:
-            recorder.arrived(done, now)
-            done += 1
-    recorder.finish()
-
-
-def _udp_stream_server(socket: UdpSocket, recorder: Recorder, guest: NetworkLinux, give_up: int) -> Code:
-    got = 0
-    last = yield Now()
-
-    def nothing_comes() -> bool:
-        return recorder.all_sent and guest.time - last > give_up
-
-    while got < recorder.total:
-        datagram = yield from socket.receive(nothing_comes)
-        if datagram is None:
-            break
-        last = yield Now()
-        recorder.arrived(datagram.number, last)
-        got += 1
-        if datagram.number == recorder.total - 1:
-            break
-    recorder.finish()
-
-
-def _tcp_rr_client(socket: TcpSocket, recorder: Recorder, guest: NetworkLinux, give_up: int) -> Code:
-    for number in range(recorder.total):
-        recorder.sending((yield Now()))
-        yield from socket.send(recorder.size)
-        yield from _receive_all(socket, recorder.size)
-        recorder.arrived(number, (yield Now()))
-    recorder.finish()
-
-
-def _tcp_rr_server(socket: TcpSocket, recorder: Recorder, guest: NetworkLinux, give_up: int) -> Code:
-    for _ in range(recorder.total):
-        yield from _receive_all(socket, recorder.size)
-        yield from socket.send(recorder.size)
-    while not recorder.finished:
-        yield Wait()
-
-
-def _receive_all(socket: TcpSocket, size: int) -> Code:
-    left = size
-    while left:
-        left -= yield from socket.receive(left)
-
-
-def _udp_rr_client(socket: UdpSocket, recorder: Recorder, guest: NetworkLinux, give_up: int) -> Code:
-    for number in range(recorder.total):
-        recorder.sending((yield Now()))
-        yield from socket.send(recorder.size)
-        yield from socket.receive(lambda: False)
-        recorder.arrived(number, (yield Now()))
-    recorder.finish()
-
-
-def _udp_rr_server(socket: UdpSocket, recorder: Recorder, guest: NetworkLinux, give_up: int) -> Code:
-    for _ in range(recorder.total):
-        yield from socket.receive(lambda: False)
-        yield from socket.send(recorder.size)
-    while not recorder.finished:
-        yield Wait()
-
-
-_PROGRAMS: dict[str, tuple[Callable[..., Code], Callable[..., Code]]] = {
-    "tcp_stream": (_stream_client, _tcp_stream_server),
-    "udp_stream": (_stream_client, _udp_stream_server),
-    "tcp_rr": (_tcp_rr_client, _tcp_rr_server),
-    "udp_rr": (_udp_rr_client, _udp_rr_server),
-}
-
-
 # -- what is asked ----------------------------------------------------------------------------------
 
 
@@ -339,18 +198,6 @@ def _neighbours(partition: Partition) -> tuple[int, int]:
         if other is not None and other != 0:
             return 0, other
     raise NetperfError(f"node 0 of partition {partition.name!r} has no torus neighbour")
-
-
-def _check_sizes(config: NetperfConfig) -> tuple[int, int]:
-    size, mtu = int(config.message_size.value), int(config.mtu.value)
-    most = TORUS_MTU_MAX if config.network == "torus" else COLLECTIVE_MTU_MAX
-    if not MTU_MIN <= mtu <= most:
-        raise NetperfError(f"workload.mtu: the {config.network} takes {MTU_MIN} to {most} B, not {mtu} B")
-    if size < 1:
-        raise NetperfError("workload.message_size: a message has at least one byte")
-    if config.test.startswith("udp"):
-        size = min(size, DATAGRAM_BYTES_MAX)
-    return size, mtu
 
 
 def _count(config: NetperfConfig, size: int) -> tuple[int, int]:

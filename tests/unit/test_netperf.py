@@ -106,7 +106,7 @@ def test_a_run_repeats_to_the_digit_and_replications_differ() -> None:
 def test_what_cannot_be_run_is_refused() -> None:
     with pytest.raises(NetperfError, match="two nodes"):
         run("bare-metal", partition=Partition("one", (1, 1, 1), (False, False, False)))
-    with pytest.raises(NetperfError, match="mtu"):
+    with pytest.raises(ValueError, match="576 to 9330 B"):
         run("bare-metal", mtu="16 KiB")
 
 
