@@ -14,16 +14,15 @@ from __future__ import annotations
 import csv
 import io
 import marshal
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from bgsim.experiment.identity import canonical
 from bgsim.experiment.locate import split_path
 from bgsim.experiment.metrics import BASELINE, METRICS, ORDER, slowdown
+from bgsim.experiment.order import natural_key
 from bgsim.experiment.record import Record
 from bgsim.experiment.statistics import mean_interval
 
@@ -172,29 +171,7 @@ def _platform_order(platform: str) -> tuple[int, str]:
 
 
 def _point_order(point: Mapping[str, Any]) -> tuple[tuple[Any, ...], ...]:
-    return tuple(_value_order(canonical(value), value) for value in point.values())
-
-
-def _value_order(text: str, value: Any) -> tuple[Any, ...]:
-    """Numbers and sizes by value, before text; digits within text count as numbers."""
-    amount = _amount(value) if isinstance(value, str) else value
-    if isinstance(amount, (int, float)):
-        return (0, amount)
-    pieces = re.split(r"(\d+)", text)
-    return (1, *((0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces if piece))
-
-
-@lru_cache(maxsize=4096)
-def _amount(text: str) -> float | None:
-    """The value of a text with a unit, in the unit's base, or None."""
-    from bgsim.units import UnitError, parse
-
-    for dimension in ("bytes", "time", "rate", "frequency"):
-        try:
-            return float(parse(text, dimension).value)
-        except UnitError:
-            continue
-    return None
+    return tuple(natural_key(value) for value in point.values())
 
 
 def _plain(value: Any) -> Any:

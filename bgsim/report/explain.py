@@ -13,6 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bgsim.experiment.order import natural_key
 from bgsim.report import published
 from bgsim.report.attribution import CauseRow, exits_of, rows_of
 from bgsim.report.numbers import apportion, fixed, quantity, significant
@@ -23,7 +24,6 @@ from bgsim.report.results import (
     core_frequency_hz,
     details,
     kind,
-    natural_key,
     platform_label,
     point_label,
     value_text,

@@ -9,13 +9,13 @@ worker finished first.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bgsim.experiment.metrics import HOST_METRICS
+from bgsim.experiment.order import natural_key
 from bgsim.experiment.summary import FIXED_COLUMNS, column_names
 
 if TYPE_CHECKING:
@@ -179,15 +179,6 @@ def _core_frequency_hz(base: str, changed: str | None) -> int:
     if changed is not None:
         sheet = sheet.with_values({"core.frequency": changed})
     return sheet.integer("core.frequency")
-
-
-def natural_key(value: Any) -> tuple[Any, ...]:
-    """Sort key that puts numbers and sizes by value and text so that ``gcc12`` follows ``gcc4``."""
-    found = number(value)
-    if found is not None:
-        return (0, found[1], found[0], "")
-    parts = re.split(r"(\d+)", _text(value))
-    return (1, "", 0.0, *((0, int(p), "") if p.isdigit() else (1, 0, p) for p in parts))
 
 
 def _text(value: Any) -> str:

@@ -1,0 +1,33 @@
+"""The order of swept values: numbers and quantities by value, then text as people count."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+
+from bgsim.experiment.identity import canonical
+from bgsim.units import UnitError, parse
+
+_DIMENSIONS = ("bytes", "time", "rate", "frequency")
+
+
+def natural_key(value: Any) -> tuple[Any, ...]:
+    """Sort key of a swept value: ``2 KiB`` before ``1 MiB``, ``gcc12`` behind ``gcc4``."""
+    found = _amount(value) if isinstance(value, str) else value
+    if isinstance(found, (int, float)):
+        return (0, found)
+    text = value if isinstance(value, str) else canonical(value)
+    pieces = re.split(r"(\d+)", text)
+    return (1, *((0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces if piece))
+
+
+@lru_cache(maxsize=4096)
+def _amount(text: str) -> float | None:
+    """The value of a text with a unit, in the unit's base, or None."""
+    for dimension in _DIMENSIONS:
+        try:
+            return float(parse(text, dimension).value)
+        except UnitError:
+            continue
+    return None
