@@ -79,10 +79,8 @@ def tables(measured: Path, packets: int) -> None:
     gotten = pd.read_csv(measured / "antipodal_512_get_all_active.csv").query("routing_label == 'dynamic'")
     for row in gotten[gotten.bytes.isin([1024, 4096, 16384, 65536])].itertuples():
         posted = max(10, min(100, 200_000 // row.bytes))
-        messages = gets(
-            nodes, shifted(shape, (4, 4, 4)), row.bytes, posted, stagger=stagger, serve_cycles=300
-        )
-        engine = PacketEngine(shape, CLOSED, parameters, messages)
+        graph = gets(nodes, shifted(shape, (4, 4, 4)), row.bytes, posted, stagger=stagger, serve_cycles=300)
+        engine = PacketEngine(shape, CLOSED, parameters, *graph)
         engine.run()
         done = engine.done_cycles[512 * posted :].reshape(512, posted).max(axis=1) - stagger
         us = done / CYCLES_PER_US / posted

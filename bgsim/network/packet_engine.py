@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsim.network import packet_layout as at
+from bgsim.network.detours import Detours
+from bgsim.network.gates import gate_state
 from bgsim.network.packet_kernel import FINISHED, FULL, STUCK, run
 from bgsim.network.router import DIRECTIONS, QUEUES, RouterParameters
 from bgsim.network.topology import Closed, Shape, node_count
-from bgsim.network.traffic import Ints, Messages, hops_word
+from bgsim.network.traffic import Gates, Ints, Messages, hops_word
 
 
 class Router(NamedTuple):
@@ -32,6 +34,7 @@ class Router(NamedTuple):
     read: int
     endpoint: int
     dma: int
+    local: int
     dither: int
 
 
@@ -66,29 +69,43 @@ class PacketEngine:
         Whether each dimension is closed.
     parameters
         The router.
-    messages
-        What is sent.
+    messages, gates
+        What is sent, and what releases it.
+    detours
+        What interrupts the cores of the gates.
 
     Attributes
     ----------
+    opened_cycles
+        Time at which each gate opened; -1 before.
     sent_cycles
-        Time at which the last packet of each message had entered the router's injection FIFO; -1 before.
+        Time at which the last packet of each message left the DMA engine; -1 before.
     done_cycles
         Time at which the last packet of each message had arrived; -1 before.
     """
 
-    def __init__(self, shape: Shape, torus: Closed, parameters: RouterParameters, messages: Messages) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        torus: Closed,
+        parameters: RouterParameters,
+        messages: Messages,
+        gates: Gates | None = None,
+        detours: Detours | None = None,
+    ) -> None:
         nodes = node_count(shape)
         most = max(parameters.slots, parameters.injection_slots)
         capacity = 4 if most <= 4 else 8
         self.shape, self.torus, self.parameters, self.messages = shape, torus, parameters, messages
         self.sent_cycles = np.full(messages.size, -1, np.int64)
         self.done_cycles = np.full(messages.size, -1, np.int64)
+        self._gates = gate_state(gates or Gates.none(), messages, detours or Detours.none())
+        self.opened_cycles: Ints = self._gates.opened
         self._router = Router(
             parameters.slots, parameters.injection_slots, capacity, parameters.chunk_cycles,
             parameters.overhead_cycles, parameters.hop_cycles, parameters.token_cycles,
             parameters.read_cycles, parameters.endpoint_cycles, parameters.dma_interval_cycles,
-            parameters.lots_in_256,
+            parameters.local_interval_cycles, parameters.lots_in_256,
         )  # fmt: skip
         stride = QUEUES * 4 * capacity + at.NODE_WORDS
         self._lines = np.zeros(nodes * stride // 2, np.int64)
@@ -120,7 +137,7 @@ class PacketEngine:
         word |= (messages.priority << at.PRIORITY_BIT).astype(np.int32)
         table[:, at.MESSAGE_HOPS], table[:, at.MESSAGE_TIES] = word, ties
         table[:, at.MESSAGE_UNSENT] = table[:, at.MESSAGE_UNDELIVERED] = messages.packets
-        table[:, at.MESSAGE_THEN], table[:, at.MESSAGE_DELAY] = messages.then, messages.delay_cycles
+        table[:, at.MESSAGE_THEN], table[:, at.MESSAGE_SENT_THEN] = messages.then, messages.sent_then
         table[:, at.MESSAGE_PLACE] = messages.fifo | messages.last_chunks << 3 | messages.source << 8
         return table.reshape(-1)
 
@@ -156,6 +173,16 @@ class PacketEngine:
         return int(np.ascontiguousarray(counts).view(np.uint8).sum())
 
     @property
+    def undelivered_packets(self) -> Ints:
+        """Packets of each message that have not arrived yet, shape (messages,)."""
+        return self._table.reshape(-1, at.MESSAGE_FIELDS)[:, at.MESSAGE_UNDELIVERED].astype(np.int64)
+
+    @property
+    def delivered_packets(self) -> Ints:
+        """Packets of each message that have arrived, shape (messages,)."""
+        return self.messages.packets - self.undelivered_packets
+
+    @property
     def link_packets(self) -> Ints:
         """Packets sent by each link so far, shape (nodes, 6)."""
         return self._links[:, :DIRECTIONS, at.LINK_GRANTS].astype(np.int64)
@@ -185,7 +212,7 @@ class PacketEngine:
             outcome = run(
                 limit, self._router, self._scalars, self._lines, self._words, self._counts, self._outbox,
                 self._nodes, self._table, self.sent_cycles, self.done_cycles, self._post_time,
-                self._post_message, self._wheel, self._pool,
+                self._post_message, self._wheel, self._pool, self._gates,
             )  # fmt: skip
             self.check()
             if outcome == STUCK:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import numba as nb
 
 from bgsim.network import packet_layout as at
+from bgsim.network.gates import count, open_gates
 from bgsim.network.packet_layout import lowest_bit, prefetch
 from bgsim.network.packet_moves import (
     OPTIONS,
@@ -39,7 +40,7 @@ FINISHED, STUCK, REACHED, FULL = 0, 1, 2, 3
 @nb.njit(**OPTIONS)
 def run(
     until, router, scalars, lines, words, counts, outbox, nodes, messages, sent, done,
-    post_time, post_message, wheel, pool,
+    post_time, post_message, wheel, pool, gates,
 ):  # fmt: skip
     """Run to a time relative to the epoch, to the end, or until nothing can happen; return which."""
     capacity = router.capacity
@@ -51,7 +52,7 @@ def run(
     spacious = 60 * len(nodes)  # more events than one cycle can bring
     large = len(words) > 1 << 18  # it does not stay in the cache by itself
     while now < until:
-        if scalars[at.UNDELIVERED] == 0:
+        if scalars[at.UNDELIVERED] == 0 and gates.size[0] == 0:
             scalars[at.NOW] = now
             return FINISHED
         if scalars[at.PENDING] + spacious > (len(pool) // at.BLOCK - at.WHEEL) * at.BLOCK_EVENTS:
@@ -64,14 +65,20 @@ def run(
             released += 1
         slot = (now & (at.WHEEL - 1)) * 4
         block = nb.int64(wheel[slot])
-        if block < 0 and not released:
+        waiting = gates.size[0] > 0
+        if block < 0 and not released and not (waiting and gates.heap_time[0] <= scalars[at.EPOCH] + now):
             if scalars[at.PENDING]:
                 now += 1
                 continue
-            if scalars[at.POSTED] == posts:
+            if scalars[at.POSTED] == posts and not waiting:
                 scalars[at.NOW] = now
                 return STUCK
-            now = min(until, max(now + 1, post_time[scalars[at.POSTED]] - scalars[at.EPOCH]))
+            coming = nb.int64(1) << 62
+            if waiting:
+                coming = gates.heap_time[0]
+            if scalars[at.POSTED] < posts:
+                coming = min(coming, post_time[scalars[at.POSTED]])
+            now = min(until, max(now + 1, coming - scalars[at.EPOCH]))
             continue
         last = nb.int64(wheel[slot + at.SLOT_LAST])
         last_fill = nb.int64(wheel[slot + at.SLOT_FILL])
@@ -130,8 +137,7 @@ def run(
                             done[message] = scalars[at.EPOCH] + arrival
                             then = messages[m + at.MESSAGE_THEN]
                             if then >= 0:
-                                arrival += messages[m + at.MESSAGE_DELAY]
-                                push(arrival, then << 2 | at.EVENT_POST, scalars, wheel, pool)
+                                count(then, done[message], gates)
                         continue
                     mask = nb.int32(nb.int64(1) << bit)
                     base = node * stride + after
@@ -174,7 +180,7 @@ def run(
                     node = subject >> 3
                     base = node * stride + after
                     outputs = 1 << (subject & 7)
-                elif kind == at.EVENT_DMA:
+                else:
                     node = subject
                     dma = node * stride + after + at.DMA_AT
                     words[dma + at.DMA_PENDING] = 0
@@ -189,43 +195,54 @@ def run(
                         unsent = messages[m + at.MESSAGE_UNSENT]
                         if packet >> at.DYNAMIC_BIT & 1:
                             packet ^= nb.int64(messages[m + at.MESSAGE_TIES] & (unsent ^ message * 5)) << 24
-                        target, used = fifo_for(packet, router.injection_slots, counts[counter : counter + 8])
-                        if target < 0:
-                            continue
+                        interval = router.dma
                         chunks = 8
                         if unsent == 1:
                             chunks = messages[m + at.MESSAGE_PLACE] >> 3 & 31
-                        bit = FIRST_INJECTION + target
-                        line = node * stride + bit * size4
-                        tail = words[line + 3 * capacity + at.QUEUE_HEAD] + used
-                        if tail >= router.injection_slots:
-                            tail -= router.injection_slots
-                        lines[(line >> 1) + tail] = (
-                            packet | chunks << at.CHUNKS_BIT | message << at.MESSAGE_BIT
-                        )
-                        counts[counter + target] = used + 1
-                        if used == 0:
-                            ready = max(now + 1, nb.int64(words[line + 3 * capacity + at.QUEUE_READY]))
-                            push(ready, (node * 32 + bit) << 2 | at.EVENT_HEAD, scalars, wheel, pool)
+                        if packet & at.HOPS_MASK == 0:
+                            interval = router.local
+                            scalars[at.DELIVERED] += 1
+                            scalars[at.UNDELIVERED] -= 1
+                            messages[m + at.MESSAGE_UNDELIVERED] -= 1
+                            if messages[m + at.MESSAGE_UNDELIVERED] == 0:
+                                done[message] = scalars[at.EPOCH] + now + interval
+                                if messages[m + at.MESSAGE_THEN] >= 0:
+                                    count(messages[m + at.MESSAGE_THEN], done[message], gates)
+                        else:
+                            target, used = fifo_for(
+                                packet, router.injection_slots, counts[counter : counter + 8]
+                            )
+                            if target < 0:
+                                continue
+                            bit = FIRST_INJECTION + target
+                            line = node * stride + bit * size4
+                            tail = words[line + 3 * capacity + at.QUEUE_HEAD] + used
+                            if tail >= router.injection_slots:
+                                tail -= router.injection_slots
+                            lines[(line >> 1) + tail] = (
+                                packet | chunks << at.CHUNKS_BIT | message << at.MESSAGE_BIT
+                            )
+                            counts[counter + target] = used + 1
+                            if used == 0:
+                                ready = max(now + 1, nb.int64(words[line + 3 * capacity + at.QUEUE_READY]))
+                                push(ready, (node * 32 + bit) << 2 | at.EVENT_HEAD, scalars, wheel, pool)
                         scalars[at.INJECTED] += 1
                         messages[m + at.MESSAGE_UNSENT] = unsent - 1
                         if unsent == 1:
                             sent[message] = scalars[at.EPOCH] + now
+                            if messages[m + at.MESSAGE_SENT_THEN] >= 0:
+                                count(messages[m + at.MESSAGE_SENT_THEN], sent[message], gates)
                             following = messages[m + at.MESSAGE_NEXT]
                             if following < 0:
                                 words[dma + at.DMA_ACTIVE] &= ~(1 << fifo)
                             else:
                                 words[dma + fifo] = following
                         words[dma + at.DMA_TURN] = (fifo + 1) & 7
-                        words[dma + at.DMA_FREE] = now + router.dma
+                        words[dma + at.DMA_FREE] = now + interval
                         if words[dma + at.DMA_ACTIVE]:
                             words[dma + at.DMA_PENDING] = 1
-                            push(now + router.dma, node << 2 | at.EVENT_DMA, scalars, wheel, pool)
+                            push(now + interval, node << 2 | at.EVENT_DMA, scalars, wheel, pool)
                         break
-                    continue
-                else:
-                    outbox[released] = subject
-                    released += 1
                     continue
                 if large:
                     asked = outputs
@@ -244,6 +261,8 @@ def run(
             pool[block * at.BLOCK + at.BLOCK_EVENTS] = scalars[at.SPARE]
             scalars[at.SPARE] = block
             block = following
+        if gates.size[0] and gates.heap_time[0] <= scalars[at.EPOCH] + now:
+            released = open_gates(scalars[at.EPOCH] + now, gates, outbox, released)
         if released:
             sort(outbox, released)
             for index in range(released):

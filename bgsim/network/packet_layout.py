@@ -62,7 +62,7 @@ MESSAGE_UNSENT: Final = 2
 MESSAGE_UNDELIVERED: Final = 3
 MESSAGE_NEXT: Final = 4
 MESSAGE_THEN: Final = 5
-MESSAGE_DELAY: Final = 6
+MESSAGE_SENT_THEN: Final = 6
 MESSAGE_PLACE: Final = 7  # FIFO (bits 0 to 2), last packet's chunks (3 to 7), source (8 and up)
 
 # A node's DMA engine: head and tail of the list of each FIFO, then these.
@@ -96,7 +96,6 @@ BLOCK_EVENTS: Final = 15
 EVENT_HEAD: Final = 0  # a FIFO's head asks for links
 EVENT_LINK: Final = 1  # a link looks at its requests
 EVENT_DMA: Final = 2  # a DMA engine may inject a packet
-EVENT_POST: Final = 3  # a message is released
 
 LOOK_AHEAD: Final = 1  # cycles by which the nodes of coming events are fetched into the cache
 LINE_WORDS: Final = 16  # 32-bit words in a cache line

@@ -8,7 +8,8 @@ events of one instant, headers come first, then links, then the packets sent ent
 
 from __future__ import annotations
 
-from collections import deque
+import heapq
+from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,6 +18,7 @@ import numpy as np
 import simpy
 from simpy.events import Event
 
+from bgsim.network.detours import Detours
 from bgsim.network.packet_engine import neighbour_table
 from bgsim.network.router import (
     BUBBLE,
@@ -28,12 +30,13 @@ from bgsim.network.router import (
     draw,
 )
 from bgsim.network.topology import Closed, Shape, node_count
-from bgsim.network.traffic import FULL_CHUNKS, Messages, hops_word
+from bgsim.network.traffic import FULL_CHUNKS, Gates, Messages, hops_word
 
 HEADERS: Final = 1
-MESSAGES: Final = 2
-LINKS: Final = 3
-ARRIVALS: Final = 4
+GATES: Final = 2
+MESSAGES: Final = 3
+LINKS: Final = 4
+ARRIVALS: Final = 5
 
 
 @dataclass(slots=True, eq=False)
@@ -98,7 +101,15 @@ class Node:
 class PacketReference:
     """The readable twin of :class:`bgsim.network.packet_engine.PacketEngine`, with the same parameters."""
 
-    def __init__(self, shape: Shape, torus: Closed, parameters: RouterParameters, messages: Messages) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        torus: Closed,
+        parameters: RouterParameters,
+        messages: Messages,
+        gates: Gates | None = None,
+        detours: Detours | None = None,
+    ) -> None:
         self.parameters, self.messages = parameters, messages
         self.environment = simpy.Environment()
         self.sent_cycles = np.full(messages.size, -1, np.int64)
@@ -120,6 +131,17 @@ class PacketReference:
         self._upstream = {
             id(fifo): node for node in self._nodes for link in node.links for fifo in link.below
         }
+        self.gates, self.detours = gates or Gates.none(), detours or Detours.none()
+        self.gates.check(messages)
+        self.opened_cycles = np.full(self.gates.size, -1, np.int64)
+        self._needs = self.gates.needs.tolist()
+        self._counted_at = self.gates.start_cycles.tolist()
+        self._agenda: list[tuple[int, int]] = []  # times at which gates become ready, or open
+        self._delays: set[int] = set()  # gates without a core whose delay has begun
+        self._at_work: dict[int, int] = {}  # gate each busy core works on
+        self._queues: dict[int, deque[int]] = defaultdict(deque)
+        for gate in np.flatnonzero(self.gates.needs == 0).tolist():
+            self._plan(self._counted_at[gate], gate)
         for message in np.flatnonzero(messages.post_cycles >= 0).tolist():
             self._at(int(messages.post_cycles[message]), MESSAGES, self._release, message)
 
@@ -145,6 +167,52 @@ class PacketReference:
         assert event.callbacks is not None
         event.callbacks.append(lambda _: action(*arguments))
         self.environment.schedule(event, priority=step, delay=time - int(self.environment.now))  # type: ignore[arg-type]
+
+    # ---- gates
+
+    def _count(self, gate: int, time: int) -> None:
+        """Count a gate, if there is one, at a time not before the present."""
+        if gate < 0:
+            return
+        self._counted_at[gate] = max(self._counted_at[gate], time)
+        self._needs[gate] -= 1
+        if not self._needs[gate]:
+            self._plan(self._counted_at[gate], gate)
+
+    def _plan(self, time: int, gate: int) -> None:
+        heapq.heappush(self._agenda, (time, gate))
+        self._at(time, GATES, self._serve_gates)
+
+    def _serve_gates(self) -> None:
+        """Take the gates of this instant in order of number, those that they bring about included."""
+        now = int(self.environment.now)
+        while self._agenda and self._agenda[0][0] <= now:
+            _, gate = heapq.heappop(self._agenda)
+            core = int(self.gates.core[gate])
+            if core < 0 and gate not in self._delays:
+                self._delays.add(gate)
+                self._plan(now + int(self.gates.work_cycles[gate]), gate)
+            elif core < 0:
+                self._open(gate, now)
+            elif self._at_work.get(core) == gate:
+                self._open(gate, now)
+                del self._at_work[core]
+                if self._queues[core]:
+                    self._work(core, self._queues[core].popleft(), now)
+            elif core in self._at_work:
+                self._queues[core].append(gate)
+            else:
+                self._work(core, gate, now)
+
+    def _work(self, core: int, gate: int, now: int) -> None:
+        self._at_work[core] = gate
+        self._plan(self.detours.finish(core, now, int(self.gates.work_cycles[gate])), gate)
+
+    def _open(self, gate: int, now: int) -> None:
+        self.opened_cycles[gate] = now
+        for message in np.flatnonzero(self.messages.gate == gate).tolist():
+            self._release(message)
+        self._count(int(self.gates.then[gate]), now)
 
     # ---- DMA engine
 
@@ -176,24 +244,39 @@ class PacketReference:
                 continue
             message = node.posted[number][0]
             packet = self._next_packet(message)
-            choices = [6] if packet.priority else packet.wanted()
-            if not packet.dynamic:
-                choices = choices[:1]
-            fifo = min((node.fifos[24 + choice] for choice in choices), key=lambda fifo: len(fifo.packets))
-            if len(fifo.packets) == fifo.slots:
-                continue
+            interval = self.parameters.dma_interval_cycles
+            fifo = None
+            if any(packet.hops):
+                fifo = self._injection_fifo(node, packet)
+                if fifo is None:
+                    continue
+            else:
+                interval = self.parameters.local_interval_cycles
             self._unsent[message] -= 1
             self.packets_injected += 1
             if not self._unsent[message]:
                 self.sent_cycles[message] = now
+                self._count(int(self.messages.sent_then[message]), now)
                 node.posted[number].popleft()
-            fifo.packets.append(packet)
-            if len(fifo.packets) == 1:
-                self._at(max(now + 1, fifo.ready), HEADERS, self._ask, fifo)
+            if fifo is None:
+                self._deliver(packet, now + interval)
+            else:
+                fifo.packets.append(packet)
+                if len(fifo.packets) == 1:
+                    self._at(max(now + 1, fifo.ready), HEADERS, self._ask, fifo)
             node.turn = (number + 1) % INJECTION_FIFOS
-            node.free_at = now + self.parameters.dma_interval_cycles
+            node.free_at = now + interval
             self._start_engine(node, now)
             return
+
+    def _injection_fifo(self, node: Node, packet: Packet) -> Fifo | None:
+        """The emptiest FIFO of a packet's directions, if it is not full."""
+        choices = [6] if packet.priority else packet.wanted()
+        if not packet.dynamic:
+            choices = choices[:1]
+        first = DIRECTIONS * CHANNELS
+        fifo = min((node.fifos[first + choice] for choice in choices), key=lambda fifo: len(fifo.packets))
+        return fifo if len(fifo.packets) < fifo.slots else None
 
     def _next_packet(self, message: int) -> Packet:
         word, unsent = int(self._words[message]), self._unsent[message]
@@ -218,15 +301,16 @@ class PacketReference:
             self._look(self._nodes[fifo.node], now)
             return
         self._leave(fifo, packet, now)
+        length = self.parameters.link_cycles(packet.chunks)
+        self._deliver(packet, now + length + self.parameters.endpoint_cycles)
+
+    def _deliver(self, packet: Packet, arrival: int) -> None:
+        """Count a packet whose tail will have arrived at a time."""
         self.packets_delivered += 1
         self._undelivered[packet.message] -= 1
         if not self._undelivered[packet.message]:
-            arrival = now + self.parameters.link_cycles(packet.chunks) + self.parameters.endpoint_cycles
             self.done_cycles[packet.message] = arrival
-            then = int(self.messages.then[packet.message])
-            if then >= 0:
-                delay = int(self.messages.delay_cycles[packet.message])
-                self._at(arrival + delay, HEADERS, self._release, then)
+            self._count(int(self.messages.then[packet.message]), arrival)
 
     def _look(self, node: Node, time: int) -> None:
         """Have a node look at its links at a time, after all headers of that time."""

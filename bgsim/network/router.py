@@ -68,6 +68,8 @@ class RouterParameters:
         Injection and reception logic, added to every delivery.
     dma_interval_cycles
         Shortest time between two packets of one node's DMA engine.
+    local_interval_cycles
+        The same for a packet that the DMA engine copies within its node, where it arrives after that time.
     lots_in_256
         Grants of 256 that are drawn by lot instead of going to the longest queue.
     """
@@ -81,6 +83,7 @@ class RouterParameters:
     read_cycles: int = 272
     endpoint_cycles: int = 90
     dma_interval_cycles: int = 90
+    local_interval_cycles: int = 90
     lots_in_256: int = 40
 
     def __post_init__(self) -> None:
@@ -88,7 +91,10 @@ class RouterParameters:
             raise ValueError("a virtual channel has 2 to 8 packet slots, an injection FIFO 1 to 8")
         if self.read_cycles < self.hop_cycles:
             raise ValueError("reading a packet from its FIFO takes at least as long as a header's way")
-        if min(self.hop_cycles, self.dma_interval_cycles, self.chunk_cycles) < 1 or self.token_cycles < 0:
+        if (
+            min(self.hop_cycles, self.dma_interval_cycles, self.local_interval_cycles, self.chunk_cycles) < 1
+            or self.token_cycles < 0
+        ):
             raise ValueError("hops, packets and the DMA engine take at least one cycle")
         if not 0 <= self.lots_in_256 <= DITHER_RANGE:
             raise ValueError("of 256 grants, 0 to 256 are drawn by lot")
@@ -111,6 +117,7 @@ class RouterParameters:
             lots_in_256=datasheet.integer("torus.router_lots_in_256"),
             endpoint_cycles=datasheet.cycles("torus.endpoint_latency"),
             dma_interval_cycles=datasheet.cycles("dma.packet_interval"),
+            local_interval_cycles=datasheet.cycles("dma.local_copy_interval"),
         )
 
     def link_cycles(self, chunks: int) -> int:

@@ -1,8 +1,10 @@
-"""Messages for the packet engines, as columns: who sends how many packets to whom, when, and how.
+"""Message graphs for the torus engines, as columns: messages, and the gates that release them.
 
 A message is cut into full packets. Messages of one DMA injection FIFO are sent in the order in which they
-were posted. A message may wait for another one to arrive: a get is a request of one small packet that, on its
-arrival, makes the target's DMA engine send the data; a rendezvous send has one more such step.
+were posted. What happens between messages are *gates*: a gate waits for messages to arrive or to be sent and
+for other gates, then takes a core for some time, opens, and posts its messages. A get is a request of one
+small packet whose arrival opens a gate of the target's DMA engine, which sends the data; a compute phase is a
+gate of a core.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ class Messages:
     Attributes
     ----------
     source, destination
-        Node numbers, shape (n,).
+        Node numbers, shape (n,); equal ones are a local copy by the node's DMA engine.
     packets
         Packets of each message, shape (n,); the last has ``last_chunks``, the others are full.
     last_chunks
@@ -44,12 +46,13 @@ class Messages:
     fifo
         DMA injection FIFO it is posted to, 0 to 7.
     post_cycles
-        Time from which it may be sent; -1 if it waits for another message.
+        Time from which it may be sent; -1 if it waits for a gate.
+    gate
+        Gate that releases it, or -1.
     then
-        Message that the arrival of this one's last packet releases, or -1; it starts at this one's
-        destination.
-    delay_cycles
-        Time between that arrival and the release.
+        Gate counted when its last packet has arrived, or -1.
+    sent_then
+        Gate counted when its last packet has left the DMA engine, or -1.
     """
 
     source: Ints
@@ -60,16 +63,17 @@ class Messages:
     priority: Ints
     fifo: Ints
     post_cycles: Ints
+    gate: Ints
     then: Ints
-    delay_cycles: Ints
+    sent_then: Ints
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.size = len(self.source)
-        if (self.source == self.destination).any():
-            raise ValueError("a message to its own node does not use the torus")
         if (self.packets < 1).any():
             raise ValueError("a message has at least one packet")
+        if ((self.post_cycles >= 0) & (self.gate >= 0)).any():
+            raise ValueError("a message is posted at a time or by a gate, not both")
 
     @classmethod
     def make(
@@ -83,14 +87,94 @@ class Messages:
         priority: object = 0,
         fifo: object = 0,
         post_cycles: object = 0,
+        gate: object = NEVER,
         then: object = NEVER,
-        delay_cycles: object = 0,
+        sent_then: object = NEVER,
     ) -> Messages:
-        """Make a table from columns and scalars."""
+        """Make a table from columns and scalars; with a gate, ``post_cycles`` need not be given."""
         size = np.broadcast(*map(np.asarray, (source, destination, packets))).size
+        post_cycles = np.where(np.asarray(gate) >= 0, NEVER, post_cycles)  # type: ignore[call-overload]
         routing = (dynamic, priority, fifo)
-        columns = (source, destination, packets, last_chunks, *routing, post_cycles, then, delay_cycles)
+        columns = (source, destination, packets, last_chunks, *routing, post_cycles, gate, then, sent_then)
         return cls(*(_column(column, size, np.int64) for column in columns))
+
+
+@dataclass(slots=True)
+class Gates:
+    """What releases messages: a table of things that wait, are done by a core, and open.
+
+    A gate is ready when it has been counted ``needs`` times, not before ``start_cycles``. Ready gates queue
+    at their core, which serves them one at a time in order of readiness (at one instant, the lower number
+    first; what opens in an instant may make others ready in it, which follow). After ``work_cycles`` of core
+    time, and the core's detours, the gate opens: its messages are posted in order of number, and ``then`` is
+    counted.
+
+    Attributes
+    ----------
+    needs
+        Number of countings it waits for, shape (g,).
+    start_cycles
+        Time before which it is not ready.
+    core
+        Core that does it, or -1: nobody, a pure delay.
+    work_cycles
+        Core time it takes.
+    then
+        Gate counted when this one opens, or -1.
+    """
+
+    needs: Ints
+    start_cycles: Ints
+    core: Ints
+    work_cycles: Ints
+    then: Ints
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.size = len(self.needs)
+        least = [int(column.min(initial=0)) for column in (self.needs, self.start_cycles, self.work_cycles)]
+        if min(least) < 0:
+            raise ValueError("a gate's needs, start and work are not negative")
+
+    @classmethod
+    def make(
+        cls,
+        needs: object,
+        *,
+        start_cycles: object = 0,
+        core: object = NEVER,
+        work_cycles: object = 0,
+        then: object = NEVER,
+    ) -> Gates:
+        """Make a table from columns and scalars."""
+        columns = (needs, start_cycles, core, work_cycles, then)
+        size = np.broadcast(*map(np.asarray, columns)).size
+        return cls(*(_column(column, size, np.int64) for column in columns))
+
+    @classmethod
+    def none(cls) -> Gates:
+        """No gates: every message is posted at a time."""
+        return cls.make(np.zeros(0, np.int64))
+
+    def check(self, messages: Messages) -> None:
+        """Refuse gates that do not exist, and gates that are not counted as often as they wait for.
+
+        Raises
+        ------
+        ValueError
+            With the number of the gate.
+        """
+        columns = (messages.then, messages.sent_then, self.then)
+        for column in (*columns, messages.gate):
+            if column.size and (column.max() >= self.size or column.min() < NEVER):
+                raise ValueError(f"gate {max(int(column.max()), self.size)} does not exist")
+        counted = sum(
+            (np.bincount(column[column >= 0], minlength=self.size) for column in columns),
+            np.zeros(self.size, np.int64),
+        )
+        if (counted != self.needs).any():
+            gate = int(np.argmax(counted != self.needs))
+            raise ValueError(f"gate {gate} is counted {counted[gate]} times and needs {self.needs[gate]}")
 
 
 def packet_count(size_bytes: int) -> int:
@@ -129,28 +213,30 @@ def gets(
     *,
     stagger: Ints | int = 0,
     serve_cycles: int = 0,
-) -> Messages:
+) -> tuple[Messages, Gates]:
     """Post gets back to back: a request to the target, which sends the data back adaptively.
 
     Requests are adaptive, too, and posted to FIFO 0; data is sent from FIFO 1, which remote
     gets have for themselves. ``serve_cycles`` is the time from a request's arrival to its data being ready.
+    The first half of the messages are the requests, the second half the data.
     """
     count = len(source) * posted
     begin = np.broadcast_to(np.asarray(stagger), source.shape)
     asker, server = np.repeat(source, posted), np.repeat(target, posted)
-    requests = np.arange(count)
+    served, none = np.arange(count), np.full(count, NEVER)
     both = np.concatenate
-    return Messages.make(
+    messages = Messages.make(
         both([asker, server]),
         both([server, asker]),
         both([np.ones(count, np.int64), np.full(count, packet_count(size_bytes))]),
         last_chunks=both([np.full(count, REQUEST_CHUNKS), np.full(count, FULL_CHUNKS)]),
         dynamic=1,
         fifo=both([np.zeros(count, np.int64), np.ones(count, np.int64)]),
-        post_cycles=both([np.repeat(begin, posted), np.full(count, NEVER)]),
-        then=both([requests + count, np.full(count, NEVER)]),
-        delay_cycles=both([np.full(count, serve_cycles), np.zeros(count, np.int64)]),
+        post_cycles=both([np.repeat(begin, posted), none]),
+        gate=both([none, served]),
+        then=both([served, none]),
     )
+    return messages, Gates.make(np.ones(count, np.int64), work_cycles=serve_cycles)
 
 
 def hops_word(

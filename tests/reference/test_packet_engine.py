@@ -5,40 +5,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bgsim.network.detours import Detours, DetourSource
 from bgsim.network.packet_engine import PacketEngine
 from bgsim.network.packet_reference import PacketReference
 from bgsim.network.router import RouterParameters
-from bgsim.network.traffic import Messages, gets, shifted
+from bgsim.network.traffic import Gates, Messages, gets, shifted
+
+CORES = 6
 
 
 @st.composite
 def cases(draw):
-    shape = draw(st.tuples(*[st.integers(1, 4)] * 3).filter(lambda shape: np.prod(shape) > 1))
+    shape = draw(st.tuples(*[st.integers(1, 4)] * 3))
     torus = draw(st.tuples(*[st.booleans()] * 3))
     nodes = int(np.prod(shape))
     count = draw(st.integers(1, 60))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    source = rng.integers(0, nodes, count)
-    destination = (source + rng.integers(1, nodes, count)) % nodes
-    post, then = rng.integers(0, 300, count), np.full(count, -1)
-    for first in range(0, count - 1, 3):  # some messages wait for another that arrives where they start
-        if rng.random() < 0.5:
-            source[first + 1] = destination[first]
-            destination[first + 1] = source[first]
-            then[first], post[first + 1] = first + 1, -1
-    routing = rng.integers(0, 3, count)
-    messages = Messages.make(
-        source,
-        destination,
-        rng.integers(1, 9, count),
-        last_chunks=rng.integers(1, 9, count),
-        dynamic=routing == 1,
-        priority=routing == 2,
-        fifo=rng.integers(0, 8, count),
-        post_cycles=post,
-        then=then,
-        delay_cycles=rng.integers(0, 400, count),
-    )
+    messages, gates = graph(rng, nodes, count, draw(st.integers(0, 30)))
     hop = draw(st.integers(1, 80))
     parameters = RouterParameters(
         slots=draw(st.integers(2, 8)),
@@ -48,16 +31,62 @@ def cases(draw):
         read_cycles=draw(st.integers(hop, 600)),
         lots_in_256=draw(st.integers(0, 256)),
         dma_interval_cycles=draw(st.integers(1, 200)),
+        local_interval_cycles=draw(st.integers(1, 200)),
     )
-    return shape, torus, parameters, messages
+    sources = [
+        DetourSource(f"source {number}", 3_000, 0.3, False, (50.0, 400.0), (3.0, 1.0))
+        for number in range(draw(st.integers(0, 2)))
+    ]
+    return shape, torus, parameters, messages, gates, Detours.make(sources, CORES, 5)
 
 
-@settings(max_examples=60, deadline=None)
+def graph(rng, nodes, count, gate_count):
+    """Make a message graph in which gates only wait for what comes before them."""
+    source = rng.integers(0, nodes, count)
+    routing = rng.integers(0, 3, count)
+    gate, then, sent_then = (np.full(count, -1) for _ in range(3))
+    gates_then = np.full(gate_count, -1)
+    for message in range(count if gate_count else 0):
+        if rng.random() < 0.6:
+            gate[message] = rng.integers(gate_count)
+        if gate[message] < gate_count - 1:
+            for column in (then, sent_then):
+                if rng.random() < 0.4:
+                    column[message] = rng.integers(gate[message] + 1, gate_count)
+    for number in range(gate_count - 1):
+        if rng.random() < 0.5:
+            gates_then[number] = rng.integers(number + 1, gate_count)
+    counted = np.concatenate([then, sent_then, gates_then])
+    gates = Gates.make(
+        np.bincount(counted[counted >= 0], minlength=gate_count)[:gate_count],
+        start_cycles=rng.integers(0, 2, gate_count) * rng.integers(0, 2_000, gate_count),
+        core=rng.integers(-1, CORES, gate_count),
+        work_cycles=rng.choice([0, 1, 100, 700, 20_000], gate_count),
+        then=gates_then,
+    )
+    messages = Messages.make(
+        source,
+        rng.integers(0, nodes, count),
+        rng.integers(1, 9, count),
+        last_chunks=rng.integers(1, 9, count),
+        dynamic=routing == 1,
+        priority=routing == 2,
+        fifo=rng.integers(0, 8, count),
+        post_cycles=rng.integers(0, 300, count),
+        gate=gate,
+        then=then,
+        sent_then=sent_then,
+    )
+    return messages, gates
+
+
+@settings(max_examples=80, deadline=None)
 @given(cases())
 def test_times_agree(case):
     engine, reference = PacketEngine(*case), PacketReference(*case)
     engine.run()
     reference.run()
+    assert engine.opened_cycles.tolist() == reference.opened_cycles.tolist()
     assert engine.sent_cycles.tolist() == reference.sent_cycles.tolist()
     assert engine.done_cycles.tolist() == reference.done_cycles.tolist()
     assert engine.packet_hops == reference.packet_hops
@@ -67,9 +96,9 @@ def test_times_agree(case):
 def test_gets_agree_under_contention(displacement):
     shape, torus = (4, 4, 4), (True, True, True)
     nodes = np.arange(64)
-    messages = gets(nodes, shifted(shape, displacement), 4096, 2)
-    engine = PacketEngine(shape, torus, RouterParameters(), messages)
-    reference = PacketReference(shape, torus, RouterParameters(), messages)
+    graph = gets(nodes, shifted(shape, displacement), 4096, 2)
+    engine = PacketEngine(shape, torus, RouterParameters(), *graph)
+    reference = PacketReference(shape, torus, RouterParameters(), *graph)
     engine.run()
     reference.run()
     assert engine.done_cycles.tolist() == reference.done_cycles.tolist()
@@ -77,8 +106,8 @@ def test_gets_agree_under_contention(displacement):
 
 def test_run_in_pieces_changes_nothing():
     shape, torus = (4, 4, 4), (True, True, True)
-    messages = gets(np.arange(64), shifted(shape, (2, 2, 1)), 2048, 3)
-    whole, pieces = (PacketEngine(shape, torus, RouterParameters(), messages) for _ in range(2))
+    graph = gets(np.arange(64), shifted(shape, (2, 2, 1)), 2048, 3, serve_cycles=300)
+    whole, pieces = (PacketEngine(shape, torus, RouterParameters(), *graph) for _ in range(2))
     whole.run()
     time = 0
     while (pieces.done_cycles < 0).any():

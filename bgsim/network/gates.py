@@ -1,0 +1,198 @@
+"""Gates of a message graph while it runs: countings, the queues of the cores, and what opens when.
+
+Shared by the compiled torus engines; :mod:`bgsim.network.packet_reference` has its own, written to be
+read. Times of gates may be milliseconds apart, so they are kept in a heap, by time and number, and not in the
+packet engine's timing wheel.
+"""
+
+# The compiled functions take arrays by position, and numba's decorators hide their types.
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bgsim.compiled import compiled_inner
+from bgsim.network.detours import Detours, DetourTable, finish_watched, nothing_watched
+from bgsim.network.traffic import Gates, Messages
+
+Array = NDArray[Any]
+
+
+class GateState(NamedTuple):
+    """Columns of the gates of a run.
+
+    ``messages`` lists the messages of gate g at ``first[g]`` to ``first[g + 1]``, ascending. ``ready``
+    becomes the time of the last counting. ``following`` links the gates that queue at a core from ``head`` to
+    ``tail``; a core's head is the gate it works on. ``heap_time`` and ``heap_gate`` are a heap of gates that
+    become ready or, once they are ``working``, open; its size is ``size[0]``.
+    """
+
+    needs: Array
+    ready: Array
+    core: Array
+    work: Array
+    then: Array
+    working: Array
+    opened: Array
+    first: Array
+    messages: Array
+    following: Array
+    head: Array
+    tail: Array
+    heap_time: Array
+    heap_gate: Array
+    size: Array
+    detours: DetourTable
+    quiet: Array
+
+
+def gate_state(gates: Gates, messages: Messages, detours: Detours) -> GateState:
+    """Set up the gates of a run: those that wait for nothing are in the heap.
+
+    Raises
+    ------
+    ValueError
+        If the gates do not fit each other, the messages, or the detours' cores.
+    """
+    gates.check(messages)
+    check_cores(gates, detours)
+    held = np.flatnonzero(messages.gate >= 0)
+    order = held[np.argsort(messages.gate[held], kind="stable")].astype(np.int32)
+    first = np.zeros(gates.size + 1, np.int64)
+    np.cumsum(np.bincount(messages.gate[held], minlength=gates.size)[: gates.size], out=first[1:])
+    cores = int(gates.core.max(initial=-1)) + 1
+    idle = np.flatnonzero(gates.needs == 0)
+    begin_cycles = gates.start_cycles[idle] + np.where(gates.core[idle] < 0, gates.work_cycles[idle], 0)
+    order_idle = np.argsort(begin_cycles, kind="stable")  # in order, which is also a heap
+    heap_time, heap_gate = np.zeros(gates.size, np.int64), np.zeros(gates.size, np.int32)
+    heap_time[: idle.size], heap_gate[: idle.size] = begin_cycles[order_idle], idle[order_idle]
+    return GateState(
+        needs=gates.needs.astype(np.int32),
+        ready=gates.start_cycles.copy(),
+        core=gates.core.astype(np.int32),
+        work=gates.work_cycles,
+        then=gates.then.astype(np.int32),
+        working=(gates.core < 0).astype(np.int8),
+        opened=np.full(gates.size, -1, np.int64),
+        first=first,
+        messages=order,
+        following=np.full(gates.size, -1, np.int32),
+        head=np.full(cores, -1, np.int32),
+        tail=np.full(cores, -1, np.int32),
+        heap_time=heap_time,
+        heap_gate=heap_gate,
+        size=np.array([idle.size], np.int64),
+        detours=detours.table,
+        quiet=nothing_watched(cores),
+    )
+
+
+def check_cores(gates: Gates, detours: Detours) -> None:
+    """Refuse gates of cores that have no detours, if others have.
+
+    Raises
+    ------
+    ValueError
+        With the number of the core.
+    """
+    core, cores = int(gates.core.max(initial=-1)), len(detours.table.phase)
+    if detours.sources and core >= cores:
+        raise ValueError(f"core {core} of a gate is not among the {cores} with detours")
+
+
+@compiled_inner
+def put(time, gate, gates):
+    """Put a gate into the heap."""
+    place = gates.size[0]
+    gates.size[0] = place + 1
+    while place:
+        above = (place - 1) >> 1
+        other = gates.heap_time[above]
+        if other < time or (other == time and gates.heap_gate[above] < gate):
+            break
+        gates.heap_time[place] = other
+        gates.heap_gate[place] = gates.heap_gate[above]
+        place = above
+    gates.heap_time[place] = time
+    gates.heap_gate[place] = gate
+
+
+@compiled_inner
+def take(gates):
+    """Take the first gate out of the heap."""
+    first = gates.heap_gate[0]
+    size = gates.size[0] - 1
+    gates.size[0] = size
+    time, gate = gates.heap_time[size], gates.heap_gate[size]
+    place = 0
+    while True:
+        child = 2 * place + 1
+        if child >= size:
+            break
+        if child + 1 < size:
+            left, right = gates.heap_time[child], gates.heap_time[child + 1]
+            if right < left or (right == left and gates.heap_gate[child + 1] < gates.heap_gate[child]):
+                child += 1
+        below = gates.heap_time[child]
+        if below > time or (below == time and gates.heap_gate[child] > gate):
+            break
+        gates.heap_time[place] = below
+        gates.heap_gate[place] = gates.heap_gate[child]
+        place = child
+    gates.heap_time[place] = time
+    gates.heap_gate[place] = gate
+    return first
+
+
+@compiled_inner
+def count(gate, time, gates):
+    """Count a gate at a time not before the present."""
+    gates.ready[gate] = max(gates.ready[gate], time)
+    gates.needs[gate] -= 1
+    if gates.needs[gate] == 0:
+        if gates.core[gate] < 0:
+            put(gates.ready[gate] + gates.work[gate], gate, gates)
+        else:
+            put(gates.ready[gate], gate, gates)
+
+
+@compiled_inner
+def start(gate, core, now, gates):
+    """Have a core start the work of a gate."""
+    gates.working[gate] = 1
+    put(finish_watched(gates.detours, gates.quiet, core, now, gates.work[gate]), gate, gates)
+
+
+@compiled_inner
+def open_gates(now, gates, outbox, released):
+    """Open the gates whose time has come, and write the messages they post; return how many these are now.
+
+    Gates with a core come out of the heap twice: when they are ready, and when their work is done.
+    """
+    while gates.size[0] and gates.heap_time[0] <= now:
+        gate = take(gates)
+        core = gates.core[gate]
+        if not gates.working[gate]:
+            if gates.head[core] < 0:
+                gates.head[core] = gate
+                start(gate, core, now, gates)
+            else:
+                gates.following[gates.tail[core]] = gate
+            gates.tail[core] = gate
+            continue
+        gates.opened[gate] = now
+        for place in range(gates.first[gate], gates.first[gate + 1]):
+            outbox[released] = gates.messages[place]
+            released += 1
+        if gates.then[gate] >= 0:
+            count(gates.then[gate], now, gates)
+        if core >= 0:
+            following = gates.following[gate]
+            gates.head[core] = following
+            if following >= 0:
+                start(following, core, now, gates)
+    return released
