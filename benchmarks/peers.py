@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from bgsim.network.flow_engine import simulate_flows
-from bgsim.network.packet_engine import PacketEngine, neighbour_table
+from bgsim.network.implicit import neighbour_table
+from bgsim.network.packet_engine import PacketEngine
 from bgsim.network.router import RouterParameters
 from bgsim.network.traffic import Messages, packet_count
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bgsim.network import packet_layout as at
 from bgsim.network.detours import Detours
 from bgsim.network.gates import gate_state
+from bgsim.network.implicit import neighbour_table
 from bgsim.network.packet_kernel import FINISHED, FULL, STUCK, run
 from bgsim.network.router import DIRECTIONS, QUEUES, RouterParameters
 from bgsim.network.topology import Closed, Shape, node_count
@@ -40,22 +41,6 @@ class Router(NamedTuple):
 
 class NetworkStuckError(RuntimeError):
     """Packets are in the network, and none can ever move again."""
-
-
-def neighbour_table(shape: Shape, torus: Closed) -> NDArray[np.int32]:
-    """Node at the end of each link, shape (nodes, 6); -1 where an open dimension ends."""
-    nodes = np.arange(node_count(shape))
-    table = np.full((nodes.size, DIRECTIONS), -1, np.int32)
-    stride = 1
-    for dimension, (size, closed) in enumerate(zip(shape, torus, strict=True)):
-        position = nodes // stride % size
-        for direction, step in ((2 * dimension, 1), (2 * dimension + 1, -1)):
-            moved = position + step
-            there = nodes + (moved % size - position) * stride
-            exists = (size > 1) & (closed | ((moved >= 0) & (moved < size)))
-            table[:, direction] = np.where(exists, there, -1)
-        stride *= size
-    return table
 
 
 class PacketEngine:
@@ -256,4 +241,4 @@ class PacketEngine:
         self._scalars[at.EPOCH] += shift
 
 
-__all__ = ["NetworkStuckError", "PacketEngine", "neighbour_table"]
+__all__ = ["NetworkStuckError", "PacketEngine"]

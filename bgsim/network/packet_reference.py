@@ -19,7 +19,7 @@ import simpy
 from simpy.events import Event
 
 from bgsim.network.detours import Detours
-from bgsim.network.packet_engine import neighbour_table
+from bgsim.network.implicit import neighbour_table
 from bgsim.network.router import (
     BUBBLE,
     CHANNELS,

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from bgsim.network.packet_engine import NetworkStuckError, PacketEngine, neighbour_table
+from bgsim.network.implicit import neighbour_table
+from bgsim.network.packet_engine import NetworkStuckError, PacketEngine
 from bgsim.network.router import RouterParameters
 from bgsim.network.topology import Direction, neighbour
 from bgsim.network.traffic import Messages, puts, shifted
