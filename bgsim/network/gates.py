@@ -25,10 +25,11 @@ Array = NDArray[Any]
 class GateState(NamedTuple):
     """Columns of the gates of a run.
 
-    ``messages`` lists the messages of gate g at ``first[g]`` to ``first[g + 1]``, ascending. ``ready``
-    becomes the time of the last counting. ``following`` links the gates that queue at a core from ``head`` to
-    ``tail``; a core's head is the gate it works on. ``heap_time`` and ``heap_gate`` are a heap of gates that
-    become ready or, once they are ``working``, open; its size is ``size[0]``.
+    ``messages`` lists the messages of gate g at ``first[g]`` to ``first[g + 1]``, ascending; ``also`` lists
+    in the same way, by ``first_also``, the gates it counts besides ``then``. ``ready`` becomes the time of
+    the last counting. ``following`` links the gates that queue at a core from ``head`` to ``tail``; a core's
+    head is the gate it works on. ``heap_time`` and ``heap_gate`` are a heap of gates that become ready or,
+    once they are ``working``, open; its size is ``size[0]``.
     """
 
     needs: Array
@@ -40,6 +41,8 @@ class GateState(NamedTuple):
     opened: Array
     first: Array
     messages: Array
+    first_also: Array
+    also: Array
     following: Array
     head: Array
     tail: Array
@@ -64,6 +67,8 @@ def gate_state(gates: Gates, messages: Messages, detours: Detours) -> GateState:
     order = held[np.argsort(messages.gate[held], kind="stable")].astype(np.int32)
     first = np.zeros(gates.size + 1, np.int64)
     np.cumsum(np.bincount(messages.gate[held], minlength=gates.size)[: gates.size], out=first[1:])
+    first_also = np.zeros(gates.size + 1, np.int64)
+    np.cumsum(np.bincount(gates.also[:, 0], minlength=gates.size)[: gates.size], out=first_also[1:])
     cores = int(gates.core.max(initial=-1)) + 1
     idle = np.flatnonzero(gates.needs == 0)
     begin_cycles = gates.start_cycles[idle] + np.where(gates.core[idle] < 0, gates.work_cycles[idle], 0)
@@ -80,6 +85,8 @@ def gate_state(gates: Gates, messages: Messages, detours: Detours) -> GateState:
         opened=np.full(gates.size, -1, np.int64),
         first=first,
         messages=order,
+        first_also=first_also,
+        also=gates.also[np.argsort(gates.also[:, 0], kind="stable"), 1].astype(np.int32),
         following=np.full(gates.size, -1, np.int32),
         head=np.full(cores, -1, np.int32),
         tail=np.full(cores, -1, np.int32),
@@ -190,9 +197,26 @@ def open_gates(now, gates, outbox, released):
             released += 1
         if gates.then[gate] >= 0:
             count(gates.then[gate], now, gates)
+        for place in range(gates.first_also[gate], gates.first_also[gate + 1]):
+            count(gates.also[place], now, gates)
         if core >= 0:
             following = gates.following[gate]
             gates.head[core] = following
             if following >= 0:
                 start(following, core, now, gates)
     return released
+
+
+@compiled_inner
+def sort(values, size):
+    """Sort the first values of an array in place (Shell's sort)."""
+    gap = size >> 1
+    while gap:
+        for index in range(gap, size):
+            value = values[index]
+            place = index
+            while place >= gap and values[place - gap] > value:
+                values[place] = values[place - gap]
+                place -= gap
+            values[place] = value
+        gap >>= 1

@@ -212,7 +212,11 @@ class PacketReference:
         self.opened_cycles[gate] = now
         for message in np.flatnonzero(self.messages.gate == gate).tolist():
             self._release(message)
-        self._count(int(self.gates.then[gate]), now)
+        for counted in (
+            int(self.gates.then[gate]),
+            *self.gates.also[self.gates.also[:, 0] == gate, 1].tolist(),
+        ):
+            self._count(counted, now)
 
     # ---- DMA engine
 

@@ -121,6 +121,9 @@ class Gates:
         Core time it takes.
     then
         Gate counted when this one opens, or -1.
+    also
+        Where that is not enough: further countings, shape (k, 2); when gate ``also[i, 0]`` opens, gate
+        ``also[i, 1]`` is counted, after ``then``.
     """
 
     needs: Ints
@@ -128,6 +131,7 @@ class Gates:
     core: Ints
     work_cycles: Ints
     then: Ints
+    also: Ints = field(default_factory=lambda: np.zeros((0, 2), np.int64))
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -145,11 +149,14 @@ class Gates:
         core: object = NEVER,
         work_cycles: object = 0,
         then: object = NEVER,
+        also: Ints | None = None,
     ) -> Gates:
         """Make a table from columns and scalars."""
         columns = (needs, start_cycles, core, work_cycles, then)
         size = np.broadcast(*map(np.asarray, columns)).size
-        return cls(*(_column(column, size, np.int64) for column in columns))
+        more = np.zeros((0, 2), np.int64) if also is None else np.asarray(also, np.int64).reshape(-1, 2)
+        needs, start, core, work, then = (_column(column, size, np.int64) for column in columns)
+        return cls(needs, start, core, work, then, more)
 
     @classmethod
     def none(cls) -> Gates:
@@ -164,8 +171,8 @@ class Gates:
         ValueError
             With the number of the gate.
         """
-        columns = (messages.then, messages.sent_then, self.then)
-        for column in (*columns, messages.gate):
+        columns = (messages.then, messages.sent_then, self.then, self.also[:, 1])
+        for column in (*columns, messages.gate, self.also[:, 0]):
             if column.size and (column.max() >= self.size or column.min() < NEVER):
                 raise ValueError(f"gate {max(int(column.max()), self.size)} does not exist")
         counted = sum(
