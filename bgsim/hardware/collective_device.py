@@ -288,6 +288,7 @@ class CollectiveDevice:
             raise ValueError("the collective device has packets of 16 quads")
         self.node = node
         self.network = network
+        self.on_activity: Callable[[], None] = lambda: None
         self._bic = bic
         self._control: dict[int, int] = {Dcr.NODE_ADDRESS: node}
         self._reception_flags = 0
@@ -345,7 +346,8 @@ class CollectiveDevice:
         self.network.inject(packet)
 
     def update(self) -> None:
-        """Drive the interrupt lines from flags, watermarks and enables."""
+        """Drive the interrupt lines from flags, watermarks and enables; tell who polls."""
+        self.on_activity()
         reception = self._reception_flags | self._reception_conditions()
         injection = self._injection_flags | self._injection_conditions()
         self._bic.set_line(Interrupt.RECEPTION, bool(reception & self._control.get(Dcr.RECEPTION_ENABLE, 0)))

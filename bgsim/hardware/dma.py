@@ -10,7 +10,7 @@ Kittyhawk Linux torus.{h,c}, khvmm torus.h, IBM SPI headers.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from simpy import Environment, Event
 
@@ -56,6 +56,7 @@ class Dma:
         self, environment: Environment, port: TorusPort, memory: Memory, bic: Bic, datasheet: Datasheet
     ) -> None:
         self._environment = environment
+        self.on_activity: Callable[[], None] = lambda: None
         self._bic = bic
         self._port = port
         self._control: dict[int, int] = {}
@@ -70,10 +71,10 @@ class Dma:
         self._lines_up: set[int] = set()
         self._memory_latency = datasheet.cycles("memory.latency")
         self.injection_counters = CounterFile(
-            lambda counter: _succeed(self._injected, counter), self._update_counter_lines
+            lambda counter: self._hit_zero(self._injected, counter), self._update_counter_lines
         )
         self.reception_counters = CounterFile(
-            lambda counter: _succeed(self._received, counter), self._update_counter_lines
+            lambda counter: self._hit_zero(self._received, counter), self._update_counter_lines
         )
         self.injection = InjectionUnit(
             environment,
@@ -329,6 +330,7 @@ class Dma:
 
     def _fifo_packet(self, fifo: Fifo) -> None:
         """A packet has arrived: note it if free space is at or below the threshold of the FIFO's type."""
+        self.on_activity()
         kind = bool(self.dcr_read(Dcr.RECEPTION_FIFO_TYPE) & reg.bit(fifo.index))
         if fifo.free <= self.dcr_read(Dcr.RECEPTION_THRESHOLD + kind):
             self._reception_threshold[0] |= reg.bit(fifo.index)
@@ -372,10 +374,10 @@ class Dma:
             waiting.setdefault(counter, []).append(event)
         return event
 
-
-def _succeed(waiting: dict[int, list[Event]], counter: int) -> None:
-    for event in waiting.pop(counter, ()):
-        event.succeed()
+    def _hit_zero(self, waiting: dict[int, list[Event]], counter: int) -> None:
+        for event in waiting.pop(counter, ()):
+            event.succeed()
+        self.on_activity()
 
 
 def _bits(flags: Iterable[bool]) -> int:

@@ -13,6 +13,7 @@ from simpy import Environment
 from bgsim.datasheet import Datasheet
 from bgsim.hardware import bic as bic_registers
 from bgsim.hardware import collective_device, dma_registers
+from bgsim.hardware.activity import Activity
 from bgsim.hardware.bic import Bic
 from bgsim.hardware.bus import Bus
 from bgsim.hardware.collective_device import CollectiveDevice
@@ -55,6 +56,8 @@ class Node:
         Device registers by physical address, and by control register number.
     memory
         Objects that processors and the DMA engine share.
+    activity
+        Tells of changes of registers that programs poll.
     bic, dma, torus_port, collective
         The devices.
     decrementers
@@ -73,9 +76,11 @@ class Node:
         self.number = number
         self.coordinates: Coordinates = node_coordinates(number, torus.shape)
         self.memory = ObjectMemory()
+        self.activity = Activity(environment)
         self.bic = Bic()
         self.torus_port = TorusPort(number, torus, datasheet)
         self.dma = Dma(environment, self.torus_port, self.memory, self.bic, datasheet)
+        self.dma.on_activity = self.activity.happened
         self.decrementers = tuple(Decrementer() for _ in range(datasheet.integer("node.cores")))
         self.bus = Bus()
         self.bus.attach(bic_registers.BASE, bic_registers.SIZE, self.bic)
@@ -86,6 +91,7 @@ class Node:
         self.collective: CollectiveDevice | None = None
         if collective is not None:
             self.collective = CollectiveDevice(number, collective, self.bic, datasheet)
+            self.collective.on_activity = self.activity.happened
             self.dcr.attach(collective_device.DCR_BASE, collective_device.DCR_COUNT, self.collective)
             for base, channel in zip(collective_device.BASES, self.collective.channels, strict=True):
                 self.bus.attach(base, collective_device.SIZE, channel)

@@ -21,6 +21,7 @@ from bgsim.platforms.processor import FOREVER, Processor, access_memory
 from bgsim.platforms.seam import (
     Guest,
     Now,
+    Poll,
     ReadDcr,
     ReadMemory,
     Run,
@@ -96,6 +97,8 @@ class Vcpu(Thread):
             yield from kernel.sleep_until(kernel.decrementer.deadline)
         elif isinstance(request, Now):
             processor.advance(int(kernel.environment.now))
+        elif isinstance(request, Poll):
+            processor.advance()  # each load leaves for the VMM: the guest does them one by one
         elif isinstance(request, SetInterrupts):
             # The instruction that switched them on has trapped, and the kernel has looked for events.
             processor.set_interrupts(request.enabled)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import simpy
 
 from bgsim.datasheet import Datasheet
+from bgsim.hardware.activity import Activity
 from bgsim.hardware.bic import Bic
 from bgsim.hardware.bus import Bus
 from bgsim.hardware.dcr import DcrBus
@@ -30,6 +31,7 @@ from bgsim.platforms.seam import (
     Load,
     LoadQuad,
     Now,
+    Poll,
     ReadDcr,
     ReadMemory,
     Run,
@@ -48,6 +50,7 @@ class NodeHardware(Protocol):
     bic: Bic
     dcr: DcrBus
     memory: ObjectMemory
+    activity: Activity
     decrementers: tuple[Decrementer, ...]
 
 
@@ -138,6 +141,8 @@ class BareMetal:
                 yield from self._wait()
             elif isinstance(request, Now):
                 processor.advance(int(self.environment.now))
+            elif isinstance(request, Poll):
+                yield from self._poll(request)
             elif isinstance(request, SetInterrupts):
                 processor.set_interrupts(request.enabled)
                 processor.advance()
@@ -192,6 +197,46 @@ class BareMetal:
             yield from self._pass(end - now)
         if reason == layout.STOP_END:
             processor.advance()
+
+    def _poll(self, request: Poll) -> Generator[simpy.Event, Any, None]:
+        """Poll until something is found, passing the rounds in which nothing can be in one go.
+
+        Load number ``n`` (from 1) ends after ``n`` register accesses and the pauses between the rounds
+        before it; it reads what the device holds then. Between two changes of the devices all loads read
+        the same, so after each full round that found nothing the next change is waited for.
+        """
+        processor, activity = self.processor, self.node.activity
+        if not processor.in_interrupt or self.stop_cycles < FOREVER:
+            processor.advance()  # what interrupts the polling has to find it at the right load
+            return
+        begin, size = int(self.environment.now), len(request.loads)
+
+        def end_of(load: int) -> int:
+            pauses = processor.pause_ends(request.pause, (load - 1) // size)
+            return begin + load * self.mmio_cycles + pauses
+
+        load = fruitless = 0
+        changes = activity.count
+        while True:
+            if fruitless >= size:
+                yield activity.next()
+                skipped = (int(self.environment.now) - begin) // (end_of(size + 1) - begin)
+                load = max(load, size * (skipped - 1))
+                while end_of(load + 1) < self.environment.now:
+                    load += 1
+            load += 1
+            yield from self._pass(end_of(load) - int(self.environment.now))
+            if changes != activity.count:
+                changes, fruitless = activity.count, 0
+            address, wanted = request.loads[(load - 1) % size]
+            value = self.node.bus.load(address)
+            if wanted(value):
+                break
+            fruitless += 1
+        self.device_cycles += load * self.mmio_cycles
+        self.device_accesses += load
+        processor.pause(request.pause, (load - 1) // size)
+        processor.advance(((load - 1) % size, value))
 
     def _wait(self) -> Generator[simpy.Event, Any, None]:
         begin = self._idle_since = int(self.environment.now)

@@ -147,6 +147,22 @@ class Processor:
         self.walks += 1
         return int(walk(request.program.operations, self.pages, self.tables, self.state, end))
 
+    def pause_ends(self, run: Run, rounds: int) -> int:
+        """Cycles that so many executions of a stretch of user work will have taken."""
+        milli = rounds * run.program.instructions * int(self.tables.price[layout.PRICE_USER_MILLI])
+        return (milli + int(self.state.register[layout.CARRY_USER])) // 1000
+
+    def pause(self, run: Run, rounds: int) -> None:
+        """Account for so many executions of a stretch of user work, whose time has passed."""
+        if not rounds:
+            return
+        instructions = rounds * run.program.instructions
+        milli = instructions * int(self.tables.price[layout.PRICE_USER_MILLI])
+        milli += int(self.state.register[layout.CARRY_USER])
+        self.state.register[layout.CARRY_USER] = milli % 1000
+        self.state.cycle[layout.CAUSE_USER] += milli // 1000
+        self.state.count[layout.COUNT_INSTRUCTIONS_USER] += instructions
+
     def may_be_interrupted(self, deadline: int) -> bool:
         """Whether anything happens before ``deadline`` that could raise an interrupt."""
         return self.environment.peek() < deadline

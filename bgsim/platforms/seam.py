@@ -6,7 +6,7 @@ decided by the platform underneath; nothing above this seam may ask which one it
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -108,11 +108,42 @@ class Now:
     """Read the timebase; the request's answer is the time in core cycles. Never traps."""
 
 
+@dataclass(frozen=True)
+class Poll:
+    """Load device registers in turn, pausing after each round, until one reads as wanted.
+
+    A platform may do all of it in one go and answer with the position and the value of the load that
+    ended it; or it answers None at once, and the guest does it load by load. See :func:`poll`.
+
+    Attributes
+    ----------
+    loads
+        Address of each register, and what tells whether its value is wanted.
+    pause
+        User instructions between two rounds.
+    """
+
+    loads: tuple[tuple[int, Callable[[int], bool]], ...]
+    pause: Run
+
+
 DeviceAccess = Load | Store | LoadQuad | StoreQuad
 DcrAccess = ReadDcr | WriteDcr
 MemoryAccess = ReadMemory | WriteMemory
-Request = Run | DeviceAccess | DcrAccess | MemoryAccess | SetInterrupts | Wait | Now
+Request = Run | DeviceAccess | DcrAccess | MemoryAccess | SetInterrupts | Wait | Now | Poll
 Code = Generator[Request, Any, None]
+
+
+def poll(request: Poll) -> Generator[Request, Any, tuple[int, int]]:
+    """Poll registers; returns the position among its loads and the value of the one that ended it."""
+    found: tuple[int, int] | None = yield request
+    while found is None:
+        for position, (address, wanted) in enumerate(request.loads):
+            value = yield Load(address)
+            if wanted(value):
+                return position, value
+        yield request.pause
+    return found
 
 
 class Guest(Protocol):

@@ -1,0 +1,446 @@
+"""A user-level messaging library like DCMF on the torus DMA engine: put, get, eager and rendezvous sends.
+
+The program writes descriptors into injection FIFOs, moves their tails, and learns of completion by
+polling: byte counters for data, a reception FIFO for packets that software must handle. A put or a get
+costs an armed counter, a moved tail and the polls that follow. An eager message is one descriptor; its
+packets wait in the receiver's memory until the progress loop copies them out. A rendezvous sends a
+request that names a counter of the sender's; the receiver answers with a remote get, and either side
+is done when its counter is zero.
+
+Descriptors go into the injection FIFO of the direction their route begins with; remote gets have one for
+themselves, whose tail only the hardware moves. Contents are Python objects that travel with the last
+packet. Left out: several communicating threads, interrupt mode, and messages nobody expects (a receiver
+takes whatever comes in order of arrival).
+
+Source: IBM SPI headers and the DCMF paper's outline; software costs ``bgsim datasheet 'dcmf.*'``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from bgsim.datasheet import Datasheet
+from bgsim.guests.cnk import BUFFERS_MIB, DATA_MIB, RINGS_MIB, TEXT_MIB, Cnk
+from bgsim.guests.user_code import UserCode
+from bgsim.hardware import dma_registers as reg
+from bgsim.hardware.dma_descriptor import Descriptor, DmaPacket, Transfer, VirtualChannel
+from bgsim.hardware.dma_registers import CounterControl, CounterRegister, FifoRegister, Register
+from bgsim.network.topology import Closed, Shape, displacement
+from bgsim.platforms.seam import Code, Load, Poll, ReadMemory, Request, Store, WriteMemory, poll
+
+GROUP = 0
+REMOTE_GET_FIFO = 6
+"""Injection FIFO that remote gets are put into; FIFOs 0 to 5 are the program's, one per direction."""
+
+RECEPTION_FIFO = 0
+RING_ENTRIES = 256
+RECEPTION_ENTRIES = 512
+POLLED_COUNTERS = 32
+"""Counters below it are polled by value, for puts and gets; those above by hit-zero word, for rendezvous."""
+
+UNWATCHED_COUNTER = reg.COUNTERS - 1
+"""Counter of descriptors whose completion nobody waits for."""
+
+ACKNOWLEDGEMENT_BYTES = 1
+"""The least a direct put can carry."""
+
+REQUEST_BYTES = 48
+"""A request-to-send: its packet has a software header and describes the buffer and counter of the sender."""
+
+_RECEPTION_RING = RINGS_MIB + 1 << 20
+_RECEPTION = {
+    each: reg.group_address(GROUP, reg.reception_fifo(RECEPTION_FIFO, each)) for each in FifoRegister
+}
+_NOT_EMPTY = reg.group_address(GROUP, Register.RECEPTION_NOT_EMPTY)
+_NOT_EMPTY_BIT = reg.bit(GROUP * reg.RECEPTION_FIFOS + RECEPTION_FIFO)
+_CONTROLS = {False: Register.INJECTION_COUNTER_CONTROL, True: Register.RECEPTION_COUNTER_CONTROL}
+_HIT_ZERO, _HIT_ZERO_CLEAR = (
+    {key: reg.group_address(GROUP, control + offset + 4) for key, control in _CONTROLS.items()}
+    for offset in (CounterControl.HIT_ZERO, CounterControl.HIT_ZERO_CLEAR)
+)
+"""Word of counters 32 to 63, by whether they are reception counters."""
+
+
+def _is_zero(value: int) -> bool:
+    return value == 0
+
+
+def _has_packets(word: int) -> bool:
+    return bool(word & _NOT_EMPTY_BIT)
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a sender hands over.
+
+    Attributes
+    ----------
+    source
+        Node number.
+    size
+        Bytes.
+    content
+        Anything, for the receiver.
+    counter
+        Injection counter of a rendezvous; None for an eager message.
+    """
+
+    source: int
+    size: int
+    content: Any = None
+    counter: int | None = None
+
+
+@dataclass(eq=False)
+class Send:
+    """A send under way; an eager one is done at once."""
+
+    message: Message
+    done: bool = False
+
+
+@dataclass
+class Accesses:
+    """Device accesses of the library since it was ready, by what they were for; polls are not counted."""
+
+    posting: int = 0
+    handling: int = 0
+
+
+@dataclass
+class _Ring:
+    """An injection FIFO's ring, and the slot its next descriptor goes to."""
+
+    base: int
+    tail: int = 0
+
+    def write(self, descriptor: Descriptor) -> WriteMemory:
+        address = self.base + self.tail * reg.DESCRIPTOR_BYTES
+        self.tail = (self.tail + 1) % RING_ENTRIES
+        return WriteMemory(address, descriptor)
+
+    @property
+    def pointer(self) -> int:
+        return self.base + self.tail * reg.DESCRIPTOR_BYTES >> 4
+
+
+@dataclass
+class Costs:
+    """The library's own instructions and cycles, from the datasheet."""
+
+    datasheet: Datasheet
+    post: int = field(init=False)
+    get_extra: int = field(init=False)
+    complete: int = field(init=False)
+    poll: int = field(init=False)
+    receive: int = field(init=False)
+    packet: int = field(init=False)
+    per_byte: Fraction = field(init=False)
+    packet_read: int = field(init=False)
+    eager_limit: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        sheet = self.datasheet
+        self.complete = sheet.cycles("dcmf.complete_cycles")
+        self.post = max(0, sheet.cycles("dcmf.operation") - self.complete)
+        self.get_extra = sheet.cycles("dcmf.get_extra")
+        self.poll = sheet.integer("dcmf.poll_instructions")
+        self.receive = sheet.integer("dcmf.receive_instructions")
+        self.packet = sheet.integer("dcmf.packet_instructions")
+        self.per_byte = Fraction(sheet.quantity("dcmf.copy_instructions_per_byte").value)
+        self.packet_read = sheet.cycles("dcmf.packet_read_cycles")
+        self.eager_limit = sheet.integer("dcmf.eager_limit")
+
+
+class Messenger:
+    """The library of one process.
+
+    Parameters
+    ----------
+    kernel
+        The kernel it runs on.
+    node
+        Number of its node.
+    shape, torus
+        The partition.
+
+    Attributes
+    ----------
+    arrived
+        Messages received and not yet taken, in order of their completion.
+    on_armed
+        Told whenever a counter has been armed: True for a reception counter, and its number. For
+        instruments; the library itself only polls.
+    """
+
+    def __init__(self, datasheet: Datasheet, kernel: Cnk, node: int, shape: Shape, torus: Closed) -> None:
+        self.node = node
+        self.code = UserCode(datasheet, (TEXT_MIB,), (DATA_MIB, RINGS_MIB))
+        self.costs = Costs(datasheet)
+        self.accesses = Accesses()
+        self.arrived: deque[Message] = deque()
+        self._pause = self.code.instructions(self.costs.poll)
+        self.on_armed: Callable[[bool, int], None] = lambda reception, counter: None
+        self._kernel = kernel
+        self._shape = shape
+        self._torus = torus
+        self._full_packets = datasheet.flag("torus.put_full_packets")
+        self._rings = [
+            _Ring((RINGS_MIB << 20) + fifo * RING_ENTRIES * reg.DESCRIPTOR_BYTES)
+            for fifo in range(REMOTE_GET_FIFO + 1)
+        ]
+        self._head = 0
+        self._partial: dict[int, tuple[Descriptor, int]] = {}  # by identity of the message's descriptor
+        free = range(POLLED_COUNTERS, UNWATCHED_COUNTER)
+        self._free = {False: deque(free), True: deque(free)}  # injection, reception
+        self._sending: dict[int, Send] = {}  # by injection counter
+        self._receiving: dict[int, Message] = {}  # by reception counter
+        self._waiting_requests: deque[Message] = deque()  # for a reception counter
+
+    def initialise(self) -> Code:
+        """Get FIFOs and counters from the kernel."""
+        for fifo, ring in enumerate(self._rings):
+            yield from self._kernel.allocate_injection_fifo(
+                GROUP, fifo, ring.base, RING_ENTRIES, network_fifos=0x80 >> fifo
+            )
+        yield from self._kernel.allocate_reception_fifo(
+            GROUP, RECEPTION_FIFO, _RECEPTION_RING, RECEPTION_ENTRIES
+        )
+        yield from self._kernel.allocate_counters(GROUP)
+
+    # -- one-sided
+
+    def put(self, target: int, length: int, counter: int, remote: bool = False) -> Code:
+        """Start a put.
+
+        Parameters
+        ----------
+        target
+            Node number.
+        length
+            Bytes.
+        counter
+            Counter below `POLLED_COUNTERS` that tells of completion: an injection counter, or a reception
+            counter if `remote`.
+        remote
+            Whether to wait until the data is at the target, which then puts one byte back.
+        """
+        yield self.code.cycles(self.costs.post)
+        own = UNWATCHED_COUNTER if remote else counter
+        data = self._descriptor(Transfer.DIRECT_PUT, target, length, dynamic=False, injection_counter=own)
+        if not remote:
+            yield from self._arm(False, counter, length)
+            yield from self._post(data)
+            return
+        yield from self._arm(True, counter, ACKNOWLEDGEMENT_BYTES)
+        acknowledgement = Descriptor(
+            Transfer.DIRECT_PUT,
+            destination=self.node,
+            length=ACKNOWLEDGEMENT_BYTES,
+            injection_counter=UNWATCHED_COUNTER,
+            reception_counter=counter,
+            full_packets=False,
+        )
+        yield from self._post(data, self._request(target, acknowledgement, dynamic=False))
+
+    def get(self, target: int, length: int, counter: int) -> Code:
+        """Start a get; reception counter `counter` reaches zero when the data has arrived."""
+        yield self.code.cycles(self.costs.post + self.costs.get_extra)
+        yield from self._arm(True, counter, length)
+        yield from self._post(self._remote_get(target, length, counter, UNWATCHED_COUNTER))
+
+    def wait(self, reception: bool, counter: int) -> Code:
+        """Poll a counter until it is zero."""
+        offset = reg.reception_counter if reception else reg.injection_counter
+        register = reg.group_address(GROUP, offset(counter, CounterRegister.VALUE))
+        yield from poll(Poll(((register, _is_zero),), self._pause))
+        yield self.code.cycles(self.costs.complete)
+
+    # -- two-sided
+
+    def send(self, target: int, size: int, content: Any = None) -> Generator[Request, Any, Send]:
+        """Start sending a message; short ones are eager."""
+        yield self.code.cycles(self.costs.post)
+        if size <= self.costs.eager_limit:
+            message = Message(self.node, size, content)
+            yield from self._post(self._packets(target, max(1, size), message))
+            return Send(message, done=True)
+        while not self._free[False]:
+            yield from self.progress()
+        counter = self._free[False].popleft()
+        message = Message(self.node, size, content, counter)
+        send = self._sending[counter] = Send(message)
+        yield from self._arm(False, counter, size)
+        yield from self._post(self._packets(target, REQUEST_BYTES, message))
+        return send
+
+    def receive(self) -> Generator[Request, Any, Message]:
+        """Wait for a message."""
+        while not self.arrived:
+            yield from self.progress()
+        return self.arrived.popleft()
+
+    def finish(self, send: Send) -> Code:
+        """Wait until a send's buffer may be used again."""
+        while not send.done:
+            yield from self.progress()
+
+    def progress(self) -> Code:
+        """Poll until something has happened, and handle it.
+
+        A round looks at the reception FIFO, then at the counters of rendezvous under way.
+        """
+        loads: list[tuple[int, Callable[[int], bool]]] = [(_NOT_EMPTY, _has_packets)]
+        if self._receiving:
+            loads.append((_HIT_ZERO[True], self._any_of(self._receiving)))
+        if self._sending:
+            loads.append((_HIT_ZERO[False], self._any_of(self._sending)))
+        position, word = yield from poll(Poll(tuple(loads), self._pause))
+        if position == 0:
+            yield from self._drain()
+        elif loads[position][0] == _HIT_ZERO[True]:
+            for counter in (yield from self._hits(True, word, self._receiving)):
+                yield self.code.cycles(self.costs.complete)
+                self.arrived.append(self._receiving.pop(counter))
+                self._free[True].append(counter)
+                if self._waiting_requests:
+                    yield from self._answer(self._waiting_requests.popleft())
+        else:
+            for counter in (yield from self._hits(False, word, self._sending)):
+                yield self.code.cycles(self.costs.complete)
+                self._sending.pop(counter).done = True
+                self._free[False].append(counter)
+
+    # -- what is behind it
+
+    def _drain(self) -> Code:
+        """Copy all packets out of the reception FIFO."""
+        self.accesses.handling += 2
+        tail = yield Load(_RECEPTION[FifoRegister.TAIL])
+        end = ((tail << 4) - _RECEPTION_RING) // reg.PACKET_SLOT_BYTES
+        while self._head != end:
+            packet = yield ReadMemory(_RECEPTION_RING + self._head * reg.PACKET_SLOT_BYTES)
+            assert isinstance(packet, DmaPacket), f"slot {self._head} holds no packet"
+            self._head = (self._head + 1) % RECEPTION_ENTRIES
+            yield from self._packet(packet)
+        yield Store(_RECEPTION[FifoRegister.HEAD], _RECEPTION_RING + end * reg.PACKET_SLOT_BYTES >> 4)
+
+    def _packet(self, packet: DmaPacket) -> Code:
+        copied = round(packet.payload_bytes * self.costs.per_byte)
+        yield self.code.instructions(self.costs.packet + copied, (RINGS_MIB + 1, BUFFERS_MIB))
+        yield self.code.cycles(self.costs.packet_read)
+        descriptor = packet.descriptor
+        _, got = self._partial.pop(id(descriptor), (descriptor, 0))
+        got += packet.payload_bytes
+        assert got <= descriptor.length, "more packets than the message has"
+        if got < descriptor.length:
+            self._partial[id(descriptor)] = (descriptor, got)
+            return
+        message = descriptor.payload
+        assert isinstance(message, Message)
+        yield self.code.instructions(self.costs.receive)
+        if message.counter is None:
+            self.arrived.append(message)
+        elif self._free[True]:
+            yield from self._answer(message)
+        else:
+            self._waiting_requests.append(message)
+
+    def _answer(self, message: Message) -> Code:
+        """Fetch the data of a rendezvous."""
+        assert message.counter is not None
+        counter = self._free[True].popleft()
+        self._receiving[counter] = message
+        yield self.code.cycles(self.costs.post + self.costs.get_extra)
+        yield from self._arm(True, counter, message.size)
+        yield from self._post(self._remote_get(message.source, message.size, counter, message.counter))
+
+    @staticmethod
+    def _any_of(outstanding: dict[int, Any]) -> Callable[[int], bool]:
+        mask = sum(map(reg.bit, outstanding))
+        return lambda word: bool(word & mask)
+
+    def _hits(
+        self, reception: bool, word: int, outstanding: dict[int, Any]
+    ) -> Generator[Request, Any, list[int]]:
+        """Those of the outstanding counters whose hit-zero bits are set, which are then cleared."""
+        hits = [counter for counter in outstanding if word & reg.bit(counter)]
+        self.accesses.handling += 1
+        yield Store(_HIT_ZERO_CLEAR[reception], sum(map(reg.bit, hits)))
+        return hits
+
+    def _arm(self, reception: bool, counter: int, length: int) -> Code:
+        offset = reg.reception_counter if reception else reg.injection_counter
+        self.accesses.posting += 1
+        yield Store(reg.group_address(GROUP, offset(counter, CounterRegister.INCREMENT)), length)
+        self.on_armed(reception, counter)
+
+    def _post(self, *descriptors: Descriptor) -> Code:
+        """Write descriptors for one destination into a FIFO and move its tail."""
+        fifo = self._fifo_towards(descriptors[0].destination)
+        ring = self._rings[fifo]
+        for descriptor in descriptors:
+            yield ring.write(descriptor)
+        self.accesses.posting += 1
+        yield Store(reg.group_address(GROUP, reg.injection_fifo(fifo, FifoRegister.TAIL)), ring.pointer)
+
+    def _fifo_towards(self, target: int) -> int:
+        hops = displacement(self.node, target, self._shape, self._torus)
+        dimension = next(each for each, distance in enumerate(hops) if distance)
+        return 2 * dimension + (hops[dimension] < 0)
+
+    def _descriptor(
+        self, transfer: Transfer, target: int, length: int, *, dynamic: bool, injection_counter: int
+    ) -> Descriptor:
+        return Descriptor(
+            transfer,
+            destination=target,
+            length=length,
+            injection_counter=injection_counter,
+            reception_counter=UNWATCHED_COUNTER,
+            full_packets=self._full_packets,
+            dynamic=dynamic,
+            channel=VirtualChannel.DYNAMIC_0 if dynamic else VirtualChannel.BUBBLE,
+        )
+
+    def _packets(self, target: int, length: int, message: Message) -> Descriptor:
+        """A message for the target's reception FIFO; its packets have the size the first one needs."""
+        return Descriptor(
+            Transfer.MEMORY_FIFO,
+            destination=target,
+            length=length,
+            injection_counter=UNWATCHED_COUNTER,
+            reception_group=GROUP,
+            payload=message,
+            full_packets=False,
+        )
+
+    def _remote_get(self, target: int, length: int, counter: int, sent: int) -> Descriptor:
+        """A request that makes the target put data here, counting down its counter `sent` and ours."""
+        data = Descriptor(
+            Transfer.DIRECT_PUT,
+            destination=self.node,
+            length=length,
+            injection_counter=sent,
+            reception_counter=counter,
+            full_packets=self._full_packets,
+        )
+        return self._request(target, data, dynamic=True)
+
+    @staticmethod
+    def _request(target: int, message: Descriptor, dynamic: bool) -> Descriptor:
+        return Descriptor(
+            Transfer.REMOTE_GET,
+            destination=target,
+            length=reg.DESCRIPTOR_BYTES,
+            injection_counter=UNWATCHED_COUNTER,
+            remote_fifo=GROUP * reg.INJECTION_FIFOS + REMOTE_GET_FIFO,
+            payload=(message,),
+            full_packets=False,
+            dynamic=dynamic,
+            channel=VirtualChannel.DYNAMIC_0 if dynamic else VirtualChannel.BUBBLE,
+        )
