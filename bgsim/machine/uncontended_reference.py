@@ -115,7 +115,11 @@ class UncontendedReference:
             return
         self.opened[gate] = now
         self.outbox += np.flatnonzero(self.messages.gate == gate).tolist()
-        self.counted(int(self.gates.then[gate]), now)
+        for counted in (
+            int(self.gates.then[gate]),
+            *self.gates.also[self.gates.also[:, 0] == gate, 1].tolist(),
+        ):
+            self.counted(counted, now)
         if core >= 0:
             del self.working[core]
             if self.queues[core]:
