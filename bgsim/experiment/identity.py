@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from bgsim.workloads.support import SUPPORT
+
 if TYPE_CHECKING:
     from bgsim.datasheet import Datasheet
 
@@ -90,7 +92,7 @@ def identity_text(config: Mapping[str, Any]) -> str:
     partition = config["partition"]
     rest = {
         "model_version": config["model_version"],
-        "partition": {"shape": partition["shape"], "torus": partition["torus"]},
+        "partition": _partition(partition, config["workload"]["kind"]),
         "platform": config["platform"],
         "guest": config["guest"],
         "workload": config["workload"],
@@ -102,6 +104,16 @@ def identity_text(config: Mapping[str, Any]) -> str:
         section["base"], canonical(config["assume"]), canonical(section["set"])
     )
     return "{" + ",".join(f"{json.dumps(key)}:{pieces[key]}" for key in sorted(pieces)) + "}"
+
+
+def _partition(section: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """What of a partition can affect this kind of workload: not its name, and the text of a mapping file."""
+    part = {"shape": section["shape"], "torus": section["torus"]}
+    for key in SUPPORT[kind].uses:
+        part[key] = section.get(key)
+    if isinstance(part.get("mapping"), dict):
+        part["mapping"] = part["mapping"]["sha256"]
+    return part
 
 
 def run_id(config: Mapping[str, Any]) -> str:

@@ -1,27 +1,42 @@
 """Partitions: the box of nodes a job gets, from a topology file or written in the experiment.
 
-A topology file names a shape (nodes in X, Y, Z), which dimensions are closed to a ring, and how
-many compute nodes share an I/O node. On the real machine a block smaller than a midplane
-(8x8x8) is a mesh, because only the link chips at the edges of midplanes close a ring (KAUST
-Shaheen documentation); a torus smaller than that is possible here, and remarked on.
+A topology file names a shape (nodes in X, Y, Z), which dimensions are closed to a ring, how many
+compute nodes share an I/O node, and where ranks are placed. On the real machine a block smaller
+than a midplane (8x8x8) is a mesh, because only the link chips at the edges of midplanes close a
+ring (KAUST Shaheen documentation); a torus smaller than that is possible here, and remarked on.
 Left out: sub-blocks of other form than a box, and which physical midplanes a job lands on.
 """
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Mapping
+from itertools import permutations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bgsim.datasheet.parameter import CONFIDENCE
 from bgsim.experiment import shipped
-from bgsim.experiment.errors import ExperimentError, Problem, shown
+from bgsim.experiment.errors import ExperimentError, Problem, quoted, shown
 from bgsim.experiment.locate import Document, read_file
 from bgsim.spelling import did_you_mean
 
 MIDPLANE = 8
 EXTENT_MAX = 256  # a packet header has eight bits for each coordinate
 
-FILE_KEYS = ("name", "description", "shape", "torus", "pset", "source")
+PSET_MIN, PSET_MAX = 8, 128
+"""Compute nodes behind one I/O node; the datasheet's pset.compute_nodes_min and _max."""
+PSET_DEFAULT = 64
+MAPPING_DEFAULT = "XYZT"
+
+FILE_KEYS = (
+    "name", "description", "shape", "torus", "pset", "io_nodes", "mapping", "source", "confidence",
+)  # fmt: skip
+FILE_KEYS_REQUIRED = ("name", "shape", "torus", "pset")
+
+MappingName = str | dict[str, str]
+"""A permutation of XYZT; or of a mapping file its path (``file``) and the hash of its text (``sha256``)."""
 
 
 class Topology(NamedTuple):
@@ -35,15 +50,32 @@ class Topology(NamedTuple):
         Nodes in X, Y, Z.
     torus
         Whether X, Y, Z are closed to rings.
+    pset
+        Most compute nodes behind one I/O node.
+    mapping
+        Where ranks are placed.
+    description, source, confidence
+        What the file says of itself.
     """
 
     name: str
     shape: tuple[int, int, int]
     torus: tuple[bool, bool, bool]
+    pset: int = PSET_DEFAULT
+    mapping: MappingName = MAPPING_DEFAULT
+    description: str = ""
+    source: str = ""
+    confidence: str = ""
 
     def resolved(self) -> dict[str, Any]:
         """As it stands in a record's configuration."""
-        return {"topology": self.name, "shape": list(self.shape), "torus": list(self.torus)}
+        return {
+            "topology": self.name,
+            "shape": list(self.shape),
+            "torus": list(self.torus),
+            "pset": self.pset,
+            "mapping": self.mapping,
+        }
 
 
 class Finding(NamedTuple):
@@ -75,6 +107,37 @@ def shape_findings(section: Mapping[str, Any]) -> list[Finding]:
             rule = f"on the real machine only whole midplanes of {MIDPLANE} close a ring"
             findings.append(Finding("torus", f"{axis} has {extent} nodes; {rule}", remark=True))
     return findings
+
+
+def pset_findings(pset: object, nodes: int) -> list[Finding]:
+    """What is wrong with the number of compute nodes behind an I/O node."""
+    wanted = f"{PSET_MIN} to {PSET_MAX} compute nodes behind one I/O node, or all of a smaller partition"
+    if (
+        isinstance(pset, int)
+        and not isinstance(pset, bool)
+        and max(1, min(PSET_MIN, nodes)) <= pset <= PSET_MAX
+    ):
+        return []
+    return [Finding("pset", f"{shown(pset)} is not understood: expected {wanted}")]
+
+
+def mapping_of(value: object, beside: Path | None) -> tuple[MappingName, list[Finding]]:
+    """A mapping as written (a permutation of XYZT, or a file), as resolved; and what is wrong with it.
+
+    Whether a file's places fit the partition depends on the ranks of a node, and shows when it is used.
+    """
+    if not isinstance(value, str):
+        wanted = "a permutation of XYZT, the fastest first, or a file of lines 'x y z t'"
+        return MAPPING_DEFAULT, [Finding("mapping", f"{shown(value)} is not understood: expected {wanted}")]
+    if sorted(value) == sorted(MAPPING_DEFAULT):
+        return value, []
+    path = (beside or Path()) / value
+    if not path.is_file():
+        permutations_ = ["".join(letters) for letters in permutations(MAPPING_DEFAULT)]
+        near = did_you_mean(value, permutations_) or " (expected a permutation of XYZT, or a file)"
+        return MAPPING_DEFAULT, [Finding("mapping", f"no mapping '{value}'{near}")]
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"file": str(path), "sha256": digest}, []
 
 
 def from_shape(shape: list[int], torus: list[bool] | None) -> Topology:
@@ -128,19 +191,36 @@ def load_topology(path: Path) -> Topology:
         for key in section
         if key not in FILE_KEYS
     ]
-    problems += [problem(key, "missing") for key in ("name", "shape", "torus", "pset") if key not in section]
-    if "shape" in section:
-        problems += [problem(f.key, f.message) for f in shape_findings(section) if not f.remark]
-    if "name" in section and not isinstance(section["name"], str):
-        problems.append(problem("name", f"expected text, got {shown(section['name'])}"))
-    if "pset" in section and not _extent(section["pset"]):
-        wanted = f"compute nodes behind one I/O node, 1 to {EXTENT_MAX}"
-        problems.append(problem("pset", f"{shown(section['pset'])} is not understood: expected {wanted}"))
+    problems += [problem(key, "missing") for key in FILE_KEYS_REQUIRED if key not in section]
+    findings = [found for found in shape_findings(section) if "shape" in section and not found.remark]
+    mapping, wrong = mapping_of(section.get("mapping", MAPPING_DEFAULT), path.parent)
+    findings += wrong
+    if "pset" in section and not findings:
+        nodes = math.prod(section["shape"]) if "shape" in section else 1
+        findings += pset_findings(section["pset"], nodes)
+        if not findings and "io_nodes" in section and section["io_nodes"] != -(-nodes // section["pset"]):
+            said = f"{shown(section['io_nodes'])} is not one for each {section['pset']} of {nodes} nodes"
+            findings.append(Finding("io_nodes", said))
+    texts = ("name", "description", "source")
+    for key in texts:
+        if key in section and not isinstance(section[key], str):
+            findings.append(Finding(key, f"expected text, got {shown(section[key])}"))
+    if section.get("confidence", "G") not in CONFIDENCE:
+        said = f"{shown(section['confidence'])} is no mark (expected {quoted(CONFIDENCE)})"
+        findings.append(Finding("confidence", said))
+    problems += [problem(found.key, found.message) for found in findings]
     if problems:
         raise ExperimentError(problems)
     x, y, z = section["shape"]
     closed_x, closed_y, closed_z = section["torus"]
-    return Topology(section["name"], (x, y, z), (closed_x, closed_y, closed_z))
+    return Topology(
+        section["name"],
+        (x, y, z),
+        (closed_x, closed_y, closed_z),
+        section["pset"],
+        mapping,
+        **{key: section.get(key, "") for key in ("description", "source", "confidence")},
+    )
 
 
 def _extent(value: object) -> bool:

@@ -231,7 +231,10 @@ class _Planner:
             if model is None:
                 continue
             kind = model.workload.kind
-            self.report(axes, indexes, support_findings(kind, model.platforms, model.guest, topology))
+            partition = model.partition.model_dump()
+            self.report(
+                axes, indexes, support_findings(kind, model.platforms, model.guest, topology, partition)
+            )
             if topology is None or self.problems:
                 continue
             config = {

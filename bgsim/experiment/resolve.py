@@ -93,20 +93,51 @@ def partition_findings(
             known = shipped.names("topologies")
             near = did_you_mean(name, known) or f" (shipped: {', '.join(known)})"
             return None, [Finding(("partition", "topology"), f"no topology '{name}'{near}")]
-        return _topology(path), []
+        return _with_choices(_topology(path), section, beside)
     findings += [
         Finding(("partition", found.key), found.message, remark=found.remark)
         for found in partitions.shape_findings(section)
     ]
     if not isinstance(shape, list) or any(not finding.remark for finding in findings):
         return None, findings
-    return partitions.from_shape(shape, section.get("torus")), findings
+    topology, more = _with_choices(partitions.from_shape(shape, section.get("torus")), section, beside)
+    return topology, findings + more
+
+
+def _with_choices(
+    topology: partitions.Topology, section: Mapping[str, Any], beside: FilePath | None
+) -> tuple[partitions.Topology | None, list[Finding]]:
+    """A topology with the pset size and the mapping that the experiment chooses."""
+    found: list[partitions.Finding] = []
+    if section.get("pset") is not None:
+        found += partitions.pset_findings(section["pset"], math.prod(topology.shape))
+        topology = topology._replace(pset=section["pset"])
+    if section.get("mapping") is not None:
+        mapping, wrong = partitions.mapping_of(section["mapping"], beside)
+        found += wrong
+        topology = topology._replace(mapping=mapping)
+    findings = [Finding(("partition", each.key), each.message) for each in found]
+    return None if findings else topology, findings
 
 
 def support_findings(
-    kind: str, platforms: Sequence[str], guest: str | None, topology: partitions.Topology | None
+    kind: str,
+    platforms: Sequence[str],
+    guest: str | None,
+    topology: partitions.Topology | None,
+    partition: Mapping[str, Any],
 ) -> list[Finding]:
-    """Platforms, guest and partition that this kind of workload cannot run on."""
+    """Platforms, guest and partition that this kind of workload cannot run on.
+
+    Parameters
+    ----------
+    kind, platforms, guest
+        As the experiment says.
+    topology
+        The partition as looked up; None when that failed.
+    partition
+        The partition as the experiment says.
+    """
     support = SUPPORT[kind]
     findings = [
         Finding(
@@ -121,6 +152,11 @@ def support_findings(
     if topology is not None and math.prod(topology.shape) < support.nodes_min:
         said = f"the {kind} workload needs {support.nodes_min} nodes, and {topology.name} has fewer"
         findings.append(Finding(("partition",), said))
+    findings += [
+        Finding(("partition", key), f"changes nothing: the {kind} workload {why}", on_key=True)
+        for key, why in (("mapping", "places no ranks"), ("pset", "does not use the collective network"))
+        if partition.get(key) is not None and key not in support.uses
+    ]
     return findings
 
 
@@ -141,7 +177,13 @@ def resolved_run(config: Mapping[str, Any]) -> ResolvedRun:
     return ResolvedRun(
         machine=machine,
         reference_machine=reference,
-        partition=Partition(section["topology"], (x, y, z), (closed_x, closed_y, closed_z)),
+        partition=Partition(
+            section["topology"],
+            (x, y, z),
+            (closed_x, closed_y, closed_z),
+            section["pset"],
+            section["mapping"],
+        ),
         platform=config["platform"],
         guest=config["guest"],
         workload=workload_config(config["workload"]),

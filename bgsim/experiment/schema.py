@@ -102,6 +102,14 @@ class Partition(Section):
         description="whether X, Y, Z close to a ring; by default when all are whole midplanes",
         json_schema_extra={"items": {"type": "boolean"}, "minItems": 3, "maxItems": 3},
     )
+    pset: int | None = Field(
+        None, description="most compute nodes behind one I/O node; by default what the topology says, or 64"
+    )
+    mapping: str | None = Field(
+        None,
+        description="where ranks are placed: a permutation of XYZT, the fastest first, or a file of lines "
+        "'x y z t'; by default what the topology says, or XYZT",
+    )
 
 
 class ExperimentModel(Section):

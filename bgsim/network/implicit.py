@@ -80,11 +80,9 @@ def bisection_links(shape: Shape, torus: Closed) -> int:
     """
     nodes = node_count(shape)
     cuts = [
-        nodes // size * (2 if closed else 1)
-        for size, closed in zip(shape, torus, strict=True)
-        if size == max(shape)
+        nodes // size * (2 if closed else 1) for size, closed in zip(shape, torus, strict=True) if size > 1
     ]
-    return min(cuts) if nodes > 1 else 0
+    return min(cuts, default=0)
 
 
 def diameter(shape: Shape, torus: Closed) -> int:

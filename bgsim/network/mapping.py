@@ -8,6 +8,7 @@ mapping file has one line per rank, ``x y z t``. Sources: BG/P application devel
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -86,20 +87,36 @@ def named(order: str, shape: Shape, ranks_per_node: int, ranks: int | None = Non
     return RankMapping(nodes.astype(np.int32), at["T"].astype(np.int8))
 
 
-def from_file(path: Path, shape: Shape, ranks_per_node: int) -> RankMapping:
+def from_file(path: Path, shape: Shape, ranks_per_node: int, *, sha256: str | None = None) -> RankMapping:
     """The mapping of a file: one line ``x y z t`` per rank, from rank 0.
 
     Empty lines, and what follows a ``#``, are passed over.
+
+    Parameters
+    ----------
+    path
+        The file.
+    shape
+        Nodes in x, y and z.
+    ranks_per_node
+        Processes on a node.
+    sha256
+        What its bytes must hash to; anything when None.
 
     Raises
     ------
     MappingError
         With file and line: what is not four whole numbers, lies outside the partition, or takes a place
-        that an earlier rank has.
-    OSError
-        If the file cannot be read.
+        that an earlier rank has. Or the file cannot be read, or is another one.
     """
-    return from_text(path.read_text(encoding="utf-8"), shape, ranks_per_node, str(path))
+    try:
+        content = path.read_bytes()
+        text = content.decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise MappingError(f"{path}: cannot be read: {error}") from None
+    if sha256 not in (None, hashlib.sha256(content).hexdigest()):
+        raise MappingError(f"{path}: has changed since the run was planned")
+    return from_text(text, shape, ranks_per_node, str(path))
 
 
 def from_text(text: str, shape: Shape, ranks_per_node: int, source: str = "mapping") -> RankMapping:

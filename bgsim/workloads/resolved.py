@@ -2,26 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bgsim.datasheet import Datasheet
+    from bgsim.network.mapping import RankMapping
     from bgsim.workloads.configs import WorkloadConfig
 
 
 @dataclass(frozen=True)
 class Partition:
-    """The nodes a job gets: a box of the torus, closed or open per dimension."""
+    """The nodes a job gets: a box of the torus, closed or open per dimension.
+
+    Attributes
+    ----------
+    name
+        Name of the topology, or made from the shape.
+    shape, torus
+        Nodes in X, Y, Z, and whether each is closed to a ring.
+    pset
+        Most compute nodes behind one I/O node.
+    mapping
+        Where ranks are placed: a permutation of XYZT, or path (``file``) and hash (``sha256``) of a file.
+    """
 
     name: str
     shape: tuple[int, int, int]
     torus: tuple[bool, bool, bool]
+    pset: int = 64
+    mapping: str | Mapping[str, str] = "XYZT"
 
     @property
     def nodes(self) -> int:
         """Number of compute nodes."""
         return self.shape[0] * self.shape[1] * self.shape[2]
+
+    def rank_mapping(self, ranks_per_node: int) -> RankMapping:
+        """Node and core of each rank.
+
+        Raises
+        ------
+        bgsim.network.mapping.MappingError
+            If a mapping file does not fit, or is not what it was when the run was planned.
+        """
+        from bgsim.network import mapping
+
+        if isinstance(self.mapping, str):
+            return mapping.named(self.mapping, self.shape, ranks_per_node)
+        return mapping.from_file(
+            Path(self.mapping["file"]), self.shape, ranks_per_node, sha256=self.mapping["sha256"]
+        )
 
 
 @dataclass(frozen=True)

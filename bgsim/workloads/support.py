@@ -15,11 +15,15 @@ class Support(NamedTuple):
         Names; the first guest is the default.
     nodes_min
         Least number of compute nodes.
+    uses
+        What else of the partition its answer depends on: ``pset`` (the collective network, whose tree has
+        the psets as sub-trees), ``mapping`` (where ranks are placed).
     """
 
     platforms: tuple[str, ...]
     guests: tuple[str, ...]
     nodes_min: int
+    uses: tuple[str, ...] = ()
 
 
 _LINUX = ("kittyhawk-linux",)
@@ -28,7 +32,7 @@ _BOTH = ("bare-metal", "virtual-machine")
 SUPPORT: Mapping[str, Support] = {
     "compile": Support(_BOTH, _LINUX, 1),
     "micro": Support(_BOTH, _LINUX, 1),
-    "netperf": Support(_BOTH, _LINUX, 2),
+    "netperf": Support(_BOTH, _LINUX, 2, ("pset",)),
     "dcmf": Support(("bare-metal",), ("cnk",), 2),
 }
 """By workload kind."""

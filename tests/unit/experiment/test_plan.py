@@ -55,7 +55,9 @@ def test_defaults_are_written_out(experiment):
     config = load(experiment).runs[0].config
     assert config["workload"] == {"kind": "micro", "operation": "null-system-call", "iterations": 1}
     assert config["guest"] == "kittyhawk-linux"
-    assert config["partition"] == {"topology": "pair", "shape": [2, 1, 1], "torus": [False] * 3}
+    assert config["partition"] == {
+        "topology": "pair", "shape": [2, 1, 1], "torus": [False] * 3, "pset": 2, "mapping": "XYZT",
+    }  # fmt: skip
 
 
 def test_one_platform_may_be_written_plainly(experiment):
@@ -219,6 +221,8 @@ def test_whole_midplanes_are_a_torus_and_less_is_a_mesh(experiment):
         "topology": "8x8x16-torus",
         "shape": [8, 8, 16],
         "torus": [True] * 3,
+        "pset": 64,
+        "mapping": "XYZT",
     }
     assert torus({"shape": [4, 4, 2]})["torus"] == [False] * 3
     plan = load({**experiment, "partition": {"shape": [4, 4, 4], "torus": [True, False, False]}})
