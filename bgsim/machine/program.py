@@ -1,0 +1,347 @@
+"""The programs of all ranks as one message graph: what each does in which order, and what it costs.
+
+A rank's program is a chain of *steps*, each a gate of its core. A step that sends posts a message; a step
+that receives also waits for one. The protocols are those of the DCMF messaging layer:
+
+* *put*: one descriptor; the target's core takes no part.
+* *eager*, up to ``mpi.eager_limit``: packets through the memory FIFOs, written and read by cores.
+* *rendezvous*, above: a request to send, which the receiver answers with a remote get, which the sender's DMA
+  engine serves; the sender goes on when its data has left.
+* *local*: between two ranks of a node, copied by the DMA engine.
+
+An arrival is noticed after a wait drawn from the cost model's ``delivery`` histogram. Data of rendezvous
+messages is routed adaptively, everything else in dimension order. Each direction of the torus has an
+injection FIFO of its own, local copies and requests have one each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bgsim.datasheet import Datasheet
+from bgsim.machine.columns import Columns
+from bgsim.machine.cost_model import CostModel
+from bgsim.network.topology import Closed, Shape
+from bgsim.network.traffic import (
+    FULL_CHUNKS,
+    NEVER,
+    PAYLOAD_BYTES,
+    REQUEST_CHUNKS,
+    Gates,
+    Ints,
+    Messages,
+    hops_word,
+)
+
+FIFO_LOCAL, FIFO_REQUESTS = 6, 7
+MESSAGES_MAX = 20_000_000
+"""More messages than this in one graph are refused; the tables would take several GiB."""
+
+
+Costs: TypeAlias = NDArray[np.float64]
+
+
+class TooManyMessagesError(ValueError):
+    """An algorithm makes more messages than a message graph can hold."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the ranks of a job run.
+
+    Attributes
+    ----------
+    shape, torus
+        The partition.
+    node
+        Node of each rank, shape (ranks,).
+    core
+        Number of each rank's core among all, node by node, shape (ranks,).
+    per_node
+        Ranks on each node.
+    """
+
+    shape: Shape
+    torus: Closed
+    node: Ints
+    core: Ints
+    per_node: int
+
+    @property
+    def ranks(self) -> int:
+        """Number of ranks."""
+        return len(self.node)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the programs need to know of the machine, besides the cost model.
+
+    Attributes
+    ----------
+    eager_limit
+        Longest eager message in bytes.
+    segment
+        Bytes of a piece of a pipelined message.
+    combine_cycles
+        Core time per byte of a reduction.
+    serve_cycles
+        From a remote get's arrival to the first packet of its data.
+    """
+
+    eager_limit: int
+    segment: int
+    combine_cycles: float
+    serve_cycles: int
+
+    @classmethod
+    def from_datasheet(cls, datasheet: Datasheet) -> Settings:
+        """Read a machine's."""
+        return cls(
+            eager_limit=int(datasheet.quantity("mpi.eager_limit").value),
+            segment=int(datasheet.quantity("mpi.pipeline_segment").value),
+            combine_cycles=float(datasheet.number("mpi.combine_cycles_per_byte")),
+            serve_cycles=2 * datasheet.cycles("cache.l3_latency") + datasheet.cycles("memory.latency"),
+        )
+
+
+class Program:
+    """All ranks' programs under construction.
+
+    Parameters
+    ----------
+    placement
+        Where the ranks run.
+    costs
+        What a node's software costs.
+    settings
+        What else matters.
+    start_cycles
+        When each rank begins, shape (ranks,).
+    seed
+        Delivery waits follow from it.
+    """
+
+    def __init__(
+        self,
+        placement: Placement,
+        costs: CostModel,
+        settings: Settings,
+        start_cycles: Ints,
+        seed: int,
+    ) -> None:
+        self.placement, self.costs, self.settings = placement, costs, settings
+        self.random = np.random.Generator(np.random.PCG64(seed))
+        self._gates = Columns({"start": 0, "core": NEVER, "work": 0, "then": NEVER})
+        self._messages = Columns(
+            {
+                "source": 0,
+                "destination": 0,
+                "packets": 1,
+                "last": FULL_CHUNKS,
+                "dynamic": 0,
+                "fifo": NEVER,
+                "gate": NEVER,
+                "then": NEVER,
+                "sent_then": NEVER,
+                "rides": NEVER,
+            }
+        )
+        self._last = np.full(placement.ranks, NEVER, np.int64)
+        self._start = start_cycles
+        self._waits = costs.delivery.mean_cycles > 0
+
+    @property
+    def last(self) -> Ints:
+        """Each rank's last step so far, a gate number; shape (ranks,)."""
+        return self._last.copy()
+
+    @property
+    def messages(self) -> int:
+        """Messages so far."""
+        return self._messages.size
+
+    @property
+    def gates(self) -> int:
+        """Gates so far."""
+        return self._gates.size
+
+    # ---- steps
+
+    def step(self, ranks: Ints, work_cycles: float | NDArray[np.float64] = 0.0) -> Ints:
+        """Append a step to the programs of some ranks, each named once; return the steps."""
+        before = self._last[ranks]
+        fresh = before == NEVER
+        gates = self._gates.add(
+            len(ranks),
+            core=self.placement.core[ranks],
+            work=np.rint(work_cycles).astype(np.int64),
+            start=np.where(fresh, self._start[ranks], 0),
+        )
+        self._gates["then"][before[~fresh]] = gates[~fresh]
+        self._last[ranks] = gates
+        return gates
+
+    def aside(self, ranks: Ints, work_cycles: float | NDArray[np.float64]) -> Ints:
+        """Work that a rank's core does when it can, whatever its program waits for."""
+        return self._gates.add(
+            len(ranks), core=self.placement.core[ranks], work=np.rint(work_cycles).astype(np.int64)
+        )
+
+    def then(self, gates: Ints, following: Ints) -> None:
+        """Have gates, which nothing follows yet, count others as they open."""
+        assert (self._gates["then"][gates] == NEVER).all(), "a gate counts one other"
+        self._gates["then"][gates] = following
+
+    # ---- messages
+
+    def noticed(self, gates: Ints) -> Ints:
+        """What an arrival counts so that software notices it and does the gates' work."""
+        if not self._waits or not len(gates):
+            return gates
+        histogram = self.costs.delivery
+        weights = np.array(histogram.weights)
+        drawn = self.random.choice(np.array(histogram.values_cycles), len(gates), p=weights / weights.sum())
+        return self._gates.add(len(gates), work=np.rint(drawn).astype(np.int64), then=gates)
+
+    def post(
+        self,
+        source: Ints,
+        destination: Ints,
+        size_bytes: int,
+        gate: Ints,
+        arrived: Ints | int = NEVER,
+        *,
+        dynamic: bool = False,
+        request: bool = False,
+        rides: Ints | int = NEVER,
+    ) -> Ints:
+        """Messages that gates post; `arrived` are the gates that count their arrival.
+
+        Parameters
+        ----------
+        source, destination
+            Ranks.
+        size_bytes
+            Of each message; ignored for a `request`, a single short packet.
+        gate
+            Gates that post them; those of riders are ignored.
+        rides
+            Messages that these ride on.
+
+        Raises
+        ------
+        TooManyMessagesError
+            If the graph grows beyond what its tables can hold.
+        """
+        if self._messages.size + len(source) > MESSAGES_MAX:
+            raise TooManyMessagesError(
+                f"more than {MESSAGES_MAX:,} messages; use fewer ranks, smaller messages or another algorithm"
+            )
+        packets = 1 if request else max(1, -(-size_bytes // PAYLOAD_BYTES))
+        riding = np.broadcast_to(np.asarray(rides), source.shape)
+        return self._messages.add(
+            len(source),
+            source=self.placement.node[source],
+            destination=self.placement.node[destination],
+            packets=packets,
+            last=REQUEST_CHUNKS if request else FULL_CHUNKS,
+            dynamic=int(dynamic),
+            fifo=FIFO_REQUESTS if request else NEVER,
+            gate=np.where(riding >= 0, NEVER, gate),
+            then=arrived,
+            rides=riding,
+        )
+
+    def on_departure(self, messages: Ints, gates: Ints) -> None:
+        """Have gates wait until messages have left their nodes."""
+        self._messages["sent_then"][messages] = gates
+
+    def on_arrival(self, messages: Ints, gates: Ints) -> None:
+        """Have gates wait until messages have arrived."""
+        self._messages["then"][messages] = gates
+
+    def transfer(self, source: Ints, destination: Ints, size_bytes: int, receive_cycles: float = 0.0) -> None:
+        """Blocking messages from ranks to ranks, each at most once a source and once a destination.
+
+        Ranks that do both send first. `receive_cycles` is further work of a receiver, such as combining.
+        """
+        same = self.placement.node[source] == self.placement.node[destination]
+        if size_bytes <= self.settings.eager_limit:
+            send, receive = self._eager(same, size_bytes)
+            posted = self.step(source, send)
+            taken = self.step(destination, receive + receive_cycles)
+            self.post(source, destination, size_bytes, posted, self.noticed(taken))
+            return
+        costs, local, far = self.costs.rendezvous, self.costs.local, ~same
+        copy = local.byte_cycles * size_bytes
+        announced = self.step(source, np.where(same, local.send_cycles + copy, costs.send_cycles))
+        fetched = self.step(destination[far], np.full(int(far.sum()), costs.receive_cycles))
+        complete = np.where(same, local.receive_cycles + copy, costs.complete_cycles)
+        taken = self.step(destination, complete + receive_cycles)
+        self.post(source[same], destination[same], size_bytes, announced[same], self.noticed(taken[same]))
+        data = self.fetch(source[far], destination[far], size_bytes, announced[far], fetched, taken[far])
+        self.on_departure(data, self.step(source[far]))
+
+    def fetch(
+        self, source: Ints, destination: Ints, size_bytes: int, announced: Ints, fetched: Ints, taken: Ints
+    ) -> Ints:
+        """A rendezvous between its steps: announcement, remote get, data; return the data's messages."""
+        self.post(source, destination, 0, announced, self.noticed(fetched), request=True)
+        served = self._gates.add(len(source), work=self.settings.serve_cycles)
+        self.post(destination, source, 0, fetched, served, request=True, dynamic=True)
+        return self.post(source, destination, size_bytes, served, self.noticed(taken), dynamic=True)
+
+    def _eager(
+        self, same: NDArray[np.bool_], size_bytes: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        packets = max(1, -(-size_bytes // PAYLOAD_BYTES))
+        far, local = self.costs.eager, self.costs.local
+        copy = local.byte_cycles * size_bytes
+        send = np.where(same, local.send_cycles + copy, far.send_cycles + packets * far.send_packet_cycles)
+        receive = np.where(
+            same, local.receive_cycles + copy, far.receive_cycles + packets * far.receive_packet_cycles
+        )
+        return send, receive
+
+    # ---- the graph
+
+    def graph(self) -> tuple[Messages, Gates, Ints | None]:
+        """The message graph, and on which message each rides, if any does."""
+        columns = self._messages
+        rides, fifo = columns["rides"], columns["fifo"]
+        source, destination = columns["source"], columns["destination"]
+        word, _ = hops_word(source, destination, self.placement.shape, self.placement.torus)
+        bits = word.astype(np.int64)
+        direction = np.full(len(source), FIFO_LOCAL, np.int64)
+        for dimension in (2, 1, 0):
+            backwards = bits >> (24 + dimension) & 1
+            direction = np.where(bits >> 8 * dimension & 255, 2 * dimension + backwards, direction)
+        messages = Messages.make(
+            source,
+            destination,
+            columns["packets"],
+            last_chunks=columns["last"],
+            dynamic=columns["dynamic"],
+            fifo=np.where(fifo >= 0, fifo, direction),
+            post_cycles=NEVER,
+            gate=columns["gate"],
+            then=columns["then"],
+            sent_then=columns["sent_then"],
+        )
+        gates = self._gates
+        counted = np.zeros(gates.size, np.int64)
+        for column in (columns["then"], columns["sent_then"], gates["then"]):
+            counted += np.bincount(column[column >= 0], minlength=gates.size)
+        table = Gates.make(
+            counted,
+            start_cycles=gates["start"],
+            core=gates["core"],
+            work_cycles=gates["work"],
+            then=gates["then"],
+        )
+        return messages, table, rides.copy() if (rides >= 0).any() else None
