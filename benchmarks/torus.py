@@ -94,7 +94,7 @@ def tables(measured: Path, packets: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["speed", "tables"])
-    parser.add_argument("--measured", type=Path, default=Path("bgsim/validation_data"))
+    parser.add_argument("--measured", type=Path, default=Path("bgsim/validation_data/measured"))
     parser.add_argument("--packets", type=int, default=3450, help="packets per node of a shift")
     arguments = parser.parse_args()
     if arguments.what == "speed":

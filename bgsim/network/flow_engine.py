@@ -1,248 +1,181 @@
 """Flow-level torus: messages as fluids that share links max-min fairly.
 
-Where packets cannot reach, a message is a flow along its dimension-order route, from the time it is posted
-until its bytes are through. At each moment the rates are max-min fair: no flow could go faster without
-slowing one that is not faster. When flows end, the rates are worked out again. Exact for fluids; what it
-leaves out is everything a router does (finite buffers, head-of-line blocking, the bubble rule), so it
-bounds what the packet engine finds.
+Where packets cannot reach, a message is a flow along its dimension-order route, from the time it is the
+first of its DMA injection FIFO until its bytes are through. At each moment the rates are max-min fair: no
+flow could go faster without slowing one that is not faster. When flows begin or end, the rates are worked out
+again. Exact for fluids; what it leaves out is everything a router does (finite buffers, head-of-line blocking,
+the bubble rule, adaptive routes, priority), so it bounds what the packet engine finds.
 
-The rates are found by progressive filling: the link with the smallest share per unfrozen flow freezes its
-flows at that share. Shares only grow while this goes on, so a heap with stale entries serves.
+It executes the same message graphs as :class:`bgsim.network.packet_engine.PacketEngine`, gates included.
 """
-
-# The compiled functions take arrays by position.
-# mypy: disable-error-code="no-untyped-def, call-overload"
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from bgsim.network import flow_kernel as kernel
+from bgsim.network.detours import Detours
+from bgsim.network.flow_kernel import DIRECTIONS, QUEUES, FlowState
+from bgsim.network.gates import gate_state
+from bgsim.network.implicit import neighbour_table
+from bgsim.network.packet_engine import NetworkStuckError
+from bgsim.network.router import RouterParameters
 from bgsim.network.topology import Closed, Shape, node_count
-from bgsim.network.traffic import Ints, hops_word
-
-OPTIONS = {"cache": True, "_nrt": False, "boundscheck": False}
-LINKS = 6
+from bgsim.network.traffic import FULL_CHUNKS, Gates, Ints, Messages, hops_word
 
 
-@nb.njit(**OPTIONS)
-def trace(source, word, shape, first, route):
-    """Write the links of each flow's route, in dimension order."""
-    for flow in range(len(source)):
-        place = first[flow]
-        hops = word[flow]
-        position = source[flow]
-        stride = 1
-        for dimension in range(3):
-            size = shape[dimension]
-            backwards = hops >> (24 + dimension) & 1
-            for _ in range(hops >> 8 * dimension & 255):
-                route[place] = position * LINKS + 2 * dimension + backwards
-                place += 1
-                here = position // stride % size
-                there = here - 1 if backwards else here + 1
-                if there < 0:
-                    there += size
-                elif there == size:
-                    there = 0
-                position += (there - here) * stride
-            stride *= size
-
-
-@nb.njit(**OPTIONS)
-def sink(heap, keys, place, size):
-    """Restore the heap's order below a place."""
-    link = heap[place]
-    key = keys[link]
-    while True:
-        child = 2 * place + 1
-        if child >= size:
-            break
-        if child + 1 < size and keys[heap[child + 1]] < keys[heap[child]]:
-            child += 1
-        if keys[heap[child]] >= key:
-            break
-        heap[place] = heap[child]
-        place = child
-    heap[place] = link
-
-
-@nb.njit(**OPTIONS)
-def share(
-    active, actives, first, route, begin, users, open_flows, capacity, left, keys, heap, rate, epoch, mark
-):
-    """Work out max-min fair rates of the active flows."""
-    links = 0
-    for index in range(actives):
-        flow = active[index]
-        rate[flow] = -1.0
-        for hop in range(first[flow], first[flow + 1]):
-            link = route[hop]
-            if mark[link] != epoch:
-                mark[link] = epoch
-                open_flows[link] = 0
-                left[link] = capacity
-                heap[links] = link
-                links += 1
-            open_flows[link] += 1
-    for index in range(links):
-        keys[heap[index]] = left[heap[index]] / open_flows[heap[index]]
-    for index in range(links // 2 - 1, -1, -1):
-        sink(heap, keys, index, links)
-    while links:
-        link = heap[0]
-        if open_flows[link]:
-            fair = left[link] / open_flows[link]
-            if fair > keys[link]:
-                keys[link] = fair
-                sink(heap, keys, 0, links)
-                continue
-            for use in range(begin[link], begin[link + 1]):
-                flow = users[use]
-                if rate[flow] < 0.0:
-                    rate[flow] = fair
-                    for hop in range(first[flow], first[flow + 1]):
-                        open_flows[route[hop]] -= 1
-                        left[route[hop]] -= fair
-        links -= 1
-        heap[0] = heap[links]
-        if links:
-            sink(heap, keys, 0, links)
-
-
-@nb.njit(**OPTIONS)
-def flow(
-    active,
-    first,
-    route,
-    begin,
-    users,
-    open_flows,
-    capacity,
-    left,
-    keys,
-    heap,
-    rate,
-    mark,
-    bytes_left,
-    end,
-    tolerance,
-):
-    """Let all flows run to their ends; return the number of times the rates were worked out."""
-    actives = len(active)
-    now = 0.0
-    solves = 0
-    while actives:
-        solves += 1
-        share(
-            active,
-            actives,
-            first,
-            route,
-            begin,
-            users,
-            open_flows,
-            capacity,
-            left,
-            keys,
-            heap,
-            rate,
-            solves,
-            mark,
-        )
-        step = np.inf
-        for index in range(actives):
-            step = min(step, bytes_left[active[index]] / rate[active[index]])
-        step += tolerance * (now + step)
-        kept = 0
-        for index in range(actives):
-            which = active[index]
-            need = bytes_left[which] / rate[which]
-            if need <= step:
-                end[which] = now + need
-                rate[which] = 0.0
-            else:
-                bytes_left[which] -= step * rate[which]
-                active[kept] = which
-                kept += 1
-        now += step
-        actives = kept
-    return solves
-
-
-@dataclass(frozen=True, slots=True)
-class Flows:
-    """What became of a set of flows.
-
-    Attributes
-    ----------
-    end_seconds
-        When each flow's last byte arrived, shape (n,).
-    solves
-        How often the rates were worked out.
-    link_bytes
-        Bytes over each link, shape (nodes, 6).
-    """
-
-    end_seconds: NDArray[np.float64]
-    solves: int
-    link_bytes: NDArray[np.float64]
-
-
-def simulate_flows(
-    shape: Shape,
-    torus: Closed,
-    source: Ints,
-    destination: Ints,
-    size_bytes: Ints | int,
-    *,
-    link_bytes_per_second: float = 425e6,
-    hop_seconds: float = 100e-9,
-    tolerance: float = 2e-3,
-) -> Flows:
-    """Send messages at time 0, all at once, and let them share the links.
+class FlowEngine:
+    """Flows of a message graph on a torus or mesh, one run.
 
     Parameters
     ----------
-    shape, torus
-        The partition.
-    source, destination
-        Node numbers, shape (n,).
-    size_bytes
-        Bytes on the links of each message, headers included if they are to count.
-    link_bytes_per_second
-        Rate of a link in one direction.
-    hop_seconds
-        Added to a message's time for each link of its route.
+    shape
+        Nodes in x, y and z.
+    torus
+        Whether each dimension is closed.
+    parameters
+        Link times of packets, latency of hops and ends, and the time of local copies.
+    messages, gates
+        What is sent, and what releases it.
+    detours
+        What interrupts the cores of the gates.
     tolerance
-        Flows that end within this fraction of the present time of each other are taken out together: an error
-        of at most that much in the rates' changes, none in the bytes.
+        When a flow begins or ends, the rates may stay as they are for at most this fraction of the flow's
+        own time, so that many changes share one solution; 0 works them out at every change.
 
-    Returns
-    -------
-    Flows
-        The end of each flow.
+    Attributes
+    ----------
+    opened_cycles
+        Time at which each gate opened; -1 before.
+    sent_cycles
+        Time at which the last byte of each message was through; -1 before.
+    done_cycles
+        The same, and the latency of its route; -1 before.
     """
-    nodes = node_count(shape)
-    word, _ = hops_word(source, destination, shape, torus)
-    hops = (word & 255) + (word >> 8 & 255) + (word >> 16 & 255)
-    first = np.zeros(len(source) + 1, np.int64)
-    np.cumsum(hops, out=first[1:])
-    route = np.empty(first[-1], np.int32)
-    trace(source, word, np.array(shape, np.int64), first, route)
-    begin = np.zeros(nodes * LINKS + 1, np.int64)
-    np.cumsum(np.bincount(route, minlength=nodes * LINKS), out=begin[1:])
-    users = np.repeat(np.arange(len(source), dtype=np.int32), hops)[np.argsort(route, kind="stable")]
-    size = np.array(np.broadcast_to(np.asarray(size_bytes, np.float64), (len(source),)))
-    carried = np.bincount(route, weights=np.repeat(size, hops), minlength=nodes * LINKS)
-    links = nodes * LINKS
-    end = np.zeros(len(source))
-    solves = flow(
-        np.flatnonzero(hops), first, route, begin, users, np.zeros(links, np.int32), link_bytes_per_second,
-        np.zeros(links), np.zeros(links), np.zeros(links, np.int32), np.zeros(len(source)),
-        np.zeros(links, np.int64), size, end, tolerance,
-    )  # fmt: skip
-    return Flows(end + hops * hop_seconds, int(solves), carried.reshape(nodes, LINKS).astype(np.float64))
+
+    def __init__(
+        self,
+        shape: Shape,
+        torus: Closed,
+        parameters: RouterParameters,
+        messages: Messages,
+        gates: Gates | None = None,
+        detours: Detours | None = None,
+        *,
+        tolerance: float = 2e-3,
+    ) -> None:
+        self.shape, self.torus, self.parameters, self.messages = shape, torus, parameters, messages
+        nodes, count = node_count(shape), messages.size
+        links = nodes * (DIRECTIONS + 1)
+        word, _ = hops_word(messages.source, messages.destination, shape, torus)
+        hops = (word & 255) + (word >> 8 & 255) + (word >> 16 & 255)
+        first = np.zeros(count + 1, np.int64)
+        np.cumsum(np.maximum(hops, 1), out=first[1:])
+        route = np.empty(int(first[-1]), np.int32)
+        kernel.trace(messages.source, word, np.array(shape, np.int64), first, route)
+        last = parameters.chunk_cycles * messages.last_chunks + parameters.overhead_cycles
+        size = (messages.packets - 1) * parameters.link_cycles(FULL_CHUNKS) + last
+        size = np.where(hops == 0, messages.packets * parameters.local_interval_cycles, size).astype(float)
+        latency = np.where(hops == 0, 0, hops * parameters.hop_cycles + parameters.endpoint_cycles)
+        posted = np.flatnonzero(messages.post_cycles >= 0)
+        posted = posted[np.argsort(messages.post_cycles[posted], kind="stable")]
+        self._gates = gate_state(gates or Gates.none(), messages, detours or Detours.none())
+        most = min(count, nodes * QUEUES)
+        if count:
+            per_link = np.sort(hops)[::-1][:most].sum(dtype=np.int64) + most
+        else:
+            per_link = np.int64(0)
+        self._flows = FlowState(
+            size=size,
+            left=size.copy(),
+            rate=np.zeros(count),
+            began=np.zeros(count),
+            end=np.zeros(count),
+            first=first,
+            route=route,
+            latency=latency.astype(np.int32),
+            queue=(messages.source * QUEUES + messages.fifo).astype(np.int32),
+            then=messages.then,
+            sent_then=messages.sent_then,
+            following=np.full(count, -1, np.int32),
+            sent=np.full(count, -1, np.int64),
+            done=np.full(count, -1, np.int64),
+            post_time=messages.post_cycles[posted],
+            post_message=posted.astype(np.int32),
+            queue_head=np.full(nodes * QUEUES, -1, np.int32),
+            queue_tail=np.full(nodes * QUEUES, -1, np.int32),
+            active=np.zeros(count, np.int32),
+            ends=np.zeros(most, np.int32),
+            outbox=np.zeros(count, np.int32),
+            link_open=np.zeros(links, np.int32),
+            link_left=np.zeros(links),
+            link_share=np.zeros(links),
+            link_begin=np.zeros(links + 1, np.int64),
+            users=np.zeros(int(per_link), np.int32),
+            heap=np.zeros(links, np.int32),
+            number=np.zeros(kernel.NUMBERS, np.int64),
+            time=np.zeros(kernel.TIMES),
+        )
+        self._flows.number[kernel.LEFT] = count
+        self._flows.time[kernel.DEADLINE] = kernel.FOREVER
+        self._flows.time[kernel.TOLERANCE] = tolerance
+        self.opened_cycles: Ints = self._gates.opened
+        self.sent_cycles: Ints = self._flows.sent
+        self.done_cycles: Ints = self._flows.done
+
+    @property
+    def now_cycles(self) -> int:
+        """Time reached."""
+        return int(self._flows.time[kernel.NOW])
+
+    @property
+    def solves(self) -> int:
+        """How often the rates were worked out."""
+        return int(self._flows.number[kernel.SOLVES])
+
+    @property
+    def delivered_packets(self) -> Ints:
+        """Packets of each message whose bytes are through, shape (messages,)."""
+        flows = self._flows
+        active = flows.active[: flows.number[kernel.ACTIVE]]
+        left = np.where(flows.done >= 0, 0.0, flows.left)
+        running = active[flows.done[active] < 0]
+        left[running] -= flows.rate[running] * (flows.time[kernel.NOW] - flows.time[kernel.SINCE])
+        through = 1.0 - np.maximum(left, 0.0) / flows.size
+        return np.floor(through * self.messages.packets + 1e-9).astype(np.int64)
+
+    @property
+    def undelivered_packets(self) -> Ints:
+        """Packets of each message whose bytes are not through yet, shape (messages,)."""
+        return self.messages.packets - self.delivered_packets
+
+    @property
+    def link_packets(self) -> NDArray[np.int64]:
+        """Packets that crossed each link so far, shape (nodes, 6)."""
+        flows, nodes = self._flows, node_count(self.shape)
+        carried = np.repeat(self.delivered_packets, np.diff(flows.first))
+        count = np.bincount(flows.route, weights=carried, minlength=nodes * (DIRECTIONS + 1))
+        return count[: nodes * DIRECTIONS].reshape(nodes, DIRECTIONS).astype(np.int64)
+
+    @property
+    def link_utilisation(self) -> NDArray[np.float64]:
+        """Share of the time so far in which the links of each direction were busy, shape (6,)."""
+        exist = (neighbour_table(self.shape, self.torus) >= 0).sum(axis=0)
+        busy = self.link_packets.sum(axis=0) * self.parameters.link_cycles(FULL_CHUNKS)
+        return np.asarray(busy / np.maximum(exist * max(self.now_cycles, 1), 1), np.float64)
+
+    def run(self, until_cycles: int | None = None) -> int:
+        """Run until every message has arrived and every gate is open, or until a time; return the time.
+
+        Raises
+        ------
+        NetworkStuckError
+            If nothing can happen any more, though messages have not arrived.
+        """
+        until = kernel.FOREVER if until_cycles is None else float(until_cycles)
+        outcome = kernel.run(until, self._flows, self._gates)
+        if outcome == kernel.STUCK:
+            left = int(self._flows.number[kernel.LEFT])
+            raise NetworkStuckError(f"{left} messages can never arrive; at cycle {self.now_cycles}")
+        return self.now_cycles

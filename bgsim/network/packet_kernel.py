@@ -18,7 +18,7 @@ from __future__ import annotations
 import numba as nb
 
 from bgsim.network import packet_layout as at
-from bgsim.network.gates import count, open_gates
+from bgsim.network.gates import count, open_gates, sort
 from bgsim.network.packet_layout import lowest_bit, prefetch
 from bgsim.network.packet_moves import (
     OPTIONS,
@@ -30,7 +30,6 @@ from bgsim.network.packet_moves import (
     push,
     slots_free,
     slots_known,
-    sort,
 )
 from bgsim.network.router import FIRST_INJECTION
 

@@ -40,21 +40,6 @@ def push(time, event, scalars, wheel, pool):
 
 
 @nb.njit(**OPTIONS)
-def sort(values, size):
-    """Sort the first values of an array in place (Shell's sort)."""
-    gap = size >> 1
-    while gap:
-        for index in range(gap, size):
-            value = values[index]
-            place = index
-            while place >= gap and values[place - gap] > value:
-                values[place] = values[place - gap]
-                place -= gap
-            values[place] = value
-        gap >>= 1
-
-
-@nb.njit(**OPTIONS)
 def post(message, now, stride, scalars, messages, words, wheel, pool):
     """Append a message to its DMA FIFO and see that the engine runs."""
     place = messages[message * at.MESSAGE_FIELDS + at.MESSAGE_PLACE]

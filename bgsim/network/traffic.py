@@ -26,7 +26,7 @@ NEVER = -1
 
 
 def _column(value: object, size: int, dtype: type) -> NDArray[np.int64]:
-    return np.ascontiguousarray(np.broadcast_to(np.asarray(value, dtype=dtype), (size,)))
+    return np.array(np.broadcast_to(np.asarray(value, dtype=dtype), (size,)))  # its own, and writable
 
 
 @dataclass(slots=True)
