@@ -20,6 +20,7 @@ from bgsim.guests.ethernet import Counted, Frame, enable_interrupt
 from bgsim.guests.network_paths import NetworkPaths
 from bgsim.hardware import collective_device as hw
 from bgsim.hardware.collective_device import Dcr, InjectionFlag, Interrupt, ReceptionFlag, Register
+from bgsim.hardware.collective_header import point_to_point_header
 from bgsim.platforms.seam import (
     Code,
     Load,
@@ -126,7 +127,7 @@ class CollectiveEthernet(Counted):
                 return False
             header = FragmentHeader(self.node, outgoing.connection, outgoing.next, outgoing.fragments, frame)
             yield self.paths.work(self.paths.collective_fragment)
-            yield Store(_BASE + Register.INJECTION_HEADER, hw.point_to_point_header(frame.destination))
+            yield Store(_BASE + Register.INJECTION_HEADER, point_to_point_header(frame.destination))
             yield StoreQuad(_BASE + Register.INJECTION_DATA, header)
             for _ in range(hw.QUADS - 1):
                 yield StoreQuad(_BASE + Register.INJECTION_DATA, None)

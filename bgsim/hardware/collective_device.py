@@ -4,7 +4,12 @@ A packet is a header word and 16 quads of 16 bytes. Software writes the header t
 to another; when both are there the packet is complete and leaves when the link is free. Arriving packets
 wait in the reception FIFO until their header and 16 quads have been read; a full FIFO holds the network.
 Watermark conditions are exception flags in device control registers, and raise interrupts where enabled.
-Source: khvmm tree.h and vtree.cc, Kittyhawk Linux tree.c.
+
+A packet is for one node, or of a class: then the network combines it with those of the other nodes, and the
+result comes back to all. Quads that are combined are 16 bytes; a quad of None is data that is not modelled.
+Left out: checksums, the diagnostic registers, and changing the routes of classes, which are the network's.
+
+Source: khvmm tree.h and vtree.cc, Kittyhawk Linux tree.c; ``bpcore/collective.h`` (IBM, 2007).
 """
 
 from __future__ import annotations
@@ -15,8 +20,10 @@ from enum import IntEnum
 
 from bgsim.datasheet import Datasheet
 from bgsim.hardware.bic import Bic
+from bgsim.hardware.collective_header import HEADER_INTERRUPT, class_descriptor, decoded
 from bgsim.network.collective import CollectiveNetwork
-from bgsim.network.links import Packet
+from bgsim.network.collective_packet import CollectivePacket
+from bgsim.network.tree import CLASSES
 
 BASES = (0x6_1000_0000, 0x6_1100_0000)
 """Physical address of each channel's registers."""
@@ -25,7 +32,8 @@ CHANNELS = 2
 DCR_BASE = 0xC00
 DCR_COUNT = 0x80
 QUADS = 16
-PACKET_PAYLOAD_BYTES = 256
+QUAD_BYTES = 16
+PACKET_PAYLOAD_BYTES = QUADS * QUAD_BYTES
 
 
 class Register(IntEnum):
@@ -42,6 +50,7 @@ class Register(IntEnum):
 class Dcr(IntEnum):
     """Device control registers, as offsets from `DCR_BASE`."""
 
+    CLASS_ROUTES = 0x00  # to 0x07: two classes each, the lower in the upper half
     NODE_ADDRESS = 0x41
     CHANNEL_CONFIGURATION = 0x42  # + channel: reception watermark << 8 | injection watermark
     RECEPTION_FLAGS = 0x44  # load, then clear
@@ -74,27 +83,6 @@ class Interrupt(IntEnum):
     RECEPTION = 0xB5
     CHANNEL = 0xB6  # + channel: a packet waits whose header asks for an interrupt
     LAST = 0xB7
-
-
-HEADER_INTERRUPT = 1 << 26
-
-
-def point_to_point_header(node: int, route: int = 15, interrupt: bool = False) -> int:
-    """The header of a packet for one node: class, point-to-point and interrupt bits, 24-bit address."""
-    return route << 28 | 1 << 27 | interrupt << 26 | (node & 0xFF_FFFF) << 2
-
-
-def destination_of(header: int) -> int:
-    """Node address in a point-to-point header.
-
-    Raises
-    ------
-    ValueError
-        If the packet is for the combining tree, which is not modelled.
-    """
-    if not header & 1 << 27:
-        raise ValueError(f"header {header:#010x} is not point to point")
-    return header >> 2 & 0xFF_FFFF
 
 
 def status_word(
@@ -227,15 +215,18 @@ class Channel:
 
     # -- packets
 
-    def receive(self, packet: Packet) -> bool:
-        """Take a packet from the network, or refuse it if the FIFO is full."""
-        if len(self._received) == self._fifo_packets:
-            return False
-        assert isinstance(packet.content, tuple)
-        header, quads = packet.content
-        self._received.append(_Received(header, quads))
+    @property
+    def room(self) -> int:
+        """How many more packets the reception FIFO can take."""
+        return self._fifo_packets - len(self._received)
+
+    def receive(self, packet: CollectivePacket) -> None:
+        """Take a packet from the network."""
+        assert self.room > 0, "the network keeps to the size of the reception FIFO"
+        quads = packet.content if packet.destination >= 0 else _quads(packet.content)
+        assert isinstance(quads, tuple)
+        self._received.append(_Received(packet.header, quads))
         self._device.update()
-        return True
 
     def _send(self) -> None:
         while self._complete < min(len(self._headers), len(self._quads) // QUADS):
@@ -295,7 +286,11 @@ class CollectiveDevice:
         self._injection_flags = 0
         fifo_packets = datasheet.integer("collective.fifo_packets")
         self.channels = tuple(Channel(self, number, fifo_packets) for number in range(CHANNELS))
-        network.attach(node, lambda packet: self.channels[packet.channel].receive(packet))
+        network.attach(
+            node,
+            lambda packet: self.channels[packet.channel].receive(packet),
+            lambda channel: self.channels[channel].room,
+        )
 
     def dcr_read(self, offset: int) -> int:
         """Read a device control register; reading exception flags clears those that are not conditions."""
@@ -309,10 +304,22 @@ class CollectiveDevice:
             self._injection_flags = 0
             self.update()
             return flags
+        if offset < CLASSES // 2:
+            tree = self.network.tree
+            low, high = (class_descriptor(tree, 2 * offset + half, self.node) for half in (0, 1))
+            return low << 16 | high
         return self._control.get(offset, 0)
 
     def dcr_write(self, offset: int, value: int) -> None:
-        """Write a device control register."""
+        """Write a device control register.
+
+        Raises
+        ------
+        LookupError
+            For the routes of classes.
+        """
+        if offset < CLASSES // 2:
+            raise LookupError("the routes of classes are set before a job starts, by CollectiveTree.define")
         if offset == Dcr.RECEPTION_FLAGS:
             self._reception_flags |= value
         elif offset == Dcr.INJECTION_FLAGS:
@@ -334,13 +341,24 @@ class CollectiveDevice:
     def send(
         self, header: int, quads: tuple[object, ...], channel: int, on_departure: Callable[[], None]
     ) -> None:
-        """Hand a complete packet to the network."""
-        packet = Packet(
+        """Hand a complete packet to the network.
+
+        Raises
+        ------
+        ValueError
+            If the header names an operation the integer unit does not have, or a class the node has no part
+            in; or a quad to be combined is not 16 bytes.
+        """
+        fields = decoded(header)
+        packet = CollectivePacket(
             source=self.node,
-            destination=destination_of(header),
-            link_bytes=self.network.packet_link_bytes,
-            content=(header, quads),
+            destination=fields.destination,
+            route=fields.route,
+            operation=fields.operation,
+            operand_bytes=fields.operand_bytes,
+            content=quads if fields.destination >= 0 else _payload(quads),
             channel=channel,
+            header=header,
             on_departure=on_departure,
         )
         self.network.inject(packet)
@@ -371,3 +389,25 @@ class CollectiveDevice:
             for channel in self.channels
             if channel.injection_used <= self._watermark(channel.number, 0)
         )
+
+
+def _payload(quads: tuple[object, ...]) -> bytes | None:
+    """Quads as one payload; None when none of them holds data."""
+    if all(quad is None for quad in quads):
+        return None
+    pieces = []
+    for quad in quads:
+        if quad is None:
+            pieces.append(bytes(QUAD_BYTES))
+        elif isinstance(quad, bytes) and len(quad) == QUAD_BYTES:
+            pieces.append(quad)
+        else:
+            raise ValueError(f"a quad to be combined is {QUAD_BYTES} bytes, not {quad!r}")
+    return b"".join(pieces)
+
+
+def _quads(payload: object) -> tuple[object, ...]:
+    if payload is None:
+        return (None,) * QUADS
+    assert isinstance(payload, bytes)
+    return tuple(payload[start : start + QUAD_BYTES] for start in range(0, len(payload), QUAD_BYTES))

@@ -23,8 +23,10 @@ from bgsim.hardware.dma import Dma
 from bgsim.hardware.memory import ObjectMemory
 from bgsim.hardware.torus_port import TorusPort
 from bgsim.network.collective import CollectiveNetwork
+from bgsim.network.collective_packet import CollectiveParameters
 from bgsim.network.topology import Closed, Coordinates, Shape, node_coordinates, node_count
 from bgsim.network.torus import TorusNetwork
+from bgsim.network.tree import PSET_NODES_DEFAULT, CollectiveTree
 
 TORUS_DCR_BASE = 0xC80
 TORUS_DCR_COUNT = 0x80
@@ -117,8 +119,9 @@ def build_nodes(
     shape: Shape,
     torus: Closed,
     numbers: tuple[int, ...] | None = None,
+    pset: int | None = None,
 ) -> Nodes:
-    """Nodes of a partition with torus and collective network.
+    """Nodes of a partition with torus, collective and barrier network.
 
     Parameters
     ----------
@@ -132,9 +135,12 @@ def build_nodes(
         Whether each dimension is closed.
     numbers
         Which nodes take part; all when None. The others only route.
+    pset
+        Most compute nodes behind one I/O node, on which the collective tree depends; 64 when None.
     """
     torus_network = TorusNetwork(environment, shape, torus, datasheet)
-    collective_network = CollectiveNetwork(environment, node_count(shape), datasheet)
+    tree = CollectiveTree(shape, PSET_NODES_DEFAULT if pset is None else pset)
+    collective_network = CollectiveNetwork(environment, tree, CollectiveParameters.from_datasheet(datasheet))
     chosen = range(node_count(shape)) if numbers is None else numbers
     nodes = {
         number: Node(environment, number, torus_network, collective_network, datasheet) for number in chosen

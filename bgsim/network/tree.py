@@ -89,6 +89,24 @@ class Route:
         table[above, slot] = below
         return table
 
+    @cached_property
+    def sends_up(self) -> NDArray[np.bool_]:
+        """Whether a node or one below it contributes: whether a packet comes up from it, shape (nodes,)."""
+        return self._gathered(self.contributes)
+
+    @cached_property
+    def sends_down(self) -> NDArray[np.bool_]:
+        """Whether a node or one below it receives: whether results go down to it, shape (nodes,)."""
+        return self._gathered(self.receives)
+
+    def _gathered(self, here: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        found = here.copy()
+        levels = self.level[self.order]
+        for level in range(self.depth, 0, -1):
+            nodes = self.order[levels == level]
+            np.logical_or.at(found, self.parent[nodes], found[nodes])
+        return found
+
     @property
     def roots(self) -> NDArray[np.int32]:
         """The roots, ascending."""
@@ -199,6 +217,13 @@ class CollectiveTree:
     def extra_wires(self) -> NDArray[np.int32]:
         """Wires that class 0 does not use, shape (wires, 2), the lower node number first."""
         return extra_wires(self.shape, self._embedding)
+
+    def ports(self, node: int) -> list[int]:
+        """What is at a node's ports: tree wires, then extra ones, then ``nodes`` + pset for an I/O node."""
+        wires = self.wires
+        near = wires[(wires == node).any(axis=1)]
+        ports = near.sum(axis=1) - node
+        return [*ports.tolist(), *(self.nodes + np.flatnonzero(self.pset_roots == node)).tolist()]
 
     def graph(self) -> nx.Graph[object]:
         """The network as a graph, from the arrays.

@@ -122,7 +122,8 @@ def run(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
         size = min(size, DATAGRAM_BYTES_MAX)
     warmup, messages = _count(config, size)
     environment = simpy.Environment()
-    nodes = build_nodes(environment, machine, resolved.partition.shape, resolved.partition.torus, numbers)
+    partition = resolved.partition
+    nodes = build_nodes(environment, machine, partition.shape, partition.torus, numbers, partition.pset)
     marks: list[list[dict[str, int]]] = []
     recorder = Recorder((size, warmup, messages), lambda: marks.append([side.snapshot() for side in sides]))
     recorder.by_time = config.test == "udp_stream"

@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bgsim.datasheet import Datasheet
-from bgsim.network.collective import CollectiveNetwork, next_node
 from bgsim.network.links import LinkNetwork, Packet
 from bgsim.network.topology import distance, node_count
 from bgsim.network.torus import TorusNetwork
@@ -42,22 +41,6 @@ def test_one_packet_takes_its_bytes_and_hops(
     link_bytes = 32 * chunks + 16
     fixed = hops * SHEET.cycles("torus.hop_latency") + SHEET.cycles("torus.endpoint_latency")
     assert packet.delivered_at - packet.injected_at == 2 * link_bytes + fixed
-
-
-@given(st.integers(2, 40), st.data())
-def test_one_collective_packet_takes_its_bytes_and_hops(nodes: int, data: st.DataObject) -> None:
-    source = data.draw(st.integers(0, nodes - 1))
-    destination = data.draw(st.integers(0, nodes - 1).filter(lambda node: node != source))
-    environment = simpy.Environment()
-    network = CollectiveNetwork(environment, nodes, SHEET)
-    network.attach(destination, lambda packet: None)
-    packet = Packet(source, destination, network.packet_link_bytes)
-    network.inject(packet)
-    environment.run()
-    node, hops = source, 0
-    while node != destination:
-        node, hops = next_node(node, destination), hops + 1
-    assert packet.delivered_at == network.packet_latency_cycles(hops)
 
 
 @settings(max_examples=50, deadline=None)

@@ -3,7 +3,6 @@
 import networkx as nx
 import pytest
 
-from bgsim.network.collective import collective_tree, next_node
 from bgsim.network.topology import (
     Direction,
     displacement,
@@ -73,16 +72,3 @@ def test_opposite_directions_lead_back() -> None:
     shape = (3, 4, 2)
     for node, direction, target in links(shape, (True, False, True)):
         assert neighbour(target, direction.opposite, shape, (True, False, True)) == node
-
-
-def test_the_collective_tree_is_binary_and_its_routes_are_shortest() -> None:
-    tree = collective_tree(40)
-    assert nx.is_arborescence(tree)
-    assert max(degree for _, degree in tree.out_degree()) == 2
-    lengths = dict(nx.all_pairs_shortest_path_length(tree.to_undirected()))
-    for source in range(40):
-        for destination in range(40):
-            node, hops = source, 0
-            while node != destination:
-                node, hops = next_node(node, destination), hops + 1
-            assert hops == lengths[source][destination]

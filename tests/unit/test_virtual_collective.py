@@ -9,6 +9,7 @@ from bgsim.datasheet import Datasheet
 from bgsim.hardware import collective_device as hw
 from bgsim.hardware.bic import Bic, target
 from bgsim.hardware.collective_device import Dcr, Interrupt, ReceptionFlag, Register
+from bgsim.hardware.collective_header import point_to_point_header
 from bgsim.hardware.node import Nodes, build_nodes
 from bgsim.platforms.seam import Load, LoadQuad, ReadDcr, Store, StoreQuad, WriteDcr
 from bgsim.vmm.virtual_collective import VirtualCollective
@@ -35,7 +36,7 @@ class Pair:
     def send(self, name: str) -> list[int]:
         """Send a packet from node 0 to node 1; real accesses of each of the guest's."""
         device = self.devices[0]
-        header = hw.point_to_point_header(1)
+        header = point_to_point_header(1)
         accesses = [device.access(Store(BASE + Register.INJECTION_HEADER, header)).device_accesses]
         for quad in range(16):
             handled = device.access(StoreQuad(BASE + Register.INJECTION_DATA, (name, quad)))
