@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,19 +69,19 @@ ROOTED = (Kind.BROADCAST, Kind.REDUCE)
 FIRST_COLLECTIVE = Kind.BARRIER
 
 
-def is_send(kind: NDArray[np.int8]) -> NDArray[np.bool_]:
+def is_send(kind: NDArray[Any]) -> NDArray[np.bool_]:
     """Which operations send a message."""
-    return (kind == Kind.SEND) | (kind == Kind.SEND_START)
+    return np.isin(kind, (Kind.SEND, Kind.SEND_START))
 
 
-def is_receive(kind: NDArray[np.int8]) -> NDArray[np.bool_]:
+def is_receive(kind: NDArray[Any]) -> NDArray[np.bool_]:
     """Which operations receive a message."""
-    return (kind == Kind.RECEIVE) | (kind == Kind.RECEIVE_START)
+    return np.isin(kind, (Kind.RECEIVE, Kind.RECEIVE_START))
 
 
-def is_started(kind: NDArray[np.int8]) -> NDArray[np.bool_]:
+def is_started(kind: NDArray[Any]) -> NDArray[np.bool_]:
     """Which operations hand on before they are complete."""
-    return (kind == Kind.SEND_START) | (kind == Kind.RECEIVE_START)
+    return np.isin(kind, (Kind.SEND_START, Kind.RECEIVE_START))
 
 
 @dataclass(slots=True)

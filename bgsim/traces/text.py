@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, TextIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ _NOTHING = np.zeros((0, COLUMNS), np.int64)
 
 
 @contextmanager
-def opened(path: Path, mode: str = "r") -> Iterator[IO[str]]:
+def opened(path: Path, mode: str = "r") -> Iterator[TextIO]:
     """A trace file as text, packed with gzip or not.
 
     Raises
@@ -61,10 +61,10 @@ def opened(path: Path, mode: str = "r") -> Iterator[IO[str]]:
     try:
         if path.suffix == ".gz":
             with gzip.open(path, mode + "t", encoding="utf-8") as packed:
-                yield packed
+                yield cast(TextIO, packed)
         else:
             with path.open(mode, encoding="utf-8") as plain:
-                yield plain
+                yield cast(TextIO, plain)
     except UnicodeDecodeError as error:
         raise refused(str(path), f"not a text file: {error.reason}") from None
     except EOFError:

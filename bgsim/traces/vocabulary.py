@@ -49,7 +49,7 @@ class Wrong(NamedTuple):
     word: str
 
 
-class _Refusal(ValueError):
+class _RefusalError(ValueError):
     def __init__(self, message: str, word: str = "") -> None:
         super().__init__(message)
         self.wrong = Wrong(message, word)
@@ -83,7 +83,7 @@ class Vocabulary(dict[str, int]):
         try:
             if not self._read_message(text):
                 self._read(text)
-        except _Refusal as refusal:
+        except _RefusalError as refusal:
             del self.reference[self._begun :], self.since[self._begun :]
             self._append(WRONG)
             self.wrong[row] = refusal.wrong
@@ -133,13 +133,13 @@ class Vocabulary(dict[str, int]):
         label = -1
         if words[0].endswith(":"):
             label = self._label(words[0][:-1], words[0])
+            if len(words) == 1:
+                raise _RefusalError("a label stands before an operation on the same line", words[0])
             del words[0]
-            if not words:
-                raise _Refusal("a label stands before an operation on the same line", text.split()[0])
         word = words[0]
         if word in _STATEMENTS:
             if label >= 0:
-                raise _Refusal(f"'{word}' is not an operation and takes no label", word)
+                raise _RefusalError(f"'{word}' is not an operation and takes no label", word)
             self._statement(word, words[1:])
             return
         if word == "waitall":
@@ -149,12 +149,12 @@ class Vocabulary(dict[str, int]):
         kind = _KINDS.get(word)
         if kind is None:
             near = did_you_mean(word, _KNOWN) or f" (known: {', '.join(_KNOWN)})"
-            raise _Refusal(f"unknown operation '{word}'{near}", word)
+            raise _RefusalError(f"unknown operation '{word}'{near}", word)
         self._operation(kind, words, label)
 
     def _statement(self, word: str, rest: list[str]) -> None:
         if len(rest) != 1:
-            raise _Refusal(f"write '{word}' and one number", word)
+            raise _RefusalError(f"write '{word}' and one number", word)
         self._append(_STATEMENTS[word], amount=_number(rest[0], word, INT64_MAX))
 
     def _operation(self, kind: Kind, words: list[str], label: int) -> None:
@@ -164,9 +164,9 @@ class Vocabulary(dict[str, int]):
         arguments, options = words[1:place], words[place:]
         if kind == Kind.WAIT:
             if options:
-                raise _Refusal(f"a wait has labels only, not '{options[0]}'", options[0])
+                raise _RefusalError(f"a wait has labels only, not '{options[0]}'", options[0])
             if not arguments:
-                raise _Refusal("wait for what? write the labels of operations, or waitall", words[0])
+                raise _RefusalError("wait for what? write the labels of operations, or waitall", words[0])
             self._refer(arguments, False)
             self._append(kind, label=label)
             return
@@ -176,7 +176,7 @@ class Vocabulary(dict[str, int]):
             kind, amount = _time(arguments, words[0])
         elif kind in _MESSAGES:
             if not arguments:
-                raise _Refusal(f"write '{words[0]} RANK SIZE'", words[0])
+                raise _RefusalError(f"write '{words[0]} RANK SIZE'", words[0])
             peer = _rank(arguments[0], kind)
             amount = ANY if kind in _RECEIVES and arguments[1:] == ["any"] else _size(arguments[1:], words[0])
         elif kind == Kind.BARRIER:
@@ -195,12 +195,12 @@ class Vocabulary(dict[str, int]):
             if option in ("after", "since"):
                 chained = False
                 if not given:
-                    raise _Refusal(f"write labels behind '{option}', or 'after start'", option)
+                    raise _RefusalError(f"write labels behind '{option}', or 'after start'", option)
                 if not (option == "after" and given == ["start"]):
                     self._refer(given, option == "since")
                 continue
             if len(given) != 1:
-                raise _Refusal(f"write one number behind '{option}'", option)
+                raise _RefusalError(f"write one number behind '{option}'", option)
             if option == "tag" and kind in _MESSAGES:
                 any_tag = kind in _RECEIVES and given[0] == "any"
                 tag = ANY if any_tag else _number(given[0], option, INT32_MAX)
@@ -209,7 +209,7 @@ class Vocabulary(dict[str, int]):
             elif option == "core" and kind < Kind.WAIT:
                 core = _number(given[0], option, CORES_MAX - 1)
             else:
-                raise _Refusal(f"'{words[0]}' takes no '{option}'", option)
+                raise _RefusalError(f"'{words[0]}' takes no '{option}'", option)
         self._append(kind, peer, amount, tag, core, label, chained)
 
     def _refer(self, names: list[str], since: bool) -> None:
@@ -219,7 +219,9 @@ class Vocabulary(dict[str, int]):
 
     def _label(self, name: str, word: str) -> int:
         if not name.replace("_", "").replace("-", "").replace(".", "").isalnum() or name in _RESERVED:
-            raise _Refusal(f"'{name}' is no label: letters, digits, '_', '-' and '.', and no keyword", word)
+            raise _RefusalError(
+                f"'{name}' is no label: letters, digits, '_', '-' and '.', and no keyword", word
+            )
         return self.labels.setdefault(name, len(self.labels))
 
 
@@ -228,41 +230,41 @@ _RESERVED = frozenset(("start", *_OPTIONS))
 
 def _none_left(words: list[str], word: str) -> None:
     if words:
-        raise _Refusal(f"'{word}' takes nothing more, and here is '{words[0]}'", words[0])
+        raise _RefusalError(f"'{word}' takes nothing more, and here is '{words[0]}'", words[0])
 
 
 def _number(text: str, what: str, most: int) -> int:
     if not (text.isascii() and text.isdigit()):
-        raise _Refusal(f"{what}: '{text}' is not a whole number", text)
+        raise _RefusalError(f"{what}: '{text}' is not a whole number", text)
     number = int(text)
     if number > most:
-        raise _Refusal(f"{what}: {text} is more than {most}", text)
+        raise _RefusalError(f"{what}: {text} is more than {most}", text)
     return number
 
 
 def _rank(text: str, kind: Kind) -> int:
     if text == "any" and kind in _RECEIVES:
         said = "which message a receive from any rank takes depends on timing; name the rank it took"
-        raise _Refusal(said, text)
+        raise _RefusalError(said, text)
     return _number(text, "rank", INT32_MAX)
 
 
 def _size(words: list[str], what: str) -> int:
     if not words:
-        raise _Refusal(f"'{what}' needs a size, such as 1024B or 4KiB", what)
+        raise _RefusalError(f"'{what}' needs a size, such as 1024B or 4KiB", what)
     text = " ".join(words)
     if text.endswith("B") and text[:-1].isdigit() and text.isascii():
         size = int(text[:-1])
     else:
         size = int(_quantity(lambda: parse(text, "bytes").value, words[0]))
     if size > INT64_MAX:
-        raise _Refusal(f"{text} is more than 8 EiB", words[0])
+        raise _RefusalError(f"{text} is more than 8 EiB", words[0])
     return size
 
 
 def _time(words: list[str], what: str) -> tuple[Kind, int]:
     if not words:
-        raise _Refusal("compute for how long? write a time or cycles, such as 2.5us or 850cycles", what)
+        raise _RefusalError("compute for how long? write a time or cycles, such as 2.5us or 850cycles", what)
     text = " ".join(words)
     number, unit = text[:-2], text[-2:]
     if unit in _SCALES and number.isascii() and number.isdigit():
@@ -274,7 +276,7 @@ def _time(words: list[str], what: str) -> tuple[Kind, int]:
         kind = Kind.COMPUTE
         amount = round(_quantity(lambda: parse(text, "time").value, words[0]) * PICOSECONDS)
     if amount > INT64_MAX:
-        raise _Refusal(f"{text} is longer than 106 days", words[0])
+        raise _RefusalError(f"{text} is longer than 106 days", words[0])
     return kind, int(amount)
 
 
@@ -282,4 +284,4 @@ def _quantity(read: Callable[[], Value], word: str) -> Value:
     try:
         return read()
     except UnitError as error:
-        raise _Refusal(str(error), word) from None
+        raise _RefusalError(str(error), word) from None

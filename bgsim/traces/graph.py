@@ -1,0 +1,416 @@
+"""From a message trace to a message graph: what every operation posts, waits for and costs its core.
+
+The protocols are those of :mod:`bgsim.machine.program`, by the length of each message: *local* inside a node,
+*eager* up to ``mpi.eager_limit``, *rendezvous* above. Who does what when:
+
+* A computation and a send take the core in their turn.
+* A blocking receive takes the core in its turn, once its message has arrived. What has arrived for a
+  non-blocking receive is handled when the core is free next, as a polling library does between calls.
+* A rendezvous is answered by the receiver's core once the request has arrived *and* the receive has been
+  posted; the sender's operation is complete when its data has left.
+* A wait, which takes no time of its own, is done when the core is free and what it waits for is complete.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bgsim.machine.columns import Columns
+from bgsim.machine.program import FIFO_LOCAL, FIFO_REQUESTS
+from bgsim.machine.program import Program as Steps
+from bgsim.network.traffic import (
+    FULL_CHUNKS,
+    NEVER,
+    PAYLOAD_BYTES,
+    REQUEST_CHUNKS,
+    Gates,
+    Ints,
+    Messages,
+    hops_word,
+)
+from bgsim.traces.collectives import COLLECT, ENTER, LEAVE, MARK, PUT, WrittenOut
+from bgsim.traces.matching import Matches
+from bgsim.traces.program import PICOSECONDS, Kind, is_started
+
+COMPUTE, SEND, RECEIVE, WAIT = range(4)
+"""What a rank's core time goes to."""
+
+CORES_PER_NODE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A message graph, and which parts of the trace it stands for.
+
+    Attributes
+    ----------
+    messages, gates
+        For a network.
+    entry, done
+        Gates at whose opening each operation has been posted or begun, and is complete, shape (n,).
+    purpose
+        What each gate's core time is for: :data:`COMPUTE`, :data:`SEND`, :data:`RECEIVE` or :data:`WAIT`.
+    rank
+        Rank whose core does a gate, or -1, shape (g,).
+    post, arrival
+        Of each message of the program: the gate that posts it, and the graph's message that brings its data,
+        shape (m,).
+    size
+        Bytes of each message of the program.
+    """
+
+    messages: Messages
+    gates: Gates
+    entry: Ints
+    done: Ints
+    purpose: NDArray[np.int8]
+    rank: NDArray[np.int32]
+    post: Ints
+    arrival: Ints
+    size: Ints
+
+
+def build(
+    written: WrittenOut,
+    matches: Matches,
+    steps: Steps,
+    frequency_hz: int,
+    *,
+    barrier_cycles: int = 0,
+    compute_scale: float = 1.0,
+) -> Graph:
+    """Make the message graph of a program.
+
+    Parameters
+    ----------
+    written
+        The program without collective calls.
+    matches
+        Its messages.
+    steps
+        Knows placement, costs and settings.
+    frequency_hz
+        Of a core.
+    barrier_cycles
+        From the last arrival at the barrier network to the release.
+    compute_scale
+        Multiplies all computation.
+    """
+    return _Builder(written, matches, steps, frequency_hz, barrier_cycles, compute_scale).build()
+
+
+class _Builder:
+    def __init__(
+        self,
+        written: WrittenOut,
+        matches: Matches,
+        steps: Steps,
+        frequency_hz: int,
+        barrier_cycles: int,
+        compute_scale: float,
+    ) -> None:
+        self.program, self.extra, self.matches = written.program, written.extra_cycles, matches
+        self.steps, self.costs, self.settings = steps, steps.costs, steps.settings
+        self.frequency_hz, self.barrier_cycles = frequency_hz, barrier_cycles
+        self.scale = compute_scale
+        self.rank = self.program.rank.astype(np.int64)
+        self.kind = self.program.kind.astype(np.int64)
+        self.core = self._cores()
+        self.gates = Columns({"core": NEVER, "work": 0, "purpose": WAIT, "rank": NEVER})
+        self.messages = Columns(
+            {
+                "source": 0,
+                "destination": 0,
+                "packets": 1,
+                "last": FULL_CHUNKS,
+                "dynamic": 0,
+                "fifo": NEVER,
+                "gate": NEVER,
+                "then": NEVER,
+                "sent_then": NEVER,
+            }
+        )
+        self.edges: list[tuple[Ints, Ints]] = []
+        self.random = steps.random
+
+    def _cores(self) -> Ints:
+        """Core of each operation, among all of the partition."""
+        placement, own = self.steps.placement, self.program.core.astype(np.int64)
+        if not own.any():
+            return np.asarray(placement.core[self.rank], np.int64)
+        per_rank = CORES_PER_NODE // placement.per_node
+        slot = placement.core[self.rank] % placement.per_node
+        return placement.node[self.rank] * CORES_PER_NODE + slot * per_rank + own
+
+    # ---- tables
+
+    def gate(self, operations: Ints, work: NDArray[np.float64] | float, purpose: int) -> Ints:
+        """Add gates that operations' cores do."""
+        return self.gates.add(
+            len(operations),
+            core=self.core[operations],
+            work=np.rint(work).astype(np.int64),
+            purpose=purpose,
+            rank=self.rank[operations],
+        )
+
+    def edge(self, earlier: Ints, later: Ints) -> None:
+        """Have gates count others as they open."""
+        self.edges.append((earlier, later))
+
+    def noticed(self, gates: Ints) -> Ints:
+        """What an arrival counts so that software notices it."""
+        histogram = self.costs.delivery
+        if histogram.mean_cycles <= 0 or not len(gates):
+            return gates
+        weights = np.array(histogram.weights)
+        drawn = self.random.choice(np.array(histogram.values_cycles), len(gates), p=weights / weights.sum())
+        delays = self.gates.add(len(gates), work=np.rint(drawn).astype(np.int64))
+        self.edge(delays, gates)
+        return delays
+
+    def post(
+        self,
+        source: Ints,
+        destination: Ints,
+        gate: Ints,
+        then: Ints,
+        size: Ints | None = None,
+        dynamic: bool = False,
+    ) -> Ints:
+        """Add messages between ranks; one without a size is a short request."""
+        node = self.steps.placement.node
+        return self.messages.add(
+            len(source),
+            source=node[source],
+            destination=node[destination],
+            packets=1 if size is None else packets(size),
+            last=REQUEST_CHUNKS if size is None else FULL_CHUNKS,
+            dynamic=int(dynamic),
+            fifo=FIFO_REQUESTS if size is None else NEVER,
+            gate=gate,
+            then=then,
+        )
+
+    # ---- operations
+
+    def build(self) -> Graph:
+        program, kind = self.program, self.kind
+        everything = np.arange(program.size)
+        entry = self.gates.add(program.size)  # gate i is where operation i begins
+        done = entry.copy()
+        self._plain(everything, kind)
+        send, receive, size = self.matches.send, self.matches.receive, self.matches.size
+        node = self.steps.placement.node
+        local = node[self.rank[send]] == node[self.rank[receive]]
+        eager = size <= self.settings.eager_limit
+        arrival = np.full(len(send), NEVER)
+        direct = local | eager
+        arrival[direct] = self._direct(send[direct], receive[direct], size[direct], local[direct], done)
+        far = ~direct
+        arrival[far] = self._rendezvous(send[far], receive[far], size[far], done)
+        post, size_all, arrivals = send, size, arrival
+        puts = np.flatnonzero(kind == PUT)
+        if puts.size:
+            put_arrivals = self._puts(puts)
+            post = np.concatenate([send, puts])
+            size_all = np.concatenate([size, program.amount[puts]])
+            arrivals = np.concatenate([arrival, put_arrivals])
+        self._barriers()
+        self._order(entry, done)
+        return self._graph(entry, done, post, arrivals, size_all)
+
+    def _plain(self, everything: Ints, kind: Ints) -> None:
+        """Costs of what does not depend on the other end."""
+        amount = self.program.amount
+        compute = everything[(kind == Kind.COMPUTE) | (kind == Kind.COMPUTE_CYCLES)]
+        cycles = amount[compute] * np.where(
+            kind[compute] == Kind.COMPUTE, self.frequency_hz / PICOSECONDS, 1.0
+        )
+        self._cost(compute, cycles * self.scale, COMPUTE)
+        self._cost(everything[kind == Kind.WAIT], 0.0, WAIT)
+        copies = everything[(kind == MARK) & (self.extra > 0)]
+        self._cost(copies, self.extra[copies], SEND)
+        self._cost(everything[kind == PUT], self.costs.put.post_cycles, SEND)
+        self._cost(everything[kind == COLLECT], self.costs.put.complete_cycles, RECEIVE)
+        self._cost(everything[kind == ENTER], self.costs.barrier.enter_cycles, SEND)
+        self._cost(everything[kind == LEAVE], self.costs.barrier.leave_cycles, RECEIVE)
+
+    def _cost(self, operations: Ints, work: NDArray[np.float64] | float, purpose: int) -> None:
+        """Have operations take their core when they begin."""
+        self.gates["core"][operations] = self.core[operations]
+        self.gates["work"][operations] = np.rint(work).astype(np.int64)
+        self.gates["purpose"][operations] = purpose
+        self.gates["rank"][operations] = self.rank[operations]
+
+    def _direct(self, send: Ints, receive: Ints, size: Ints, local: NDArray[np.bool_], done: Ints) -> Ints:
+        """Messages without a handshake: inside a node, or eager."""
+        near, far, count = self.costs.local, self.costs.eager, packets(size)
+        copy = near.byte_cycles * size
+        taken = np.where(
+            local, near.receive_cycles + copy, far.receive_cycles + count * far.receive_packet_cycles
+        )
+        sent = np.where(local, near.send_cycles + copy, far.send_cycles + count * far.send_packet_cycles)
+        self._cost(send, sent, SEND)
+        taken = taken + self.extra[receive]
+        blocking = self.kind[receive] == Kind.RECEIVE
+        self._cost(receive[blocking], taken[blocking], RECEIVE)
+        handled = receive.copy()
+        handled[~blocking] = self.gate(receive[~blocking], taken[~blocking], RECEIVE)
+        done[receive] = handled
+        posted = receive[~blocking]
+        named = np.isin(posted, self._named_by_others())
+        if named.any():  # complete means handled and posted; a wait comes after the posting anyway
+            both = self.gates.add(int(named.sum()))
+            self.edge(handled[~blocking][named], both)
+            self.edge(posted[named], both)
+            done[posted[named]] = both
+        return self.post(self.rank[send], self.rank[receive], send, self.noticed(handled), size)
+
+    def _named_by_others(self) -> Ints:
+        """Operations whose completion something else than a wait depends on."""
+        links = self.program.links
+        return np.asarray(links.earlier[~links.started & (self.kind[links.later] != Kind.WAIT)], np.int64)
+
+    def _rendezvous(self, send: Ints, receive: Ints, size: Ints, done: Ints) -> Ints:
+        """Announcement, remote get, data."""
+        costs = self.costs.rendezvous
+        source, destination = self.rank[send], self.rank[receive]
+        self._cost(send, costs.send_cycles, SEND)
+        blocking = self.kind[receive] == Kind.RECEIVE
+        self._cost(receive[blocking], costs.receive_cycles, RECEIVE)
+        fetched = receive.copy()
+        fetched[~blocking] = self.gate(receive[~blocking], costs.receive_cycles, RECEIVE)
+        self.edge(receive[~blocking], fetched[~blocking])
+        taken = self.gate(receive, costs.complete_cycles + self.extra[receive], RECEIVE)
+        self.post(source, destination, send, self.noticed(fetched))
+        served = self.gates.add(len(send), work=self.settings.serve_cycles)
+        self.post(destination, source, fetched, served, dynamic=True)
+        data = self.post(source, destination, served, self.noticed(taken), size, dynamic=True)
+        waits = self.kind[send] == Kind.SEND
+        left = np.empty_like(send)
+        left[waits] = self.gate(send[waits], 0.0, WAIT)
+        left[~waits] = self.gates.add(int((~waits).sum()))
+        self.messages["sent_then"][data] = left
+        done[send], done[receive] = left, taken
+        return data
+
+    def _puts(self, puts: Ints) -> Ints:
+        """Puts of alltoalls, which the receivers wait for together."""
+        collects = np.flatnonzero(self.kind == COLLECT)
+        calls = int(self.program.tag[collects].max()) + 1
+        of_call = np.full(self.program.ranks * calls, NEVER)
+        of_call[self.rank[collects] * calls + self.program.tag[collects]] = collects
+        heard = self.noticed(collects)
+        heard_by = np.full(self.program.size, NEVER)
+        heard_by[collects] = heard
+        target = self.program.peer[puts].astype(np.int64)
+        then = heard_by[of_call[target * calls + self.program.tag[puts]]]
+        return self.post(self.rank[puts], target, puts, then, self.program.amount[puts], dynamic=True)
+
+    def _barriers(self) -> None:
+        """The barrier network: everyone is released some time after the last one has arrived."""
+        enters, leaves = np.flatnonzero(self.kind == ENTER), np.flatnonzero(self.kind == LEAVE)
+        if not enters.size:
+            return
+        call_enter, call_leave = self.program.tag[enters], self.program.tag[leaves]
+        known, place = np.unique(call_enter, return_inverse=True)
+        released = self.gates.add(len(known), work=self.barrier_cycles)
+        self.edge(enters, released[place])
+        self.edge(released[np.searchsorted(known, call_leave)], leaves)
+
+    def _order(self, entry: Ints, done: Ints) -> None:
+        """What follows what inside ranks."""
+        program = self.program
+        follows = np.flatnonzero(program.chained)
+        follows = follows[follows > program.first[self.rank[follows]]]
+        before = follows - 1
+        hands_on = np.where(is_started(program.kind[before]), entry[before], done[before])
+        self.edge(hands_on, entry[follows])
+        links = program.links
+        starts = links.started
+        self.edge(done[links.earlier[~starts]], entry[links.later[~starts]])
+        begun = links.earlier[starts]
+        if begun.size:
+            self.edge(self._beginnings(begun), entry[links.later[starts]])
+
+    def _beginnings(self, operations: Ints) -> Ints:
+        """Gates that open when operations begin: of computations, before the core has taken them up.
+
+        A send has begun when it has been posted, since its core is taken until then.
+        """
+        begins = operations.copy()
+        computes = np.isin(self.kind[operations], (Kind.COMPUTE, Kind.COMPUTE_CYCLES))
+        if computes.any():
+            distinct, place = np.unique(operations[computes], return_inverse=True)
+            ahead = self.gates.add(len(distinct))
+            moved = np.full(self.gates.size, NEVER)
+            moved[distinct] = ahead
+            self.edges = [
+                (earlier, np.where(moved[later] >= 0, moved[later], later)) for earlier, later in self.edges
+            ]
+            self.edge(ahead, distinct)
+            begins[computes] = ahead[place]
+        return begins
+
+    # ---- the graph
+
+    def _graph(self, entry: Ints, done: Ints, post: Ints, arrival: Ints, size: Ints) -> Graph:
+        columns, gates = self.messages, self.gates
+        source, destination = columns["source"], columns["destination"]
+        placement = self.steps.placement
+        word, _ = hops_word(source, destination, placement.shape, placement.torus)
+        bits = word.astype(np.int64)
+        direction = np.full(len(source), FIFO_LOCAL, np.int64)
+        for dimension in (2, 1, 0):
+            backwards = bits >> (24 + dimension) & 1
+            direction = np.where(bits >> 8 * dimension & 255, 2 * dimension + backwards, direction)
+        messages = Messages.make(
+            source,
+            destination,
+            columns["packets"],
+            last_chunks=columns["last"],
+            dynamic=columns["dynamic"],
+            fifo=np.where(columns["fifo"] >= 0, columns["fifo"], direction),
+            post_cycles=NEVER,
+            gate=columns["gate"],
+            then=columns["then"],
+            sent_then=columns["sent_then"],
+        )
+        earlier = np.concatenate([pair[0] for pair in self.edges])
+        later = np.concatenate([pair[1] for pair in self.edges])
+        order = np.argsort(earlier, kind="stable")
+        earlier, later = earlier[order], later[order]
+        first = np.ones(len(earlier), np.bool_)
+        first[1:] = earlier[1:] != earlier[:-1]
+        then = np.full(gates.size, NEVER)
+        then[earlier[first]] = later[first]
+        needs = np.bincount(later, minlength=gates.size)
+        for column in (columns["then"], columns["sent_then"]):
+            needs += np.bincount(column[column >= 0], minlength=gates.size)
+        table = Gates.make(
+            needs,
+            core=gates["core"],
+            work_cycles=gates["work"],
+            then=then,
+            also=np.stack([earlier[~first], later[~first]], axis=1),
+        )
+        return Graph(
+            messages=messages,
+            gates=table,
+            entry=entry,
+            done=done,
+            purpose=gates["purpose"].astype(np.int8),
+            rank=gates["rank"].astype(np.int32),
+            post=post,
+            arrival=arrival,
+            size=size,
+        )
+
+
+def packets(size: Ints) -> Ints:
+    """Packets of messages; one of no bytes has one."""
+    return np.maximum(1, -(-size // PAYLOAD_BYTES))
