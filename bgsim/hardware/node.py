@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from simpy import Environment
 
 from bgsim.datasheet import Datasheet
+from bgsim.hardware import barrier_device, collective_device, dma_registers
 from bgsim.hardware import bic as bic_registers
-from bgsim.hardware import collective_device, dma_registers
 from bgsim.hardware.activity import Activity
+from bgsim.hardware.barrier_device import BarrierDevice
 from bgsim.hardware.bic import Bic
 from bgsim.hardware.bus import Bus
 from bgsim.hardware.collective_device import CollectiveDevice
@@ -22,6 +23,7 @@ from bgsim.hardware.decrementer import Decrementer
 from bgsim.hardware.dma import Dma
 from bgsim.hardware.memory import ObjectMemory
 from bgsim.hardware.torus_port import TorusPort
+from bgsim.network.barrier import BarrierNetwork, BarrierTree
 from bgsim.network.collective import CollectiveNetwork
 from bgsim.network.collective_packet import CollectiveParameters
 from bgsim.network.topology import Closed, Coordinates, Shape, node_coordinates, node_count
@@ -49,6 +51,8 @@ class Node:
         The collective network; None for a node without the device.
     datasheet
         The machine.
+    barrier
+        The barrier network; None for a node without the device.
 
     Attributes
     ----------
@@ -60,7 +64,7 @@ class Node:
         Objects that processors and the DMA engine share.
     activity
         Tells of changes of registers that programs poll.
-    bic, dma, torus_port, collective
+    bic, dma, torus_port, collective, barrier
         The devices.
     decrementers
         One timer per core.
@@ -73,6 +77,7 @@ class Node:
         torus: TorusNetwork,
         collective: CollectiveNetwork | None,
         datasheet: Datasheet,
+        barrier: BarrierNetwork | None = None,
     ) -> None:
         self.environment = environment
         self.number = number
@@ -97,6 +102,11 @@ class Node:
             self.dcr.attach(collective_device.DCR_BASE, collective_device.DCR_COUNT, self.collective)
             for base, channel in zip(collective_device.BASES, self.collective.channels, strict=True):
                 self.bus.attach(base, collective_device.SIZE, channel)
+        self.barrier: BarrierDevice | None = None
+        if barrier is not None:
+            self.barrier = BarrierDevice(number, barrier)
+            self.barrier.on_activity = self.activity.happened
+            self.dcr.attach(barrier_device.DCR_BASE, barrier_device.DCR_COUNT, self.barrier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +116,7 @@ class Nodes:
     nodes: dict[int, Node]
     torus: TorusNetwork
     collective: CollectiveNetwork
+    barrier: BarrierNetwork
 
     def check(self) -> None:
         """Assert that the networks have lost nothing."""
@@ -142,10 +153,12 @@ def build_nodes(
     tree = CollectiveTree(shape, PSET_NODES_DEFAULT if pset is None else pset)
     collective_network = CollectiveNetwork(environment, tree, CollectiveParameters.from_datasheet(datasheet))
     chosen = range(node_count(shape)) if numbers is None else numbers
+    barrier = BarrierNetwork(environment, BarrierTree.from_datasheet(node_count(shape), datasheet))
     nodes = {
-        number: Node(environment, number, torus_network, collective_network, datasheet) for number in chosen
+        number: Node(environment, number, torus_network, collective_network, datasheet, barrier)
+        for number in chosen
     }
-    return Nodes(nodes, torus_network, collective_network)
+    return Nodes(nodes, torus_network, collective_network, barrier)
 
 
 def _torus_control(coordinates: Coordinates, shape: Shape) -> DcrBlock:
