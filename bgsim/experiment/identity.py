@@ -95,7 +95,7 @@ def identity_text(config: Mapping[str, Any]) -> str:
         "partition": _partition(partition, config["workload"]["kind"]),
         "platform": config["platform"],
         "guest": config["guest"],
-        "workload": config["workload"],
+        "workload": _workload(config["workload"]),
         "seed": config["seed"],
         "replication": config["replication"],
     }
@@ -114,6 +114,11 @@ def _partition(section: Mapping[str, Any], kind: str) -> dict[str, Any]:
     if isinstance(part.get("mapping"), dict):
         part["mapping"] = part["mapping"]["sha256"]
     return part
+
+
+def _workload(section: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a workload affects its answer: of a trace its content, not where it lies."""
+    return {key: value for key, value in section.items() if key != "trace" or "trace_digest" not in section}
 
 
 def run_id(config: Mapping[str, Any]) -> str:

@@ -22,7 +22,8 @@ class Metric:
     name
         As it stands in records and in ``summary.csv``.
     unit
-        ``s``, ``us``, ``bps``, ``MiBps``, ``cycles``, ``instructions``, ``1/s``, ``count`` or ``ratio``.
+        ``s``, ``us``, ``B``, ``bps``, ``MiBps``, ``cycles``, ``instructions``, ``1/s``, ``count`` or
+        ``ratio``.
     meaning
         One sentence.
     better
@@ -73,6 +74,10 @@ METRICS: Mapping[str, Metric] = {
         Metric("interrupts", "count", "external interrupts delivered to the guest", "lower"),
         Metric("interrupts_per_frame", "ratio", "external interrupts divided by Ethernet frames", "lower"),
         Metric("messages", "count", "messages, transactions or operations measured"),
+        Metric("bytes", "B", "payload of these messages"),
+        Metric("compute_s", "s", "core time of computation, mean over ranks", "lower"),
+        Metric("communication_s", "s", "core time of sending and receiving, mean over ranks", "lower"),
+        Metric("wait_s", "s", "time for which a rank's core waits, mean over ranks", "lower"),
         Metric("frames", "count", "Ethernet frames sent during the measurement"),
         Metric("throughput_bps", "bps", "payload bits per second at the receiver", "higher"),
         Metric("latency_us", "us", "mean time of one message, transaction or operation", "lower"),
@@ -91,6 +96,21 @@ METRICS: Mapping[str, Metric] = {
             "lower",
         ),
         Metric("packet_hops", "count", "torus links crossed, summed over packets"),
+        *(
+            Metric(
+                f"link_utilisation_{axis}_{sign}{suffix}",
+                "ratio",
+                f"share of the run for which links in {axis} {sign} were busy, {which}",
+            )
+            for axis in "xyz"
+            for sign in ("plus", "minus")
+            for suffix, which in (("", "mean"), ("_max", "the busiest"))
+        ),
+        Metric(
+            "packet_hops_per_s_host",
+            "1/s",
+            "packet-hops simulated per second of host processor time; differs from host to host",
+        ),
         Metric("cpu_us_per_message", "us", "core time per message, both nodes", "lower"),
         Metric("cpu_utilisation", "ratio", "share of the run in which the core was not idle"),
     )
@@ -98,7 +118,7 @@ METRICS: Mapping[str, Metric] = {
 
 ORDER: Mapping[str, int] = {name: index for index, name in enumerate(METRICS)}
 
-HOST_METRICS = frozenset({"exits_per_s_host"})
+HOST_METRICS = frozenset({"exits_per_s_host", "packet_hops_per_s_host"})
 """Measured on the host: they differ between two runs of the same id."""
 
 SLOWDOWN_BASIS = ("elapsed_s", "operation_us_avg", "latency_us", "throughput_bps", "bandwidth_MiBps")

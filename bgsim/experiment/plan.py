@@ -222,7 +222,7 @@ class _Planner:
         seen: dict[str, Mapping[str, Any]] = {}
         for indexes in points(axes):
             value, point = self.at(axes, indexes)
-            model, form = form_problems(value)
+            model, form = form_problems(self._located(value))
             for path, message, on_key in form:
                 self.problem_at(axes, indexes, path, message, on_key)
             if model is not None and len(set(model.platforms)) < len(model.platforms):
@@ -255,6 +255,16 @@ class _Planner:
                     drawn = {"replication": replication, "seed": seed_of_replication(model.seed, replication)}
                     found.append(Run(model.name, {**config, "platform": platform, **drawn}, point))
         return found
+
+    def _located(self, value: dict[str, Any]) -> dict[str, Any]:
+        """The experiment with the path of a trace, which is relative to the experiment file, written out."""
+        workload = value.get("workload")
+        if not isinstance(workload, dict) or not isinstance(workload.get("trace"), str):
+            return value
+        return {
+            **value,
+            "workload": {**workload, "trace": str((self.beside or FilePath()) / workload["trace"])},
+        }
 
     def at(self, axes: list[Axis], indexes: tuple[int, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
         """The experiment at one point, and the point itself."""
