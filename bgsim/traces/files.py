@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bgsim.traces.errors import refused
-from bgsim.traces.vocabulary import FORMAT
 
 if TYPE_CHECKING:
     from bgsim.traces.program import Program
@@ -49,6 +48,7 @@ def format_of(path: Path) -> Literal["bgsim", "goal", "simgrid"]:
     """
     from bgsim.traces import goal
     from bgsim.traces.text import opened
+    from bgsim.traces.vocabulary import FORMAT
 
     with opened(path) as file:
         head = file.read(_HEAD_CHARACTERS)

@@ -1,0 +1,220 @@
+"""A message trace run on the partition: the ranks' computation as written, their messages on the torus.
+
+The trace says what every rank computes, sends, receives and waits for, in which order; how long messages take
+is simulated. :mod:`bgsim.traces.graph` says which protocol a message uses and what it costs a core; costs,
+delivery waits and interruptions are those of the platform's cost model; the network is one of those of the
+machine tier. The order of what a rank does never changes, so what a program would do otherwise on a faster or
+slower machine is left out; and so are memory bandwidth and everything else that ranks of a node share but the
+DMA engine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from bgsim.machine.networks import run_graph
+from bgsim.machine.program import Placement
+from bgsim.machine.program import Program as Steps
+from bgsim.machine.uncontended import Executed
+from bgsim.network.barrier import BarrierTree
+from bgsim.network.detours import Detours
+from bgsim.network.traffic import Ints
+from bgsim.traces import deadlock
+from bgsim.traces.accounts import CAUSES, Accounts, accounts, histogram
+from bgsim.traces.collectives import write_out
+from bgsim.traces.files import digest
+from bgsim.traces.graph import CORES_PER_NODE, Graph, build
+from bgsim.traces.loaded import checked
+from bgsim.traces.matching import match
+from bgsim.traces.program import Program
+from bgsim.workloads.machine_tier import Job, job
+from bgsim.workloads.outcome import Json, Outcome
+from bgsim.workloads.replay_config import NETWORK, ReplayConfig
+from bgsim.workloads.resolved import ResolvedRun
+
+RANKS_LISTED = 1024
+"""Up to so many ranks, each one's account stands in the record; of more, that of some and of the extreme."""
+
+Progress = Callable[[float, str], None]
+
+
+class ReplayError(ValueError):
+    """The trace cannot be run on this partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A finished replay.
+
+    Attributes
+    ----------
+    program, graph
+        The trace and its message graph.
+    ran
+        What became of the graph.
+    accounts
+        Where the time of each rank went.
+    """
+
+    program: Program
+    graph: Graph
+    ran: Executed
+    accounts: Accounts
+
+
+def run(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
+    """Run the replay workload.
+
+    Parameters
+    ----------
+    resolved
+        The run.
+    progress
+        Called now and then with the simulated seconds so far and a note.
+
+    Returns
+    -------
+    Outcome
+        Time of the job, mean time of a message and what cores did; details ``ranks``, an account of each
+        rank, ``message_sizes`` and ``cost_model``. The causes are core cycles of all ranks together.
+
+    Raises
+    ------
+    ReplayError
+        If the trace has more ranks than the partition has places, or has changed since it was planned.
+    TraceError
+        If the trace cannot be read, or its ranks wait for each other for ever.
+    """
+    config = resolved.workload
+    assert isinstance(config, ReplayConfig)
+    work = job(resolved, config)
+    return outcome(resolved, work, replay(resolved, work, progress))
+
+
+def replay(resolved: ResolvedRun, work: Job, progress: Progress | None = None) -> Replayed:
+    """Run a trace; see :func:`run`.
+
+    Parameters
+    ----------
+    resolved
+        The run.
+    work
+        Placement of all ranks that fit, costs and noise.
+    progress
+        Told the size of the job.
+    """
+    config, machine, partition = resolved.workload, resolved.machine, resolved.partition
+    assert isinstance(config, ReplayConfig)
+    if digest(config.path, config.format) != config.trace_digest:
+        raise ReplayError(f"{config.trace}: the trace has changed since the run was planned; run it again")
+    program = checked(config.path, config.format, config.options, config.trace_digest)
+    placement = place(resolved, work.placement, program)
+    cores_per_rank = int(program.core.max(initial=0)) + 1
+    zeros = np.zeros(program.ranks, np.int64)
+    steps = Steps(placement, work.costs, work.settings, zeros, work.seed)
+    written = write_out(program, steps, config.collectives)
+    matches = match(written.program)
+    graph = build(
+        written,
+        matches,
+        steps,
+        work.frequency_hz,
+        barrier_cycles=2 * BarrierTree.from_datasheet(partition.nodes, machine).latency_cycles,
+        compute_scale=config.compute_scale,
+    )
+    deadlock.check(written, matches, graph)
+    if progress is not None:
+        progress(0.0, f"{program.size:,} operations, {len(graph.size):,} messages")
+    detours = work.detours
+    if cores_per_rank > 1:
+        cores = partition.nodes * CORES_PER_NODE
+        detours = Detours.make(detours.sources, cores, work.seed, CORES_PER_NODE)
+    ran = run_graph(
+        NETWORK if config.network == "auto" else config.network,
+        partition.shape,
+        partition.torus,
+        work.router,
+        graph.messages,
+        graph.gates,
+        detours,
+    )
+    return Replayed(program, graph, ran, accounts(graph, ran, program.ranks, cores_per_rank))
+
+
+def place(resolved: ResolvedRun, places: Placement, program: Program) -> Placement:
+    """Where the ranks of a trace run.
+
+    Raises
+    ------
+    ReplayError
+        If there are more ranks than places, or a rank uses more cores than it has.
+    """
+    config, ranks = resolved.workload, program.ranks
+    assert isinstance(config, ReplayConfig)
+    if ranks > places.ranks:
+        raise ReplayError(
+            f"{config.trace}: {ranks} ranks, and {resolved.partition.name} has places for {places.ranks} "
+            f"with {places.per_node} on each node; take a larger partition or more ranks per node"
+        )
+    own, most = CORES_PER_NODE // places.per_node, int(program.core.max(initial=0))
+    if most >= own:
+        where = program.place(int(np.argmax(program.core)))
+        raise ReplayError(f"{where}: core {most}, and with {places.per_node} ranks on a node each has {own}")
+    return dataclasses.replace(places, node=places.node[:ranks], core=places.core[:ranks])
+
+
+def outcome(resolved: ResolvedRun, work: Job, replayed: Replayed) -> Outcome:
+    """Metrics and details of a finished replay."""
+    graph, ran, spent = replayed.graph, replayed.ran, replayed.accounts
+    config, frequency, ranks = resolved.workload, work.frequency_hz, replayed.program.ranks
+    assert isinstance(config, ReplayConfig)
+    metrics: dict[str, int | float] = {
+        "elapsed_s": spent.elapsed_cycles / frequency,
+        "cycles_total": int(spent.cycles.sum()),
+        "messages": len(graph.size),
+        "bytes": int(graph.size.sum()),
+        "packet_hops": ran.packet_hops,
+    }
+    for cause in ("compute", "wait"):
+        metrics[f"{cause}_s"] = float(spent.cycles[CAUSES.index(cause)].mean()) / frequency
+    metrics["communication_s"] = float(spent.cycles[1:3].sum(axis=0).mean()) / frequency
+    metrics["cpu_utilisation"] = 1 - float(spent.cycles[4].sum() / max(1, spent.cycles.sum()))
+    if len(graph.size):
+        latency_us = (ran.done_cycles[graph.arrival] - ran.opened_cycles[graph.post]) * 1e6 / frequency
+        metrics["latency_us"] = float(latency_us.mean())
+        metrics["latency_p50_us"], metrics["latency_p99_us"] = np.percentile(latency_us, (50, 99)).tolist()
+    details: dict[str, Json] = {
+        "tier": "machine",
+        "network": NETWORK if config.network == "auto" else config.network,
+        "cost_model": work.cost_model,
+        "operations": replayed.program.size,
+        "ranks": ranks,
+        "rank_account": _rank_rows(spent, frequency),
+        "message_sizes": [dict(row) for row in histogram(graph.size)],
+        "graph": {"messages": graph.messages.size, "gates": graph.gates.size},
+    }
+    attribution = {cause: int(cycles) for cause, cycles in zip(CAUSES, spent.cycles.sum(axis=1), strict=True)}
+    return Outcome(metrics=metrics, attribution=attribution, details=details)
+
+
+def _rank_rows(spent: Accounts, frequency: int) -> list[Json]:
+    rows: list[Json] = []
+    for rank in _listed(spent.cycles).tolist():
+        row: dict[str, Json] = {"rank": rank, "end_s": float(spent.end_cycles[rank]) / frequency}
+        for cause, cycles in zip(CAUSES, spent.cycles[:, rank].tolist(), strict=True):
+            row[f"{cause}_s"] = cycles / frequency
+        rows.append(row)
+    return rows
+
+
+def _listed(cycles: Ints) -> Ints:
+    """Ranks whose account is kept: all; or those evenly spread, and the extreme ones of each cause."""
+    ranks = cycles.shape[1]
+    if ranks <= RANKS_LISTED:
+        return np.arange(ranks)
+    spread = np.linspace(0, ranks - 1, RANKS_LISTED - 2 * len(CAUSES)).round().astype(np.int64)
+    return np.unique(np.concatenate([spread, cycles.argmin(axis=1), cycles.argmax(axis=1)]))
