@@ -74,9 +74,15 @@ class Route:
 
     @cached_property
     def order(self) -> NDArray[np.int32]:
-        """The nodes inside, by level and number: children after their parents."""
-        inside = np.flatnonzero(self.parent != OUTSIDE)
-        return inside[np.lexsort((inside, self.level[inside]))].astype(np.int32)
+        """The nodes inside, level by level, siblings together in the order of their parents."""
+        rank = np.zeros(self.nodes, np.int64)
+        found = []
+        for level in range(self.depth + 1):
+            nodes = np.flatnonzero(self.level == level)
+            nodes = nodes[np.argsort(rank[self.parent[nodes]], kind="stable")] if level else nodes
+            rank[nodes] = np.arange(nodes.size)
+            found.append(nodes)
+        return np.concatenate(found).astype(np.int32)
 
     @cached_property
     def children(self) -> NDArray[np.int32]:
