@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bgsim.cli import messages
 from bgsim.cli.failures import guarded, leave, say
 from bgsim.experiment.errors import EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_RUN_FAILED
 
@@ -30,6 +31,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(messages.app, name="messages", epilog=EXIT_CODES)
 
 ExperimentArgument = Annotated[
     str, typer.Argument(metavar="EXPERIMENT", help="A YAML file, or the name of a shipped experiment.")

@@ -74,9 +74,10 @@ def _is_refusal(error: ValueError) -> bool:
     """Whether an error is a sentence written for the researcher."""
     from bgsim.datasheet import DatasheetError
     from bgsim.report.results import ReportError
+    from bgsim.traces.errors import TraceError
     from bgsim.units import UnitError
 
-    return isinstance(error, (DatasheetError, UnitError, ReportError))
+    return isinstance(error, (DatasheetError, UnitError, ReportError, TraceError))
 
 
 def _internal(error: Exception) -> NoReturn:

@@ -13,12 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsim.compiled import compiled
+from bgsim.machine import cost_model
+from bgsim.machine.cost_model import CostModel
+from bgsim.machine.program import Placement, Settings
+from bgsim.machine.program import Program as Steps
 from bgsim.network.traffic import NEVER, Gates, Messages
-from bgsim.traces.collectives import COLLECT, ENTER, LEAVE, WrittenOut
+from bgsim.traces.collectives import COLLECT, ENTER, LEAVE, WrittenOut, write_out
 from bgsim.traces.errors import TraceError, TraceProblem
-from bgsim.traces.graph import Graph
-from bgsim.traces.matching import Matches
-from bgsim.traces.program import Kind
+from bgsim.traces.graph import Graph, build
+from bgsim.traces.matching import Matches, match
+from bgsim.traces.program import Kind, Program
 
 _RANKS_SHOWN = 8
 
@@ -140,3 +144,46 @@ class _Waits:
         if kind > max(Kind):
             return f"collective, line {self.program.line[operation]}"
         return self.program.words(operation)
+
+
+def check_program(program: Program, eager_limit: int) -> None:
+    """Refuse a program in which ranks wait for each other for ever, wherever it runs.
+
+    Parameters
+    ----------
+    program
+        A trace.
+    eager_limit
+        Longest message in bytes that a sender need not wait with for its receiver.
+
+    Raises
+    ------
+    TraceError
+        See :func:`check`; and for what does not match.
+    """
+    free = CostModel(
+        name="none",
+        platform="none",
+        guest="none",
+        machine=cost_model.Machine("none", {}, {}),
+        datasheet_digest="",
+        model_version=0,
+        created_by="",
+        put=cost_model.OneSided(0, 0),
+        get=cost_model.OneSided(0, 0),
+        eager=cost_model.Eager(0, 0, 0, 0),
+        rendezvous=cost_model.Rendezvous(0, 0, 0),
+        local=cost_model.Local(0, 0, 0),
+        collective=cost_model.Collective(0, 0, 0),
+        barrier=cost_model.Barrier(0, 0),
+        delivery=cost_model.Delivery((0.0,), (1.0,)),
+        detours=(),
+        measured=(),
+    )
+    everyone = np.arange(program.ranks)
+    placement = Placement((program.ranks, 1, 1), (False, False, False), everyone, everyone, 1)
+    settings = Settings(eager_limit, 1 << 30, 0.0, 0)
+    steps = Steps(placement, free, settings, np.zeros(program.ranks, np.int64), 0)
+    written = write_out(program, steps, "binomial")
+    matches = match(written.program)
+    check(written, matches, build(written, matches, steps, 1))
