@@ -90,7 +90,7 @@ class ReplayConfig(MachineTierConfig):
 
     @field_validator("trace_digest")
     @classmethod
-    def _of_file(cls, given: str, info: ValidationInfo) -> str:
+    def _of_trace(cls, given: str, info: ValidationInfo) -> str:
         if given or any(
             name not in info.data
             for name in cls.model_fields
