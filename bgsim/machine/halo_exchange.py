@@ -1,0 +1,109 @@
+"""One iteration of a halo exchange as steps and messages of all ranks.
+
+A rank computes, sends its faces, and waits until its own have left and the neighbours' are there. With
+overlap it sends first and computes while the faces travel; since nobody makes progress for a computing rank,
+what arrives then is handled when it is done. Faces that come in are handled in the order in which they come.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from bgsim.machine.process_grid import neighbours
+from bgsim.machine.program import Program
+from bgsim.network.topology import Shape
+from bgsim.network.traffic import PAYLOAD_BYTES, Ints
+
+Protocol = Literal["put", "eager", "rendezvous"]
+
+
+@dataclass(frozen=True)
+class HaloExchange:
+    """What every rank does in an iteration.
+
+    Attributes
+    ----------
+    grid
+        Ranks in three dimensions.
+    periodic
+        Whether the grid closes to a ring.
+    face_bytes
+        Of the faces across each dimension.
+    compute_cycles
+        Core time of a rank.
+    overlap
+        Whether the faces travel while ranks compute.
+    protocol
+        Of each dimension's faces.
+    """
+
+    grid: Shape
+    periodic: bool
+    face_bytes: tuple[int, int, int]
+    compute_cycles: int
+    overlap: bool
+    protocol: tuple[Protocol, Protocol, Protocol]
+
+    def iteration(self, program: Program) -> tuple[Ints, Ints]:
+        """Append one iteration; return the steps after which each rank is in and out of it."""
+        everyone = np.arange(program.placement.ranks)
+        entered = program.step(everyone)
+        if not self.overlap:
+            program.step(everyone, float(self.compute_cycles))
+        handled: list[tuple[Ints, Ints]] = []  # work of receivers, and whose it is
+        departing: list[tuple[Ints, Ints]] = []  # messages that must have left, and whose they are
+        arriving: list[tuple[Ints, Ints]] = []  # messages that are complete by arriving
+        for dimension, source, destination in neighbours(self.grid, self.periodic):
+            kind, size = self.protocol[dimension], self.face_bytes[dimension]
+            same = program.placement.node[source] == program.placement.node[destination]
+            for part, protocol in ((same, "local"), (~same, kind)):
+                here, there = source[part], destination[part]
+                if not here.size:
+                    continue
+                if protocol == "rendezvous":
+                    taken, sent = self._rendezvous(program, here, there, size)
+                    handled.append((taken, there))
+                elif protocol == "put":
+                    posted = program.step(here, program.costs.put.post_cycles)
+                    sent = program.post(here, there, size, posted)
+                    arriving.append((sent, there))
+                else:
+                    taken, sent = self._two_sided(program, here, there, size, protocol)
+                    handled.append((taken, there))
+                departing.append((sent, here))
+        if self.overlap:
+            program.step(everyone, float(self.compute_cycles))
+        done = program.step(everyone, program.costs.put.complete_cycles if arriving else 0.0)
+        for taken, whose in handled:
+            program.then(taken, done[whose])
+        for sent, whose in departing:
+            program.on_departure(sent, done[whose])
+        for sent, whose in arriving:
+            program.on_arrival(sent, program.noticed(done[whose]))
+        return entered, done
+
+    @staticmethod
+    def _two_sided(program: Program, here: Ints, there: Ints, size: int, protocol: str) -> tuple[Ints, Ints]:
+        """Eager or local messages: the receivers' work, and the messages."""
+        packets = max(1, -(-size // PAYLOAD_BYTES))
+        eager, local = program.costs.eager, program.costs.local
+        send = eager.send_cycles + packets * eager.send_packet_cycles
+        receive = eager.receive_cycles + packets * eager.receive_packet_cycles
+        if protocol == "local":
+            copy = local.byte_cycles * size
+            send, receive = local.send_cycles + copy, local.receive_cycles + copy
+        posted = program.step(here, send)
+        taken = program.aside(there, receive)
+        return taken, program.post(here, there, size, posted, program.noticed(taken))
+
+    @staticmethod
+    def _rendezvous(program: Program, here: Ints, there: Ints, size: int) -> tuple[Ints, Ints]:
+        """Announcement, remote get, data: the receivers' last work, and the data's messages."""
+        costs = program.costs.rendezvous
+        announced = program.step(here, costs.send_cycles)
+        fetched = program.aside(there, costs.receive_cycles)
+        taken = program.aside(there, costs.complete_cycles)
+        return taken, program.fetch(here, there, size, announced, fetched, taken)

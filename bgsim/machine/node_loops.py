@@ -1,0 +1,110 @@
+"""All nodes' software around an operation of the collective or barrier network, compiled.
+
+The ranks of a node meet in shared memory before and after: each *member* tells the node's first rank, the
+*master*, which takes their contributions in order of their cores, and then uses the network for all of them.
+"""
+
+# The compiled functions take arrays by position.
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from bgsim.compiled import compiled
+from bgsim.machine.delivery import wait_cycles
+from bgsim.network.detours import finish_watched
+
+
+class NodeWork(NamedTuple):
+    """Core time of the software around one operation, in whole cycles.
+
+    Attributes
+    ----------
+    gathers, scatters
+        Whether the master waits for the members' contributions, and members for their result.
+    member_enter
+        A member: giving its contribution to the master.
+    master_take
+        The master, for each member: taking it.
+    master_enter
+        The master: until its first packet, or its signal, is with the network.
+    master_leave
+        The master: from the network's last packet, or its signal, to the end of its call.
+    master_give
+        The master, for each member, after its own result is complete: handing it out.
+    member_leave
+        A member: taking the result.
+    """
+
+    gathers: bool
+    scatters: bool
+    member_enter: int
+    master_take: int
+    master_enter: int
+    master_leave: int
+    master_give: int
+    member_leave: int
+
+
+@compiled
+def compute(cores, clock, work, detours, quiet):
+    """Each rank computes; `clock` holds its time, shape (ranks,)."""
+    for rank in range(len(clock)):
+        clock[rank] = finish_watched(detours, quiet, cores[rank], clock[rank], work)
+
+
+@compiled
+def enter(begins, cores, clock, work, detours, quiet, ready):
+    """All ranks enter an operation: when each node's master has its first packet ready.
+
+    Parameters
+    ----------
+    begins
+        Where the ranks of each node begin, shape (nodes + 1,).
+    cores
+        Core of each rank, shape (ranks,).
+    clock
+        Time of each rank, shape (ranks,); brought forward.
+    work
+        A :class:`NodeWork`.
+    ready
+        Filled in, shape (nodes,).
+    """
+    for node in range(len(begins) - 1):
+        master = begins[node]
+        now = clock[master]
+        for member in range(master + 1, begins[node + 1]):
+            clock[member] = finish_watched(detours, quiet, cores[member], clock[member], work.member_enter)
+            if work.gathers:
+                now = max(now, clock[member])
+                now = finish_watched(detours, quiet, cores[master], now, work.master_take)
+        clock[master] = ready[node] = finish_watched(detours, quiet, cores[master], now, work.master_enter)
+
+
+@compiled
+def leave(begins, cores, clock, work, detours, quiet, waits, number, done, receives):
+    """All ranks leave an operation, masters first; see :func:`enter`.
+
+    Parameters
+    ----------
+    waits, number
+        Wait until a master notices the network, and the operation's number, from which it follows.
+    done
+        When the network has served each node, shape (nodes,).
+    receives
+        Whether each node waits for it, shape (nodes,).
+    """
+    for node in range(len(begins) - 1):
+        master = begins[node]
+        if not receives[node]:  # it goes on when the network has taken its last packet
+            clock[master] = max(clock[master], done[node])
+            continue
+        now = done[node] + wait_cycles(waits, cores[master], number)
+        now = finish_watched(detours, quiet, cores[master], max(now, clock[master]), work.master_leave)
+        for member in range(master + 1, begins[node + 1]):
+            if work.scatters:
+                now = finish_watched(detours, quiet, cores[master], now, work.master_give)
+                begin = max(clock[member], now)
+                clock[member] = finish_watched(detours, quiet, cores[member], begin, work.member_leave)
+        clock[master] = now

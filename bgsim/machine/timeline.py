@@ -1,0 +1,82 @@
+"""What iterations took: per iteration over ranks, and over iterations with an interval by batch means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bgsim.network.traffic import Ints
+
+BATCHES = 20
+"""Successive iterations are put into this many batches, whose means are nearly independent."""
+
+ITERATIONS_PER_BATCH_MIN = 2
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Times of each iteration of an operation, in core cycles.
+
+    Attributes
+    ----------
+    shortest, mean, longest
+        Over ranks, from a rank's entering the operation to its leaving it; shape (iterations,).
+    end
+        When the last rank left; shape (iterations,).
+    """
+
+    shortest: Ints
+    mean: NDArray[np.float64]
+    longest: Ints
+    end: Ints
+
+    @classmethod
+    def empty(cls, iterations: int) -> Timeline:
+        """Room for a number of iterations."""
+        whole = [np.zeros(iterations, np.int64) for _ in range(3)]
+        return cls(whole[0], np.zeros(iterations), whole[1], whole[2])
+
+    def note(self, iteration: int, begins: Ints, ends: Ints) -> None:
+        """Write down one iteration from the times of all ranks."""
+        took = ends - begins
+        self.shortest[iteration], self.longest[iteration] = took.min(), took.max()
+        self.mean[iteration], self.end[iteration] = took.mean(), ends.max()
+
+    @property
+    def iterations(self) -> int:
+        """Number of iterations."""
+        return len(self.end)
+
+    @property
+    def elapsed_cycles(self) -> int:
+        """From time 0 to the end of the last iteration."""
+        return int(self.end[-1])
+
+    def metrics(self, frequency_hz: int) -> dict[str, int | float]:
+        """Registered metrics: elapsed time, operations over ranks and iterations, spread over iterations."""
+        microsecond = frequency_hz / 1e6
+        median, late = np.percentile(self.mean, [50, 99])
+        return {
+            "elapsed_s": self.elapsed_cycles / frequency_hz,
+            "cycles_total": self.elapsed_cycles,
+            "operation_us_min": float(self.shortest.min() / microsecond),
+            "operation_us_avg": float(self.mean.mean() / microsecond),
+            "operation_us_max": float(self.longest.max() / microsecond),
+            "latency_us": float(self.mean.mean() / microsecond),
+            "latency_p50_us": float(median / microsecond),
+            "latency_p99_us": float(late / microsecond),
+        }
+
+    def interval(self, frequency_hz: int) -> dict[str, float | int] | None:
+        """95 % interval of the mean operation in microseconds, by batch means; None for few iterations."""
+        from scipy.stats import t as student
+
+        batches = min(BATCHES, self.iterations // ITERATIONS_PER_BATCH_MIN)
+        if batches < 2:
+            return None
+        means = np.array([part.mean() for part in np.array_split(self.mean, batches)]) / frequency_hz * 1e6
+        reach = float(student.ppf(0.975, batches - 1)) * means.std(ddof=1) / np.sqrt(batches)
+        centre = float(means.mean())
+        return {"batches": batches, "mean_us": centre, "low_us": centre - reach, "high_us": centre + reach}

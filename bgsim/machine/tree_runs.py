@@ -1,0 +1,220 @@
+"""Iterations of operations over the barrier and the collective network, for all ranks at once.
+
+The networks are the compiled passes over all nodes of :mod:`bgsim.network.barrier` and
+:mod:`bgsim.network.collective_vector`; the software around them is that of :mod:`bgsim.machine.node_loops`.
+The ranks of a node meet at the lockbox before and after a barrier, and give and take their vectors as local
+messages around the collective network; the node's master does the rest. An allgather is an allreduce of a
+vector with a slot for every rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bgsim.datasheet import Datasheet
+from bgsim.machine.cost_model import CostModel
+from bgsim.machine.delivery import waits
+from bgsim.machine.node_loops import NodeWork, compute, enter, leave
+from bgsim.machine.program import Placement
+from bgsim.machine.timeline import Timeline
+from bgsim.network.barrier import BarrierTree, barrier_vector
+from bgsim.network.collective_packet import CollectiveParameters
+from bgsim.network.collective_vector import broadcast, combine_broadcast
+from bgsim.network.detours import Detours, nothing_watched
+from bgsim.network.traffic import Ints
+from bgsim.network.tree import CollectiveTree
+
+TreeOperation = Literal["barrier", "broadcast", "reduce", "allreduce", "allgather"]
+
+
+@dataclass(frozen=True)
+class NetworkOperation:
+    """One operation: its software, the network's part, and which nodes wait for the network.
+
+    Attributes
+    ----------
+    work
+        Of the cores.
+    network
+        From when each node is ready to when each is served, shape (nodes,) both.
+    receives
+        Whether each node waits until it is served, shape (nodes,).
+    """
+
+    work: NodeWork
+    network: Callable[[Ints], Ints]
+    receives: NDArray[np.bool_]
+
+
+class TreeRun:
+    """All ranks of a partition, and operations over its barrier and collective networks.
+
+    ``clock`` holds the ranks' times in the order of their cores, ``cores``.
+
+    Parameters
+    ----------
+    placement
+        Where the ranks run; every node has one at least.
+    costs
+        What a node's software costs.
+    datasheet
+        The machine.
+    pset
+        Nodes behind one I/O node; the tree of a partition depends on it.
+    detours
+        Interruptions by core.
+    seed
+        Waits until arrivals are noticed follow from it.
+
+    Raises
+    ------
+    ValueError
+        If a node has no rank.
+    """
+
+    def __init__(
+        self,
+        placement: Placement,
+        costs: CostModel,
+        datasheet: Datasheet,
+        pset: int,
+        detours: Detours,
+        seed: int,
+    ) -> None:
+        order = np.argsort(placement.core, kind="stable")
+        self._order = order
+        self.cores = placement.core[order]
+        here = np.bincount(placement.node, minlength=int(np.prod(placement.shape)))
+        if (here == 0).any():
+            raise ValueError(f"node {int(np.argmin(here))} has no rank; the networks span the partition")
+        self.begins = np.concatenate([[0], np.cumsum(here)])
+        self.nodes, self.most = here.size, int(here.max())
+        self.clock = np.zeros(placement.ranks, np.int64)
+        self._ranks = placement.ranks
+        self._costs, self._datasheet = costs, datasheet
+        self._shape, self._pset = placement.shape, pset
+        self._detours, self._quiet = detours, nothing_watched(int(self.cores.max()) + 1)
+        self._waits = waits(costs.delivery, seed)
+        self._number = 0
+        self._root = int(placement.node[0])
+
+    def operation(self, kind: TreeOperation, size_bytes: int) -> NetworkOperation:
+        """Set up an operation."""
+        if kind == "barrier":
+            return self._barrier()
+        tree = CollectiveTree(self._shape, self._pset)
+        if kind == "allgather":
+            size_bytes *= self._ranks
+        packets = max(1, -(-size_bytes // self._datasheet.integer("collective.packet_payload")))
+        both = kind in ("allreduce", "allgather")
+        costs, local = self._costs.collective, self._costs.local
+        copy = size_bytes * local.byte_cycles
+        add = size_bytes * float(self._datasheet.number("mpi.combine_cycles_per_byte"))
+        inject, receive = costs.inject_packet_cycles, costs.receive_packet_cycles
+        # One core injects and receives: where it does both, a packet of each kind in turn.
+        interval = round(inject + receive) if both else round(inject)
+        parameters = CollectiveParameters.from_datasheet(self._datasheet, interval, round(receive))
+        work = NodeWork(
+            gathers=kind != "broadcast",
+            scatters=kind != "reduce",
+            member_enter=round(local.send_cycles + copy) if kind != "broadcast" else 0,
+            master_take=round(local.receive_cycles + copy + add),
+            master_enter=round(costs.call_cycles + inject),
+            master_leave=round(receive),
+            master_give=round(local.send_cycles + copy),
+            member_leave=round(local.receive_cycles + copy),
+        )
+        everyone = np.ones(self.nodes, np.bool_)
+        receives = np.arange(self.nodes) == self._root if kind == "reduce" else everyone
+        route = tree.partition.with_roles(receives=receives)
+        taking = np.where(receives, parameters.reception_interval_cycles, 0)
+
+        def network(ready: Ints) -> Ints:
+            if kind == "broadcast":
+                done = broadcast(route, ready, packets, parameters, self._root)
+            else:
+                done = combine_broadcast(route, ready, packets, parameters)
+            return done - taking  # the core takes the last packet: a step of its own, with detours
+
+        return NetworkOperation(work, network, receives)
+
+    def _barrier(self) -> NetworkOperation:
+        costs = self._costs.barrier
+        lockbox = self._datasheet.cycles("lockbox.access") if self.most > 1 else 0
+        tree = BarrierTree.from_datasheet(self.nodes, self._datasheet)
+        work = NodeWork(
+            gathers=True,
+            scatters=True,
+            member_enter=lockbox,
+            master_take=0,
+            master_enter=round(costs.enter_cycles) + lockbox,
+            master_leave=round(costs.leave_cycles) + lockbox,
+            master_give=0,
+            member_leave=lockbox,
+        )
+        everyone = np.ones(self.nodes, np.bool_)
+        return NetworkOperation(work, lambda ready: barrier_vector(tree, ready), everyone)
+
+    def set_clock(self, by_rank: Ints) -> None:
+        """Set the time of each rank, in order of rank."""
+        self.clock = by_rank[self._order]
+
+    def clock_by_rank(self) -> Ints:
+        """The time of each rank, in order of rank."""
+        times = np.empty(self._ranks, np.int64)
+        times[self._order] = self.clock
+        return times
+
+    def compute(self, cycles: int) -> None:
+        """Every rank computes."""
+        compute(self.cores, self.clock, cycles, self._detours.table, self._quiet)
+
+    def perform(self, operation: NetworkOperation) -> None:
+        """Every rank performs an operation."""
+        ready = np.empty(self.nodes, np.int64)
+        arguments = (self.begins, self.cores, self.clock, operation.work, self._detours.table, self._quiet)
+        enter(*arguments, ready)
+        done = operation.network(ready)
+        self._number += 1
+        leave(*arguments, self._waits, self._number, done, operation.receives)
+
+    def repeat(
+        self,
+        operation: NetworkOperation,
+        iterations: int,
+        compute_cycles: int = 0,
+        before: NetworkOperation | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Timeline:
+        """Compute, perform `before`, perform `operation`, again and again.
+
+        Parameters
+        ----------
+        operation
+            What is measured.
+        iterations
+            How often.
+        compute_cycles
+            Core time of each rank before each iteration.
+        before
+            An operation that is not measured.
+        progress
+            Told the iterations done and the time.
+        """
+        timeline = Timeline.empty(iterations)
+        for iteration in range(iterations):
+            if compute_cycles:
+                self.compute(compute_cycles)
+            if before is not None:
+                self.perform(before)
+            begins = self.clock.copy()
+            self.perform(operation)
+            timeline.note(iteration, begins, self.clock)
+            if progress is not None:
+                progress(iteration + 1, int(timeline.end[iteration]))
+        return timeline
