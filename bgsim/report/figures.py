@@ -65,5 +65,11 @@ def _figures(kind: str, points: Sequence[Point], axes: Sequence[str]) -> Iterato
         yield from micro_figures.figures(points, axes)
     elif kind == "dcmf":
         yield from dcmf_figures.figures(points, axes)
+    elif kind == "replay":
+        from bgsim.report import replay_figures
+
+        yield from replay_figures.figures(points, axes)
+        if sweep_figures.numeric_axis(points, axes, ()) is not None:
+            yield from sweep_figures.figures(points, axes, (), HEADLINE_METRICS[kind])
     else:
         yield from sweep_figures.figures(points, axes)

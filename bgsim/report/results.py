@@ -32,6 +32,7 @@ HEADLINE_METRICS: Mapping[str, tuple[str, ...]] = {
     "compile": ("elapsed_s", "tlb_misses", "vtlb_misses", "exits_total", "exits_ipc"),
     "netperf": ("throughput_bps", "latency_us", "latency_p99_us", "cpu_us_per_message", "exits_per_frame"),
     "dcmf": ("latency_us", "bandwidth_MiBps"),
+    "replay": ("elapsed_s", "compute_s", "communication_s", "wait_s", "latency_us"),
 }
 """Metrics a comparison shows for each workload kind; for any other kind it shows all."""
 
