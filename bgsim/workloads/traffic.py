@@ -1,0 +1,391 @@
+"""Many nodes post operations at once, and wait for each other's packets: contention on the torus.
+
+After a barrier every active node posts its operations back to back and then sees to their completion, as
+the benchmark behind the measured 512-node tables does; inactive nodes serve and route. The time of a node
+runs from its own beginning until all its operations are complete: a put when its source may be reused (or,
+on request, when the data is at the target), a get when the data is there, a send when it is sent and what was
+sent to the node has been received. Divided by the number of operations it is the time of an operation; the
+size divided by that is the node's rate.
+
+The software of an operation is core time of its node (:mod:`bgsim.workloads.traffic_costs`); packets contend
+in the router of :mod:`bgsim.network.router`. Long jobs are simulated in part
+(:mod:`bgsim.workloads.steady_state`); the record says so.
+
+What is left out: reception FIFOs that are full, memory bandwidth, more than one rank of a node.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bgsim.network.flow_engine import FlowEngine
+from bgsim.network.packet_engine import PacketEngine
+from bgsim.network.packet_reference import PacketReference
+from bgsim.network.router import RouterParameters
+from bgsim.network.traffic import FULL_CHUNKS, REQUEST_CHUNKS, Ints, hops_word, packet_count
+from bgsim.workloads.active_nodes import ActiveNodes
+from bgsim.workloads.outcome import Outcome
+from bgsim.workloads.resolved import ResolvedRun
+from bgsim.workloads.steady_state import Finding, alike, scaled_job, steady_rate
+from bgsim.workloads.traffic_config import TrafficConfig
+from bgsim.workloads.traffic_costs import OperationCosts
+from bgsim.workloads.traffic_measured import measured
+from bgsim.workloads.traffic_messages import CONTROL_PACKETS, Graph, Kind, Operations, build, kind_of
+from bgsim.workloads.traffic_patterns import PatternError, partners, random_stream
+
+Engine = PacketEngine | FlowEngine | PacketReference
+ENGINES: dict[str, type[Engine]] = {
+    "auto": PacketEngine,
+    "packet": PacketEngine,
+    "flow": FlowEngine,
+    "reference": PacketReference,
+}
+
+COMPLETE_HOPS = 2**25
+"""Packet-hops up to which a job is always simulated to its end: seconds of the compiled engine."""
+
+WATCHED_HOPS = 2**23
+"""Packet-hops that a steady state is watched for at least, so that the spread over nodes has a base."""
+
+SHORT_ROUNDS = 16
+"""A part of a job has as many operations as it needs; not fewer than these, which are then shorter."""
+
+OPERATIONS_MAX = 2**26
+DIRECTIONS = ("x_plus", "x_minus", "y_plus", "y_minus", "z_plus", "z_minus")
+SHIFTING = ("shift", "antipodal", "all-to-all", "nearest-neighbour", "uniform-random")
+"""Patterns in which all nodes of a torus are alike."""
+
+Progress = Callable[[float, str], None]
+
+
+class TrafficError(ValueError):
+    """The workload cannot be run as configured."""
+
+
+@dataclass
+class Setting:
+    """What all parts of a run have in common.
+
+    Attributes
+    ----------
+    active
+        Nodes that post.
+    partner
+        Their partners, shape (active, operations), -1 where there is none.
+    begin_cycles
+        When each node of the partition begins.
+    host_s, hops
+        Host time and packet-hops of the engines so far.
+    """
+
+    config: TrafficConfig
+    resolved: ResolvedRun
+    router: RouterParameters
+    costs: OperationCosts
+    kind: Kind
+    active: Ints
+    partner: Ints
+    begin_cycles: Ints
+    progress: Progress | None
+    host_s: float = 0.0
+    hops: int = 0
+    engine: Engine | None = field(default=None)
+
+    @property
+    def packets(self) -> int:
+        """Packets of data of one operation."""
+        return packet_count(int(self.config.size.value))
+
+    @property
+    def operations(self) -> Ints:
+        """Operations of each active node, shape (active,)."""
+        return np.asarray((self.partner >= 0).sum(axis=1))
+
+    @property
+    def rounds(self) -> int:
+        """How often a node goes through its partners, or what it posts to one."""
+        return self.config.posted
+
+    def job(self, rounds: int, packets: int) -> Job:
+        """A job of fewer rounds, or shorter operations."""
+        columns = rounds * (self.partner.shape[1] // self.rounds)
+        return Job(self, self.partner[:, :columns], packets)
+
+
+class Job:
+    """Operations on an engine, watched node by node; a part of the run, or all of it.
+
+    Parameters
+    ----------
+    setting
+        The run.
+    partner
+        Partners of the active nodes, shape (active, operations).
+    packets
+        Packets of data of an operation.
+    """
+
+    def __init__(self, setting: Setting, partner: Ints, packets: int) -> None:
+        self.setting = setting
+        partition = setting.resolved.partition
+        real = partner >= 0
+        self._owner = np.repeat(np.arange(len(setting.active)), real.sum(axis=1))
+        operations = Operations(setting.kind, setting.active[self._owner], partner[real], packets)
+        shape, torus = partition.shape, partition.torus
+        self.graph: Graph = build(operations, setting.begin_cycles, setting.costs, shape, torus)
+        kind = ENGINES[setting.config.engine]
+        self.engine: Engine = kind(shape, torus, setting.router, self.graph.messages, self.graph.gates)
+        index = np.full(partition.nodes, -1)
+        index[setting.active] = np.arange(len(setting.active))
+        waits = index[self.graph.completes]
+        self._complete_gates, self._waits = self.graph.complete_gates[waits >= 0], waits[waits >= 0]
+
+    def run(self, until_cycles: int | None = None) -> int:
+        """Go on until a time, or to the end; return the time reached."""
+        setting, engine = self.setting, self.engine
+        before, begin = engine.packet_hops if not isinstance(engine, FlowEngine) else 0, time.process_time()
+        now = engine.run() if isinstance(engine, PacketReference) else engine.run(until_cycles)
+        setting.host_s += time.process_time() - begin
+        if not isinstance(engine, FlowEngine):
+            setting.hops += engine.packet_hops - before
+        setting.engine = engine
+        if setting.progress is not None:
+            frequency = setting.resolved.machine.integer("core.frequency")
+            setting.progress(now / frequency, f"{setting.hops:,} packet-hops")
+        return now
+
+    def moved(self) -> Ints:
+        """Packets of data that have arrived, by the active node whose operations they belong to."""
+        assert not isinstance(self.engine, PacketReference), "the readable engine is only run to the end"
+        data = self.engine.delivered_packets[self.graph.data]
+        return np.bincount(self._owner, data, minlength=len(self.setting.active)).astype(np.int64)
+
+    def end_cycles(self) -> Ints:
+        """When all operations of each active node were complete; -1 before."""
+        opened = np.asarray(self.engine.opened_cycles)[self._complete_gates]
+        end = np.zeros(len(self.setting.active), np.int64)
+        np.maximum.at(end, self._waits, np.where(opened < 0, np.iinfo(np.int64).max, opened))
+        return np.where(end == np.iinfo(np.int64).max, -1, end)
+
+
+def run(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
+    """Run the traffic workload.
+
+    Parameters
+    ----------
+    resolved
+        The run.
+    progress
+        Called now and then with the simulated seconds so far and a note.
+
+    Returns
+    -------
+    Outcome
+        Time of an operation over the active nodes, the mean of their rates, link utilisation by direction;
+        details ``steady_state``, ``protocol`` and ``measured``.
+
+    Raises
+    ------
+    TrafficError, PatternError, ActiveError
+        If the workload makes no sense on this partition.
+    """
+    setting = prepare(resolved, progress)
+    finding = _finding(setting)
+    config, partition = setting.config, resolved.partition
+    frequency = resolved.machine.integer("core.frequency")
+    begin = setting.begin_cycles[setting.active]
+    node_s = (finding.end_cycles - begin) / frequency
+    operation_us = node_s / setting.operations * 1e6
+    elapsed_s = float(finding.end_cycles.max() - begin.min()) / frequency
+    size = int(config.size.value)
+    metrics: dict[str, int | float] = {
+        "elapsed_s": elapsed_s,
+        "operation_us_min": float(operation_us.min()),
+        "operation_us_avg": float(operation_us.mean()),
+        "operation_us_max": float(operation_us.max()),
+        "bandwidth_MiBps": float((size / 2**20 / (operation_us / 1e6)).mean()),
+        "messages": int(setting.operations.sum()),
+    }
+    loads = Loads.of(setting)
+    metrics["packet_hops"] = loads.packet_hops
+    metrics |= loads.utilisation(setting, elapsed_s * frequency)
+    if setting.hops and setting.host_s:
+        metrics["packet_hops_per_s_host"] = setting.hops / setting.host_s
+    return Outcome(
+        metrics=metrics,
+        details={
+            "active_nodes": len(setting.active),
+            "protocol": setting.kind,
+            "steady_state": finding.details,
+            "costs": setting.costs.source,
+            "measured": measured(config, partition, setting.kind),
+        },
+    )
+
+
+def prepare(resolved: ResolvedRun, progress: Progress | None = None) -> Setting:
+    """Work out who sends what to whom, and when each node begins.
+
+    Raises
+    ------
+    TrafficError, PatternError, ActiveError
+        If the workload makes no sense on this partition.
+    """
+    config, machine, partition = resolved.workload, resolved.machine, resolved.partition
+    assert isinstance(config, TrafficConfig)
+    active = ActiveNodes(config.active).select(partition.shape)
+    streams = {
+        name: random_stream(resolved.seed, resolved.replication, name) for name in ("pattern", "begin")
+    }
+    each = config.posted * (partition.nodes - 1 if config.pattern == "all-to-all" else 1)
+    if each * len(active) > OPERATIONS_MAX:
+        raise TrafficError(
+            f"workload.posted: {each:,} operations of {len(active):,} nodes are more than fit into memory; "
+            f"at most {OPERATIONS_MAX:,} in all"
+        )
+    partner = partners(config, partition.shape, partition.torus, active, streams["pattern"])
+    skew = machine.cycles("barrier.exit_skew")
+    return Setting(
+        config=config,
+        resolved=resolved,
+        router=RouterParameters.from_datasheet(machine),
+        costs=OperationCosts.native(machine),
+        kind=kind_of(
+            config.operation,
+            config.completion,
+            int(config.size.value),
+            int(machine.quantity("mpi.eager_limit").value),
+        ),
+        active=active,
+        partner=partner,
+        begin_cycles=streams["begin"].integers(0, skew + 1, partition.nodes),
+        progress=progress,
+    )
+
+
+def _finding(setting: Setting) -> Finding:
+    """When each active node is done: the whole job simulated, or a part of it."""
+    config, partition = setting.config, setting.resolved.partition
+    begin = setting.begin_cycles[setting.active]
+    rounds, packets = setting.rounds, setting.packets
+    per_round = setting.operations.max() / rounds
+    total = round(rounds * per_round * packets)
+    hops_of_packet = max(1.0, Loads.of(setting).packet_hops / total)  # all active nodes together
+    partly = (
+        config.extrapolate
+        and config.engine in ("auto", "packet")
+        and setting.kind != "eager"  # the cores may fall behind the packets
+        and total * hops_of_packet > COMPLETE_HOPS
+    )
+    if not partly:
+        return _complete(setting)
+    if config.pattern in SHIFTING and alike(partition.shape, partition.torus, setting.active):
+        least = WATCHED_HOPS / hops_of_packet
+        held = rounds
+        # Few packets of many nodes are watched: a part of the operations is enough, and saves memory.
+        while held > SHORT_ROUNDS and held * len(setting.active) > 2**18:
+            held //= 2
+        while True:
+            found = steady_rate(setting.job(held, packets), total, begin, config.tolerance, least)
+            if isinstance(found, Finding):
+                return found
+            if found == "leads last":
+                break
+            if held == rounds:
+                return _complete(setting)
+            held = min(rounds, 4 * held)
+
+    def simulate(wanted: int) -> tuple[int, NDArray[np.float64]]:
+        part = min(rounds, max(SHORT_ROUNDS, -(-wanted // max(1, round(per_round * packets)))))
+        short = min(packets, max(1, round(wanted / (part * per_round))))
+        job = setting.job(part, short)
+        job.run()
+        return round(part * per_round * short), (job.end_cycles() - begin).astype(np.float64)
+
+    found = scaled_job(simulate, total, config.tolerance)
+    return Finding(found.end_cycles + begin, found.details)
+
+
+def _complete(setting: Setting) -> Finding:
+    job = setting.job(setting.rounds, setting.packets)
+    job.run()
+    details = {"method": "complete", "extrapolated": False, "simulated_share": 1.0}
+    return Finding(job.end_cycles().astype(np.float64), details)
+
+
+@dataclass(frozen=True)
+class Loads:
+    """What the operations of a whole run put on the links, all routes being minimal.
+
+    Attributes
+    ----------
+    packet_hops
+        Links crossed, summed over packets.
+    link_cycles
+        Time for which the links of each direction are busy, summed over links, shape (6,).
+    """
+
+    packet_hops: int
+    link_cycles: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, setting: Setting) -> Loads:
+        """Count the operations of a run; a tie between two ways is split evenly if routed adaptively."""
+        partition, router = setting.resolved.partition, setting.router
+        real = setting.partner >= 0
+        origin = np.repeat(setting.active, real.sum(axis=1))
+        pairs = np.unique(origin * partition.nodes + setting.partner[real], return_counts=True)
+        there, back = pairs[0] // partition.nodes, pairs[0] % partition.nodes
+        counts = pairs[1].astype(np.float64)
+        data_back, forward, backward = CONTROL_PACKETS[setting.kind]
+        adaptive = setting.kind not in ("put", "put-remote")
+        full, small = router.link_cycles(FULL_CHUNKS), router.link_cycles(REQUEST_CHUNKS)
+        cycles = np.zeros(6)
+        hops = 0
+        for ends, packets, controls in (
+            ((there, back), setting.packets * (not data_back), forward),
+            ((back, there), setting.packets * data_back, backward),
+        ):
+            word, ties = hops_word(*ends, partition.shape, partition.torus)
+            busy = counts * (packets * full + controls * small)
+            for dimension in range(3):
+                distance = (word >> 8 * dimension & 255).astype(np.float64)
+                negative = (word >> (24 + dimension) & 1).astype(np.float64)
+                if adaptive:
+                    negative = np.where(ties >> dimension & 1, 0.5, negative)
+                cycles[2 * dimension] += (busy * distance * (1 - negative)).sum()
+                cycles[2 * dimension + 1] += (busy * distance * negative).sum()
+                hops += int((counts * (packets + controls) * distance).sum())
+        return cls(hops, cycles)
+
+    def utilisation(self, setting: Setting, elapsed_cycles: float) -> dict[str, float]:
+        """Share of the run for which links were busy: mean and largest, by direction.
+
+        The largest is the mean times the ratio of the two in packets of the part that was simulated.
+        """
+        found: dict[str, float] = {}
+        engine = setting.engine
+        assert engine is not None, "something has been simulated"
+        shares = None if isinstance(engine, PacketReference) else engine.link_packets.astype(np.float64)
+        partition = setting.resolved.partition
+        for number, direction in enumerate(DIRECTIONS):
+            extent, closed = partition.shape[number // 2], partition.torus[number // 2]
+            links = partition.nodes // extent * (extent if closed else extent - 1) if extent > 1 else 0
+            if not links:
+                continue
+            mean = self.link_cycles[number] / (links * elapsed_cycles)
+            found[f"link_utilisation_{direction}"] = float(mean)
+            if shares is None:  # the readable engine does not count by link
+                continue
+            column = shares[:, number]
+            ratio = column.max() / (column.sum() / links) if column.sum() else 1.0
+            found[f"link_utilisation_{direction}_max"] = float(mean * ratio)
+        return found
+
+
+__all__ = ["PatternError", "TrafficError", "prepare", "run"]
