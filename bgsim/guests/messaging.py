@@ -30,7 +30,7 @@ from bgsim.hardware import dma_registers as reg
 from bgsim.hardware.dma_descriptor import Descriptor, DmaPacket, Transfer, VirtualChannel
 from bgsim.hardware.dma_registers import CounterControl, CounterRegister, FifoRegister, Register
 from bgsim.network.topology import Closed, Shape, displacement
-from bgsim.platforms.seam import Code, Load, Poll, ReadMemory, Request, Store, WriteMemory, poll
+from bgsim.platforms.seam import Code, Load, Now, Poll, ReadMemory, Request, Store, WriteMemory, poll
 
 GROUP = 0
 REMOTE_GET_FIFO = 6
@@ -55,6 +55,8 @@ _RECEPTION_RING = RINGS_MIB + 1 << 20
 _RECEPTION = {
     each: reg.group_address(GROUP, reg.reception_fifo(RECEPTION_FIFO, each)) for each in FifoRegister
 }
+_RECEPTION_START = _RECEPTION_RING >> 4
+_RECEPTION_UNITS = RECEPTION_ENTRIES * reg.PACKET_SLOT_BYTES >> 4
 _NOT_EMPTY = reg.group_address(GROUP, Register.RECEPTION_NOT_EMPTY)
 _NOT_EMPTY_BIT = reg.bit(GROUP * reg.RECEPTION_FIFOS + RECEPTION_FIFO)
 _CONTROLS = {False: Register.INJECTION_COUNTER_CONTROL, True: Register.RECEPTION_COUNTER_CONTROL}
@@ -63,6 +65,8 @@ _HIT_ZERO, _HIT_ZERO_CLEAR = (
     for offset in (CounterControl.HIT_ZERO, CounterControl.HIT_ZERO_CLEAR)
 )
 """Word of counters 32 to 63, by whether they are reception counters."""
+
+_WHAT = {_NOT_EMPTY: "packets", _HIT_ZERO[True]: "data", _HIT_ZERO[False]: "departure"}
 
 
 def _is_zero(value: int) -> bool:
@@ -141,6 +145,7 @@ class Costs:
     packet: int = field(init=False)
     per_byte: Fraction = field(init=False)
     packet_read: int = field(init=False)
+    local_send: int = field(init=False)
     eager_limit: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -153,7 +158,8 @@ class Costs:
         self.packet = sheet.integer("dcmf.packet_instructions")
         self.per_byte = Fraction(sheet.quantity("dcmf.copy_instructions_per_byte").value)
         self.packet_read = sheet.cycles("dcmf.packet_read_cycles")
-        self.eager_limit = sheet.integer("dcmf.eager_limit")
+        self.local_send = sheet.integer("dcmf.local_send_instructions")
+        self.eager_limit = int(sheet.quantity("mpi.eager_limit").value)
 
 
 class Messenger:
@@ -172,6 +178,9 @@ class Messenger:
     ----------
     arrived
         Messages received and not yet taken, in order of their completion.
+    on_mark
+        Told what the library has just come to, and when: ``noticed`` when a poll has found something,
+        ``handled`` when that is dealt with. For instruments.
     on_armed
         Told whenever a counter has been armed: True for a reception counter, and its number. For
         instruments; the library itself only polls.
@@ -184,6 +193,7 @@ class Messenger:
         self.accesses = Accesses()
         self.arrived: deque[Message] = deque()
         self._pause = self.code.instructions(self.costs.poll)
+        self.on_mark: Callable[[str, int], None] | None = None
         self.on_armed: Callable[[bool, int], None] = lambda reception, counter: None
         self._kernel = kernel
         self._shape = shape
@@ -193,7 +203,8 @@ class Messenger:
             _Ring((RINGS_MIB << 20) + fifo * RING_ENTRIES * reg.DESCRIPTOR_BYTES)
             for fifo in range(REMOTE_GET_FIFO + 1)
         ]
-        self._head = 0
+        self._head = _RECEPTION_START
+        self._chunk_units = datasheet.integer("torus.packet_chunk") >> 4
         self._partial: dict[int, tuple[Descriptor, int]] = {}  # by identity of the message's descriptor
         free = range(POLLED_COUNTERS, UNWATCHED_COUNTER)
         self._free = {False: deque(free), True: deque(free)}  # injection, reception
@@ -258,7 +269,9 @@ class Messenger:
         offset = reg.reception_counter if reception else reg.injection_counter
         register = reg.group_address(GROUP, offset(counter, CounterRegister.VALUE))
         yield from poll(Poll(((register, _is_zero),), self._pause))
+        yield from self._mark("noticed counter")
         yield self.code.cycles(self.costs.complete)
+        yield from self._mark("handled counter")
 
     # -- two-sided
 
@@ -300,6 +313,8 @@ class Messenger:
         if self._sending:
             loads.append((_HIT_ZERO[False], self._any_of(self._sending)))
         position, word = yield from poll(Poll(tuple(loads), self._pause))
+        what = _WHAT[loads[position][0]]
+        yield from self._mark(f"noticed {what}")
         if position == 0:
             yield from self._drain()
         elif loads[position][0] == _HIT_ZERO[True]:
@@ -314,24 +329,47 @@ class Messenger:
                 yield self.code.cycles(self.costs.complete)
                 self._sending.pop(counter).done = True
                 self._free[False].append(counter)
+        yield from self._mark(f"handled {what}")
+
+    # -- within the node
+
+    def send_local(self, size: int, content: Any = None) -> Generator[Request, Any, Message]:
+        """Copy a message into the shared memory of the node's processes."""
+        yield self.code.instructions(self.costs.local_send)
+        yield self.code.instructions(self._copied(size), (BUFFERS_MIB,))
+        return Message(self.node, size, content)
+
+    def receive_local(self, message: Message) -> Code:
+        """Copy a message out of shared memory."""
+        yield self.code.instructions(self.costs.receive)
+        yield self.code.instructions(self._copied(message.size), (BUFFERS_MIB,))
+        self.arrived.append(message)
 
     # -- what is behind it
+
+    def _copied(self, size: int) -> int:
+        return round(size * self.costs.per_byte)
+
+    def _mark(self, what: str) -> Code:
+        if self.on_mark is not None:
+            self.on_mark(what, (yield Now()))
 
     def _drain(self) -> Code:
         """Copy all packets out of the reception FIFO."""
         self.accesses.handling += 2
         tail = yield Load(_RECEPTION[FifoRegister.TAIL])
-        end = ((tail << 4) - _RECEPTION_RING) // reg.PACKET_SLOT_BYTES
-        while self._head != end:
-            packet = yield ReadMemory(_RECEPTION_RING + self._head * reg.PACKET_SLOT_BYTES)
-            assert isinstance(packet, DmaPacket), f"slot {self._head} holds no packet"
-            self._head = (self._head + 1) % RECEPTION_ENTRIES
+        while self._head != tail:
+            packet = yield ReadMemory(self._head << 4)
+            assert isinstance(packet, DmaPacket), f"no packet at {self._head << 4:#x}"
+            # A packet takes as many chunks in memory as on the wire.
+            past = self._head + packet.chunks * self._chunk_units - _RECEPTION_START
+            self._head = _RECEPTION_START + past % _RECEPTION_UNITS
             yield from self._packet(packet)
-        yield Store(_RECEPTION[FifoRegister.HEAD], _RECEPTION_RING + end * reg.PACKET_SLOT_BYTES >> 4)
+        yield Store(_RECEPTION[FifoRegister.HEAD], tail)
 
     def _packet(self, packet: DmaPacket) -> Code:
-        copied = round(packet.payload_bytes * self.costs.per_byte)
-        yield self.code.instructions(self.costs.packet + copied, (RINGS_MIB + 1, BUFFERS_MIB))
+        work = self.costs.packet + self._copied(packet.payload_bytes)
+        yield self.code.instructions(work, (RINGS_MIB + 1, BUFFERS_MIB))
         yield self.code.cycles(self.costs.packet_read)
         descriptor = packet.descriptor
         _, got = self._partial.pop(id(descriptor), (descriptor, 0))

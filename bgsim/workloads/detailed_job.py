@@ -1,0 +1,144 @@
+"""A job of the detailed tier: one CNK process with its messaging library on each of some nodes.
+
+All run the same program. They start together once every library is ready: a process that is ready
+early spins. Nodes can be given different phases, by starting their cores one after the other; what
+interrupts a core, such as the microkernel's tick, then comes at different times on each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import simpy
+
+from bgsim.datasheet import Datasheet
+from bgsim.guests.cnk import Cnk
+from bgsim.guests.messaging import Messenger
+from bgsim.hardware.node import Node, Nodes, build_nodes
+from bgsim.platforms import PLATFORMS
+from bgsim.platforms.seam import Code, Now
+from bgsim.workloads.resolved import Partition
+
+SPIN_CYCLES = 20_000
+"""How often a process that is ready looks whether all are."""
+
+START_DELAY_CYCLES = 100_000
+"""From the moment the last process is ready to the common start; all must have seen it by then."""
+
+
+@dataclass
+class Process:
+    """One process: what it runs on and with.
+
+    Attributes
+    ----------
+    rank
+        Number in the job.
+    messenger
+        Its messaging library.
+    core
+        The platform under it, once the job runs.
+    """
+
+    rank: int
+    node: Node
+    guest: Cnk
+    messenger: Messenger
+    core: Any = None
+    results: list[Any] = field(default_factory=list)
+
+    def interruptions(self) -> int:
+        """How often something other than the program and what it asked for has taken the core so far."""
+        ticks = sum(row.count for row in self.core.exits() if row.cause == "PPC_HVM_EXCEPT_DECREMENTER")
+        return ticks + int(self.core.counters()["timer_interrupts"])
+
+
+class Job:
+    """Processes on nodes of a partition.
+
+    Parameters
+    ----------
+    machine
+        The machine.
+    platform
+        Name of the platform of all nodes.
+    partition
+        The partition.
+    program
+        What each process runs.
+    numbers
+        Nodes that take part; all when None.
+    phase_seed
+        Text that the nodes' phases are drawn from; None starts all at once.
+
+    Attributes
+    ----------
+    start_cycles
+        When the program began, everywhere.
+    """
+
+    def __init__(
+        self,
+        machine: Datasheet,
+        platform: str,
+        partition: Partition,
+        program: Callable[[Process], Code],
+        numbers: tuple[int, ...] | None = None,
+        phase_seed: str | None = None,
+    ) -> None:
+        self.environment = simpy.Environment()
+        self.machine = machine
+        self.start_cycles = -1
+        self._ready = 0
+        self._program = program
+        self._build = PLATFORMS[platform]
+        self._phase_seed = phase_seed
+        self.nodes: Nodes = build_nodes(self.environment, machine, partition.shape, partition.torus, numbers)
+        self.processes = [
+            self._process(rank, node, partition) for rank, node in enumerate(self.nodes.nodes.values())
+        ]
+
+    def run(self) -> None:
+        """Run the program to its end on all nodes."""
+        environment = self.environment
+        for phase, process in sorted(
+            zip(self._phases(), self.processes, strict=True), key=lambda pair: (pair[0], pair[1].rank)
+        ):
+            if phase > environment.now:
+                environment.run(until=phase)
+            process.core = self._build(environment, self.machine, process.guest, process.node)
+        for process in self.processes:
+            if process.core.process.is_alive:
+                environment.run(until=process.core.process)
+        environment.run()  # what is still on its way
+        self.nodes.check()
+
+    def _phases(self) -> list[int]:
+        if self._phase_seed is None:
+            return [0] * len(self.processes)
+        key = hashlib.sha256(f"detailed job/{self._phase_seed}".encode()).digest()
+        random = Random(int.from_bytes(key[:8], "big"))
+        tick = self.machine.cycles("l4.tick")
+        return [random.randrange(tick) for _ in self.processes]
+
+    def _process(self, rank: int, node: Node, partition: Partition) -> Process:
+        def main() -> Code:
+            yield from messenger.initialise()
+            self._ready += 1
+            if self._ready == len(self.processes):
+                self.start_cycles = (yield Now()) + START_DELAY_CYCLES
+            while self.start_cycles < 0:
+                yield messenger.code.cycles(SPIN_CYCLES)
+            now = yield Now()
+            if now < self.start_cycles:
+                yield messenger.code.cycles(self.start_cycles - now)
+            yield from self._program(process)
+
+        guest = Cnk(self.machine, main)
+        messenger = Messenger(self.machine, guest, node.number, partition.shape, partition.torus)
+        process = Process(rank, node, guest, messenger)
+        return process
