@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bgsim.compiled import compiled
 from bgsim.network.traffic import Ints
 
 BATCHES = 20
@@ -40,9 +41,7 @@ class Timeline:
 
     def note(self, iteration: int, begins: Ints, ends: Ints) -> None:
         """Write down one iteration from the times of all ranks."""
-        took = ends - begins
-        self.shortest[iteration], self.longest[iteration] = took.min(), took.max()
-        self.mean[iteration], self.end[iteration] = took.mean(), ends.max()
+        over_ranks(begins, ends, iteration, self.shortest, self.mean, self.longest, self.end)
 
     @property
     def iterations(self) -> int:
@@ -80,3 +79,15 @@ class Timeline:
         reach = float(student.ppf(0.975, batches - 1)) * means.std(ddof=1) / np.sqrt(batches)
         centre = float(means.mean())
         return {"batches": batches, "mean_us": centre, "low_us": centre - reach, "high_us": centre + reach}
+
+
+@compiled
+def over_ranks(begins, ends, iteration, shortest, mean, longest, end):  # type: ignore[no-untyped-def]
+    """Shortest, mean and longest time of an iteration, and its end, in one pass."""
+    least, most, total, last = ends[0] - begins[0], np.int64(0), np.int64(0), ends[0]
+    for rank in range(len(ends)):
+        took = ends[rank] - begins[rank]
+        least, most, last = min(least, took), max(most, took), max(last, ends[rank])
+        total += took
+    shortest[iteration], mean[iteration] = least, total / len(ends)
+    longest[iteration], end[iteration] = most, last
