@@ -15,6 +15,10 @@ MODULES = {
     "micro": "bgsim.workloads.micro",
     "netperf": "bgsim.workloads.netperf",
     "dcmf": "bgsim.workloads.dcmf",
+    "traffic": "bgsim.workloads.traffic",
+    "collectives": "bgsim.workloads.collectives",
+    "halo": "bgsim.workloads.halo",
+    "replay": "bgsim.workloads.replay",
 }
 
 

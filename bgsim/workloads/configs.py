@@ -10,7 +10,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from bgsim.units import Quantity, parse
+from bgsim.workloads.machine_configs import CollectivesConfig, HaloConfig
 from bgsim.workloads.quantities import Duration, Size
+from bgsim.workloads.replay_config import ReplayConfig
+from bgsim.workloads.traffic_config import TrafficConfig
 
 MTU_MIN_BYTES = 576
 MTU_MAX_BYTES = {"torus": 39 * 240 - 30, "collective": 128 * 240 - 16}
@@ -109,7 +112,29 @@ class DcmfConfig(_Config):
         "them, once it has reached its steady rate",
     )
 
+    @field_validator("completion")
+    @classmethod
+    def _only_a_put_has_two(cls, completion: str, info: ValidationInfo) -> str:
+        if completion == "remote" and info.data.get("operation") == "get":
+            raise ValueError("a get is complete when its data has arrived; only a put has two kinds")
+        return completion
+
+    @field_validator("size")
+    @classmethod
+    def _at_least_a_byte(cls, size: Quantity) -> Quantity:
+        if size.value < 1:
+            raise ValueError("an operation moves at least one byte")
+        return size
+
 
 WorkloadConfig = Annotated[
-    CompileConfig | MicroConfig | NetperfConfig | DcmfConfig, Field(discriminator="kind")
+    CompileConfig
+    | MicroConfig
+    | NetperfConfig
+    | DcmfConfig
+    | TrafficConfig
+    | CollectivesConfig
+    | HaloConfig
+    | ReplayConfig,
+    Field(discriminator="kind"),
 ]

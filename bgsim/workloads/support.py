@@ -33,6 +33,10 @@ SUPPORT: Mapping[str, Support] = {
     "compile": Support(_BOTH, _LINUX, 1),
     "micro": Support(_BOTH, _LINUX, 1),
     "netperf": Support(_BOTH, _LINUX, 2, ("pset",)),
-    "dcmf": Support(("bare-metal",), ("cnk",), 2),
+    "dcmf": Support(_BOTH, ("cnk",), 2),
+    "traffic": Support(("bare-metal",), ("cnk",), 2),
+    "collectives": Support(_BOTH, ("cnk",), 1, ("mapping", "pset")),
+    "halo": Support(_BOTH, ("cnk",), 1, ("mapping",)),
+    "replay": Support(_BOTH, ("cnk",), 1, ("mapping",)),
 }
 """By workload kind."""
