@@ -20,6 +20,9 @@ CAUSES: dict[str, tuple[str, str, str]] = {
 }
 """Of a rank's account: label, colour and hatch, from the bottom upwards."""
 
+_MANY_TIMES = 50
+"""Heights further apart than this get a logarithmic axis."""
+
 
 def figures(points: Sequence[Point], axes: Sequence[str]) -> Iterator[tuple[str, Figure]]:
     """Name and figure: the ranks' accounts at each point, and the sizes of the messages of each trace."""
@@ -89,8 +92,11 @@ def message_sizes(group: Group) -> Figure:
         (grid[0][0], "messages", "messages", style.BLUE),
         (grid[0][1], "bytes", "bytes together", style.GREEN),
     ):
-        panel.bar(places, [row[column] for row in rows], color=colour, width=0.8)
-        panel.set_yscale("log")
+        heights = [row[column] for row in rows]
+        panel.bar(places, heights, color=colour, width=0.8)
+        if max(heights) > _MANY_TIMES * min(heights):
+            panel.set_yscale("log")
+            panel.set_ylim(bottom=0.5 * min(height for height in heights if height))
         panel.set_xticks(list(places), labels, rotation=45 if len(rows) > 8 else 0)
         panel.set_xlabel("message size, up to (B)")
         panel.set_ylabel(label)
