@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from bgsim.machine.shipped import shipped_sha256
 from bgsim.workloads.support import SUPPORT
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ def identity_text(config: Mapping[str, Any]) -> str:
         "seed": config["seed"],
         "replication": config["replication"],
     }
+    if config["workload"].get("cost_model") == "auto":  # a file that is named has its hash beside its name
+        rest["cost_model"] = shipped_sha256(config["platform"], config["guest"])
     pieces = {key: canonical(value) for key, value in rest.items()}
     pieces["machine"], pieces["reference_machine"] = _machine_texts(
         section["base"], canonical(config["assume"]), canonical(section["set"])

@@ -15,14 +15,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
 from bgsim.machine.cost_reader import CostModelError, Reader
+from bgsim.machine.shipped import shipped_path
 from bgsim.network.detours import Detours, DetourSource
 
-__all__ = ["CostModel", "CostModelError"]
+__all__ = ["CostModel", "CostModelError", "shipped", "shipped_path"]
 
 SCHEMA = 1
 
@@ -243,11 +243,6 @@ _SCALARS: Mapping[str, type] = {
     "model_version": int,
     "created_by": str,
 }
-
-
-def shipped_path(platform: str, guest: str) -> Path:
-    """Where the cost model of a platform and guest lies, if it is shipped."""
-    return Path(str(files("bgsim.machine") / "cost_models" / f"{platform}-{guest}.yaml"))
 
 
 @cache

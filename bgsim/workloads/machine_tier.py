@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bgsim.machine.cost_model import CostModel, CostModelError
+from bgsim.machine.cost_model import CostModel, CostModelError, shipped
 from bgsim.machine.program import Placement, Settings
 from bgsim.machine.timeline import Timeline
 from bgsim.network.detours import Detours, DetourSource
@@ -95,7 +95,9 @@ def _costs(resolved: ResolvedRun, config: MachineTierConfig) -> tuple[CostModel,
     if config.cost_model == AUTO:
         from bgsim.workloads.characterize import cost_model_for
 
-        return cost_model_for(resolved)
+        costs = cost_model_for(resolved)
+        same = costs == shipped(resolved.platform, resolved.guest)
+        return costs, "shipped" if same else "characterised"
     path = Path(config.cost_model)
     found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
     if found != config.cost_model_digest:
