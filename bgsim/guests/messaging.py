@@ -66,8 +66,6 @@ _HIT_ZERO, _HIT_ZERO_CLEAR = (
 )
 """Word of counters 32 to 63, by whether they are reception counters."""
 
-_WHAT = {_NOT_EMPTY: "packets", _HIT_ZERO[True]: "data", _HIT_ZERO[False]: "departure"}
-
 
 def _is_zero(value: int) -> bool:
     return value == 0
@@ -268,7 +266,7 @@ class Messenger:
         """Poll a counter until it is zero."""
         offset = reg.reception_counter if reception else reg.injection_counter
         register = reg.group_address(GROUP, offset(counter, CounterRegister.VALUE))
-        yield from poll(Poll(((register, _is_zero),), self._pause))
+        yield from poll(Poll(((Load(register), _is_zero),), self._pause))
         yield from self._mark("noticed counter")
         yield self.code.cycles(self.costs.complete)
         yield from self._mark("handled counter")
@@ -307,17 +305,18 @@ class Messenger:
 
         A round looks at the reception FIFO, then at the counters of rendezvous under way.
         """
-        loads: list[tuple[int, Callable[[int], bool]]] = [(_NOT_EMPTY, _has_packets)]
+        reads: list[tuple[str, Load, Callable[[int], bool]]] = [("packets", Load(_NOT_EMPTY), _has_packets)]
         if self._receiving:
-            loads.append((_HIT_ZERO[True], self._any_of(self._receiving)))
+            reads.append(("data", Load(_HIT_ZERO[True]), self._any_of(self._receiving)))
         if self._sending:
-            loads.append((_HIT_ZERO[False], self._any_of(self._sending)))
-        position, word = yield from poll(Poll(tuple(loads), self._pause))
-        what = _WHAT[loads[position][0]]
+            reads.append(("departure", Load(_HIT_ZERO[False]), self._any_of(self._sending)))
+        polled = Poll(tuple((load, wanted) for _, load, wanted in reads), self._pause)
+        position, word = yield from poll(polled)
+        what = reads[position][0]
         yield from self._mark(f"noticed {what}")
         if position == 0:
             yield from self._drain()
-        elif loads[position][0] == _HIT_ZERO[True]:
+        elif what == "data":
             for counter in (yield from self._hits(True, word, self._receiving)):
                 yield self.code.cycles(self.costs.complete)
                 self.arrived.append(self._receiving.pop(counter))

@@ -98,7 +98,7 @@ class Vcpu(Thread):
         elif isinstance(request, Now):
             processor.advance(int(kernel.environment.now))
         elif isinstance(request, Poll):
-            processor.advance()  # each load leaves for the VMM: the guest does them one by one
+            processor.advance()  # each read leaves for the VMM: the guest does them one by one
         elif isinstance(request, SetInterrupts):
             # The instruction that switched them on has trapped, and the kernel has looked for events.
             processor.set_interrupts(request.enabled)

@@ -201,42 +201,52 @@ class BareMetal:
     def _poll(self, request: Poll) -> Generator[simpy.Event, Any, None]:
         """Poll until something is found, passing the rounds in which nothing can be in one go.
 
-        Load number ``n`` (from 1) ends after ``n`` register accesses and the pauses between the rounds
-        before it; it reads what the device holds then. Between two changes of the devices all loads read
+        Read number ``n`` (from 1) ends after ``n`` register accesses and the pauses between the rounds
+        before it; it reads what the device holds then. Between two changes of the devices all reads give
         the same, so after each full round that found nothing the next change is waited for.
         """
         processor, activity = self.processor, self.node.activity
         if not processor.in_interrupt or self.stop_cycles < FOREVER:
-            processor.advance()  # what interrupts the polling has to find it at the right load
+            processor.advance()  # what interrupts the polling has to find it at the right read
             return
-        begin, size = int(self.environment.now), len(request.loads)
+        begin, size = int(self.environment.now), len(request.reads)
+        accesses = [0]
+        for access, _ in request.reads:
+            price = self.mmio_cycles if isinstance(access, Load) else self.dcr_cycles
+            accesses.append(accesses[-1] + price)
 
-        def end_of(load: int) -> int:
-            pauses = processor.pause_ends(request.pause, (load - 1) // size)
-            return begin + load * self.mmio_cycles + pauses
+        def device_cycles(read: int) -> int:
+            rounds, rest = divmod(read, size)
+            return rounds * accesses[size] + accesses[rest]
 
-        load = fruitless = 0
+        def end_of(read: int) -> int:
+            return begin + device_cycles(read) + processor.pause_ends(request.pause, (read - 1) // size)
+
+        read = fruitless = 0
         changes = activity.count
         while True:
             if fruitless >= size:
                 yield activity.next()
                 skipped = (int(self.environment.now) - begin) // (end_of(size + 1) - begin)
-                load = max(load, size * (skipped - 1))
-                while end_of(load + 1) < self.environment.now:
-                    load += 1
-            load += 1
-            yield from self._pass(end_of(load) - int(self.environment.now))
+                read = max(read, size * (skipped - 1))
+                while end_of(read + 1) < self.environment.now:
+                    read += 1
+            read += 1
+            yield from self._pass(end_of(read) - int(self.environment.now))
             if changes != activity.count:
                 changes, fruitless = activity.count, 0
-            address, wanted = request.loads[(load - 1) % size]
-            value = self.node.bus.load(address)
+            access, wanted = request.reads[(read - 1) % size]
+            if isinstance(access, Load):
+                value = self.node.bus.load(access.address)
+            else:
+                value = self.node.dcr.read(access.number)
             if wanted(value):
                 break
             fruitless += 1
-        self.device_cycles += load * self.mmio_cycles
-        self.device_accesses += load
-        processor.pause(request.pause, (load - 1) // size)
-        processor.advance(((load - 1) % size, value))
+        self.device_cycles += device_cycles(read)
+        self.device_accesses += read
+        processor.pause(request.pause, (read - 1) // size)
+        processor.advance(((read - 1) % size, value))
 
     def _wait(self) -> Generator[simpy.Event, Any, None]:
         begin = self._idle_since = int(self.environment.now)

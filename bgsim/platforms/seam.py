@@ -110,20 +110,20 @@ class Now:
 
 @dataclass(frozen=True)
 class Poll:
-    """Load device registers in turn, pausing after each round, until one reads as wanted.
+    """Read device registers in turn, pausing after each round, until one reads as wanted.
 
-    A platform may do all of it in one go and answer with the position and the value of the load that
-    ended it; or it answers None at once, and the guest does it load by load. See :func:`poll`.
+    A platform may do all of it in one go and answer with the position and the value of the read that
+    ended it; or it answers None at once, and the guest does it read by read. See :func:`poll`.
 
     Attributes
     ----------
-    loads
-        Address of each register, and what tells whether its value is wanted.
+    reads
+        How each register is read, and what tells whether its value is wanted.
     pause
         User instructions between two rounds.
     """
 
-    loads: tuple[tuple[int, Callable[[int], bool]], ...]
+    reads: tuple[tuple[Load | ReadDcr, Callable[[int], bool]], ...]
     pause: Run
 
 
@@ -135,11 +135,11 @@ Code = Generator[Request, Any, None]
 
 
 def poll(request: Poll) -> Generator[Request, Any, tuple[int, int]]:
-    """Poll registers; returns the position among its loads and the value of the one that ended it."""
+    """Poll registers; returns the position among its reads and the value of the one that ended it."""
     found: tuple[int, int] | None = yield request
     while found is None:
-        for position, (address, wanted) in enumerate(request.loads):
-            value = yield Load(address)
+        for position, (read, wanted) in enumerate(request.reads):
+            value = yield read
             if wanted(value):
                 return position, value
         yield request.pause

@@ -49,8 +49,8 @@ class Register:
 def read_loop(request: Poll) -> Any:
     """The guest's loop, whatever the platform offers."""
     while True:
-        for position, (address, wanted) in enumerate(request.loads):
-            value = yield Load(address)
+        for position, (read, wanted) in enumerate(request.reads):
+            value = yield read
             if wanted(value):
                 return position, value
         yield request.pause
@@ -72,7 +72,8 @@ def run(
         code = UserCode(SHEET, (1,), (2,))
         for least in (1, 5):
             loads = tuple(
-                (BASE + 16 * number, lambda word, least=least: word >= least) for number in range(registers)
+                (Load(BASE + 16 * number), lambda word, least=least: word >= least)
+                for number in range(registers)
             )
             found.append((yield from how(Poll(loads, code.instructions(pause)))))
             found.append((yield Now()))
@@ -123,7 +124,7 @@ def test_a_virtual_machine_leaves_for_each_load() -> None:
         code = UserCode(SHEET, (1,), (2,))
         address = 0x6_0000_0A00  # the DMA engine's reception FIFOs that are not empty
         tries = iter(range(6))
-        yield from poll(Poll(((address, lambda word: next(tries) == 5),), code.instructions(10)))
+        yield from poll(Poll(((Load(address), lambda word: next(tries) == 5),), code.instructions(10)))
 
     core = VirtualMachine(environment, SHEET, Cnk(SHEET, main), node)
     environment.run(core.process)
