@@ -129,7 +129,7 @@ def steady_rate(
     now = job.run(int(begin_cycles.max()) + 1)
     times, means = [float(begin_cycles.mean())], [0.0]
     target, previous, agreed = float(FIRST_PACKETS), 0.0, 0
-    lead_before = float("inf")
+    lead_before = 0.0
     while True:
         while means[-1] < target:
             if (job.end_cycles() >= 0).any():
@@ -142,14 +142,13 @@ def steady_rate(
         rates = _window_rates(np.array(times[middle:]), np.array(means[middle:]))
         rate = (means[-1] - means[middle]) / (times[-1] - times[middle])
         lead = float(job.moved().std())
-        growth = float(np.log2(max(lead, 1e-9) / lead_before))
+        growth = float(np.log2(lead / lead_before)) if lead and lead_before else 1.0
         lasting = growth > LEADS_LAST and lead > LEADS_SMALL * means[-1]
-        enough = target >= max(4 * FIRST_PACKETS, least_packets)
-        if previous and abs(rate / previous - 1) <= tolerance and enough:
+        if previous and abs(rate / previous - 1) <= tolerance:
             agreed += 1
-            if not lasting:
+            if not lasting and target >= max(4 * FIRST_PACKETS, least_packets):
                 break
-            if agreed == AGREEING_BLOCKS:
+            if lasting and agreed >= AGREEING_BLOCKS:
                 return "leads last"
         previous, target, lead_before = rate, 2 * target, lead
         step = max(step, int((target - means[-1]) / rate / (4 * WINDOWS)))
