@@ -16,18 +16,21 @@ from bgsim.network import packet_layout as at
 from bgsim.network.detours import Detours
 from bgsim.network.gates import gate_state
 from bgsim.network.implicit import neighbour_table
-from bgsim.network.packet_kernel import FINISHED, FULL, STUCK, run
-from bgsim.network.router import DIRECTIONS, QUEUES, RouterParameters
+from bgsim.network.packet_kernel import FINISHED, FULL, STUCK, rebase, run
+from bgsim.network.router import DIRECTIONS, RouterParameters
 from bgsim.network.topology import Closed, Shape, node_count
 from bgsim.network.traffic import Gates, Ints, Messages, hops_word
+
+
+FOREVER = 1 << 60
+CACHE_BYTES = 2 << 20
+"""A network of more state does not stay in the cache by itself: lines are fetched ahead."""
 
 
 class Router(NamedTuple):
     """The router's parameters as the compiled loop takes them; see :class:`RouterParameters`."""
 
-    slots: int
     injection_slots: int
-    capacity: int
     chunk: int
     overhead: int
     hop: int
@@ -36,7 +39,18 @@ class Router(NamedTuple):
     endpoint: int
     dma: int
     local: int
-    dither: int
+    lots: int
+    stride: int
+    large: bool
+
+
+class Wheel(NamedTuple):
+    """The timing wheel: cycles less one, where the next event of each goes, the blocks, and the scalars."""
+
+    mask: int
+    cursors: NDArray[np.uint32]
+    pool: NDArray[np.uint32]
+    scalars: NDArray[np.int64]
 
 
 class NetworkStuckError(RuntimeError):
@@ -80,51 +94,63 @@ class PacketEngine:
     ) -> None:
         nodes = node_count(shape)
         most = max(parameters.slots, parameters.injection_slots)
-        capacity = 4 if most <= 4 else 8
+        self._room = (0,) * (4 if most <= 4 else 8)
+        capacity = len(self._room)
+        stride = at.node_bytes(capacity)
         self.shape, self.torus, self.parameters, self.messages = shape, torus, parameters, messages
         self.sent_cycles = np.full(messages.size, -1, np.int64)
         self.done_cycles = np.full(messages.size, -1, np.int64)
         self._gates = gate_state(gates or Gates.none(), messages, detours or Detours.none())
         self.opened_cycles: Ints = self._gates.opened
         self._router = Router(
-            parameters.slots, parameters.injection_slots, capacity, parameters.chunk_cycles,
-            parameters.overhead_cycles, parameters.hop_cycles, parameters.token_cycles,
-            parameters.read_cycles, parameters.endpoint_cycles, parameters.dma_interval_cycles,
-            parameters.local_interval_cycles, parameters.lots_in_256,
+            parameters.injection_slots, parameters.chunk_cycles, parameters.overhead_cycles,
+            parameters.hop_cycles, parameters.token_cycles, parameters.read_cycles,
+            parameters.endpoint_cycles, parameters.dma_interval_cycles, parameters.local_interval_cycles,
+            parameters.lots_in_256, stride, nodes * stride > CACHE_BYTES,
         )  # fmt: skip
-        stride = QUEUES * 4 * capacity + at.NODE_WORDS
-        self._lines = np.zeros(nodes * stride // 2, np.int64)
-        self._words, self._counts = self._lines.view(np.int32), self._lines.view(np.uint8)
-        records = self._words.reshape(nodes, stride)
-        self._queues = records[:, : QUEUES * 4 * capacity].reshape(nodes, QUEUES, 4 * capacity)
-        self._rest = records[:, QUEUES * 4 * capacity :]
-        self._queues[:, :, 2 * capacity : 3 * capacity] = at.FAR  # slots that do not exist are never free
-        self._queues[:, :, 2 * capacity : 2 * capacity + parameters.slots] = -1
-        self._rest[:, at.NEIGHBOUR_AT : at.DIRTY_AT] = neighbour_table(shape, torus)
-        self._nodes = np.zeros(nodes, np.int32)
-        self._outbox = np.zeros(max(2 * DIRECTIONS * nodes, messages.size), np.int64)
+        self._memory = np.zeros(nodes * stride, np.uint8)
+        records = self._memory.reshape(nodes, stride)
+        records[:, at.NEIGHBOUR : at.RECEIVE].view(np.int32)[...] = neighbour_table(shape, torus)
+        links = self._links(records)
+        first = at.LINK_SLOTS_LONG if capacity == 8 else at.LINK_SLOTS
+        slots = links[:, :, first : first + 8 * capacity].view(np.uint16).reshape(nodes, 6, 4, capacity)
+        slots[:, :, :, parameters.slots :] = at.FAR  # slots that do not exist are never free
+        self._dirty = np.zeros(nodes, np.uint8)
+        self._nodes = np.zeros(nodes + 1, np.uint32)
+        self._outbox = np.zeros(3 * DIRECTIONS * nodes, np.int64)
+        self._released = np.zeros(messages.size, np.int32)
         self._table = self._message_table(messages, shape, torus)
         waiting = messages.post_cycles >= 0
         order = np.argsort(messages.post_cycles, kind="stable")
         order = order[waiting[order]]
         self._post_time, self._post_message = messages.post_cycles[order], order.astype(np.int32)
-        self._wheel = np.tile(np.array([-1, -1, at.BLOCK_EVENTS, 0], np.int32), at.WHEEL)
-        self._pool = np.zeros(0, np.int32)
-        self._scalars = np.zeros(at.SCALARS, np.int64)
+        turn = max(at.WHEEL_LEAST, 1 << parameters.horizon_cycles.bit_length())
+        blocks = np.zeros((turn, at.BLOCK), np.uint32)
+        cursors = np.arange(turn, dtype=np.uint32) * at.BLOCK + 1
+        self._wheel = Wheel(turn - 1, cursors, blocks.reshape(-1), np.zeros(at.SCALARS, np.int64))
+        self._scalars = self._wheel.scalars
         self._scalars[at.UNDELIVERED] = int(messages.packets.sum())
-        self._grow_wheel(at.WHEEL + 8 * nodes)
+        self._grow_wheel(turn + nodes // 2)
 
     @staticmethod
     def _message_table(messages: Messages, shape: Shape, torus: Closed) -> NDArray[np.int32]:
-        table = np.zeros((messages.size, at.MESSAGE_FIELDS), np.int32)
+        table = np.zeros((messages.size, at.MESSAGE_BYTES // 4), np.int32)
         word, ties = hops_word(messages.source, messages.destination, shape, torus)
         word |= (messages.dynamic << at.DYNAMIC_BIT).astype(np.int32)
         word |= (messages.priority << at.PRIORITY_BIT).astype(np.int32)
-        table[:, at.MESSAGE_HOPS], table[:, at.MESSAGE_TIES] = word, ties
-        table[:, at.MESSAGE_UNSENT] = table[:, at.MESSAGE_UNDELIVERED] = messages.packets
-        table[:, at.MESSAGE_THEN], table[:, at.MESSAGE_SENT_THEN] = messages.then, messages.sent_then
-        table[:, at.MESSAGE_PLACE] = messages.fifo | messages.last_chunks << 3 | messages.source << 8
-        return table.reshape(-1)
+        columns = {
+            at.MESSAGE_HOPS: word,
+            at.MESSAGE_TIES: ties,
+            at.MESSAGE_UNSENT: messages.packets,
+            at.MESSAGE_UNDELIVERED: messages.packets,
+            at.MESSAGE_NEXT: -1,
+            at.MESSAGE_THEN: messages.then,
+            at.MESSAGE_SENT_THEN: messages.sent_then,
+            at.MESSAGE_PLACE: messages.fifo | messages.last_chunks << 3 | messages.source << 8,
+        }
+        for offset, column in columns.items():
+            table[:, offset // 4] = column
+        return table
 
     @property
     def now_cycles(self) -> int:
@@ -138,7 +164,7 @@ class PacketEngine:
 
     @property
     def events(self) -> int:
-        """Events taken from the timing wheel so far."""
+        """Events taken from the timing wheel so far: looks of a node at a link, its reception or its DMA."""
         return int(self._scalars[at.EVENTS])
 
     @property
@@ -154,13 +180,12 @@ class PacketEngine:
     @property
     def packets_in_flight(self) -> int:
         """Packets in the FIFOs now."""
-        counts = self._rest[:, at.COUNT_AT : at.COUNT_AT + at.COUNT_WORDS]
-        return int(np.ascontiguousarray(counts).view(np.uint8).sum())
+        return int(self._memory.reshape(-1, self._router.stride)[:, at.COUNT : at.HEAD].sum())
 
     @property
     def undelivered_packets(self) -> Ints:
         """Packets of each message that have not arrived yet, shape (messages,)."""
-        return self._table.reshape(-1, at.MESSAGE_FIELDS)[:, at.MESSAGE_UNDELIVERED].astype(np.int64)
+        return self._table[:, at.MESSAGE_UNDELIVERED // 4].astype(np.int64)
 
     @property
     def delivered_packets(self) -> Ints:
@@ -170,17 +195,31 @@ class PacketEngine:
     @property
     def link_packets(self) -> Ints:
         """Packets sent by each link so far, shape (nodes, 6)."""
-        return self._links[:, :DIRECTIONS, at.LINK_GRANTS].astype(np.int64)
+        return self._link_counter(at.LINK_GRANTS)
+
+    @property
+    def link_utilisation(self) -> NDArray[np.float64]:
+        """Share of the time so far in which the links of each direction were busy, shape (6,)."""
+        exist = (neighbour_table(self.shape, self.torus) >= 0).sum(axis=0)
+        chunks, packets = self._link_counter(at.LINK_CHUNKS), self._link_counter(at.LINK_GRANTS)
+        busy = chunks * self.parameters.chunk_cycles + packets * self.parameters.overhead_cycles
+        return np.asarray(busy.sum(axis=0) / np.maximum(exist * max(self.now_cycles, 1), 1), np.float64)
 
     @property
     def state_bytes(self) -> int:
         """Memory of the network's state, without the table of messages."""
-        arrays = (self._lines, self._nodes, self._outbox, self._wheel, self._pool)
-        return sum(array.nbytes for array in arrays)
+        wheel = (self._wheel.cursors, self._wheel.pool)
+        return sum(array.nbytes for array in (self._memory, self._dirty, self._nodes, self._outbox, *wheel))
 
-    @property
-    def _links(self) -> NDArray[np.int32]:
-        return self._rest[:, : at.LINKS_WORDS].reshape(-1, 8, at.LINK_FIELDS)
+    def _link_counter(self, offset: int) -> Ints:
+        links = self._links(self._memory.reshape(-1, self._router.stride))
+        return links[:, :, offset : offset + 4].view(np.uint32)[:, :, 0].astype(np.int64)
+
+    def _links(self, records: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """View of the links' records, shape (nodes, 6, bytes)."""
+        capacity = len(self._room)
+        length = at.link_bytes(capacity)
+        return records[:, at.LINKS : at.packets_at(capacity)].reshape(-1, DIRECTIONS, length)
 
     def run(self, until_cycles: int | None = None) -> int:
         """Run until every message has arrived, or until a time; return the time reached.
@@ -191,20 +230,20 @@ class PacketEngine:
             If nothing can happen any more, though messages have not arrived.
         """
         while True:
-            limit = at.REBASE
+            horizon = FOREVER
             if until_cycles is not None:
-                limit = min(limit, until_cycles - int(self._scalars[at.EPOCH]))
+                horizon = until_cycles - int(self._scalars[at.EPOCH])
             outcome = run(
-                limit, self._router, self._scalars, self._lines, self._words, self._counts, self._outbox,
-                self._nodes, self._table, self.sent_cycles, self.done_cycles, self._post_time,
-                self._post_message, self._wheel, self._pool, self._gates,
+                min(at.REBASE, horizon), horizon, self._router, self._memory, self._dirty, self._nodes,
+                self._outbox, self._table, self.sent_cycles, self.done_cycles, self._post_time,
+                self._post_message, self._released, self._gates, self._wheel, self._room,
             )  # fmt: skip
             self.check()
             if outcome == STUCK:
                 left = int(self._scalars[at.UNDELIVERED])
                 raise NetworkStuckError(f"{left} packets can never arrive; at cycle {self.now_cycles}")
             if outcome == FULL:
-                self._grow_wheel(self._pool.size // at.BLOCK)
+                self._grow_wheel(int(self._scalars[at.PUSHES]) // at.BLOCK_EVENTS + len(self._wheel.cursors))
             elif outcome == FINISHED or (until_cycles is not None and self.now_cycles >= until_cycles):
                 return self.now_cycles
             else:
@@ -218,25 +257,18 @@ class PacketEngine:
 
     def _grow_wheel(self, blocks: int) -> None:
         """Make room for events: more blocks, in front of the chain of spare ones."""
-        first = self._pool.size // at.BLOCK
-        fresh = np.zeros((blocks, at.BLOCK), np.int32)
-        fresh[:, at.BLOCK_EVENTS] = np.arange(first + 1, first + blocks + 1)
-        fresh[-1, at.BLOCK_EVENTS] = self._scalars[at.SPARE] if first else -1
-        self._pool = np.concatenate([self._pool, fresh.reshape(-1)])
+        first = self._wheel.pool.size // at.BLOCK
+        fresh = np.zeros((blocks, at.BLOCK), np.uint32)
+        fresh[:, 0] = np.arange(first + 1, first + blocks + 1)
+        fresh[-1, 0] = self._scalars[at.SPARE]
+        self._wheel = self._wheel._replace(pool=np.concatenate([self._wheel.pool, fresh.reshape(-1)]))
         self._scalars[at.SPARE] = first
+        self._scalars[at.SPARES] += blocks
 
     def _move_epoch(self) -> None:
         """Subtract a multiple of the wheel's turn from all relative times."""
-        shift = int(self._scalars[at.NOW]) // at.WHEEL * at.WHEEL
-        capacity = self._router.capacity
-        releases = self._queues[:, :, 2 * capacity : 3 * capacity]
-        releases[...] = np.where(releases == at.FAR, at.FAR, np.maximum(releases - shift, -1))
-        queues = [self._queues[:, :, 3 * capacity + number] for number in (at.QUEUE_READY, at.QUEUE_WAKE)]
-        links = [
-            self._rest[:, number : at.LINKS_WORDS : at.LINK_FIELDS] for number in (at.LINK_FREE, at.LINK_WAKE)
-        ]
-        for times in (*queues, *links, self._rest[:, at.DMA_AT + at.DMA_FREE]):
-            times[...] = np.maximum(times - shift, -1)
+        shift = int(self._scalars[at.NOW]) & ~self._wheel.mask
+        rebase(shift, self._memory, self._router.stride, self._room)
         self._scalars[at.NOW] -= shift
         self._scalars[at.EPOCH] += shift
 

@@ -1,17 +1,18 @@
 """The compiled packet engine's inner loop: the rules of :mod:`bgsim.network.router` on packed arrays.
 
-A timing wheel with one slot per core cycle holds events. The events of a cycle are taken in three steps:
-heads of FIFOs make their requests known, the links concerned are granted, and the packets sent are put into
-the FIFOs downstream. Within a step the order does not matter, except that a node's links are granted in
-order of direction; so the result does not depend on the order in which events were scheduled, and nodes
-touched in one cycle stay in the cache.
+A timing wheel with one slot per core cycle holds events. An event says no more than that a node should look at
+one of its links, its reception or its DMA engine, so it does no harm if it comes once too often. The events
+of a cycle are collected per node; then each node looks at what it should, links in order of direction; then
+the packets sent are put into the FIFOs downstream. So the result does not depend on the order in which events
+were scheduled, nodes touched in one cycle stay in the cache, and what is needed next can be fetched meanwhile.
 
-A link that cannot send is woken when something changes: when its packet has left, when a slot it needs
-becomes free at a known time, or, if that time is not known yet, by the FIFO that owns the slot.
+A head of a FIFO is entered at the links it asks for at once, with the time from which it may; a link that is
+busy till then needs no event of its own. A link that cannot send is woken when something changes: when its
+packet has left, when a slot it needs becomes free at a known time, or by the token that makes it known.
 """
 
 # The compiled functions take arrays by position, and numba's decorators hide their types.
-# mypy: disable-error-code="no-untyped-def, call-overload, call-arg, unreachable"
+# mypy: disable-error-code="no-untyped-def, no-untyped-call"
 
 from __future__ import annotations
 
@@ -19,401 +20,407 @@ import numba as nb
 
 from bgsim.network import packet_layout as at
 from bgsim.network.gates import count, open_gates, sort
-from bgsim.network.packet_layout import lowest_bit, prefetch
+from bgsim.network.packed import (
+    bit_count,
+    earliest16,
+    earliest32,
+    load8,
+    load16,
+    load32,
+    load64,
+    lowest_bit,
+    passed16,
+    passed32,
+    prefetch,
+    store8,
+    store16,
+    store32,
+    store64,
+)
 from bgsim.network.packet_moves import (
+    INNER,
     OPTIONS,
-    await_slot,
+    behead,
     choose,
     fifo_for,
-    leave,
+    hand_back,
+    introduce,
     post,
-    push,
-    slots_free,
-    slots_known,
+    push_if,
+    return_token,
+    start_engine,
+    withdraw,
 )
 from bgsim.network.router import FIRST_INJECTION
 
 FINISHED, STUCK, REACHED, FULL = 0, 1, 2, 3
+PUSHES = 10
+"""Events that one can bring about at most: a link sends, two heads ask three links each, a token wakes one."""
+
+PUSHES_RECEPTION = 24 * 5
+"""The same for all network FIFOs of a node whose heads are delivered."""
+
+
+@nb.njit(**INNER)
+def grant(node, base, direction, now, sends, router, memory, outbox, wheel, room):
+    """Look at a link, and send a packet if one can be; return the number of packets sent in this cycle."""
+    capacity = len(room)
+    link = base + at.LINKS + direction * 16 * capacity
+    subject = node * 8 + direction
+    dynamic = load32(memory, link + at.LINK_DYNAMIC)
+    deterministic = load32(memory, link + at.LINK_DETERMINISTIC)
+    priority = load32(memory, link + at.LINK_PRIORITY)
+    asking = dynamic | deterministic | priority
+    if not asking:
+        return sends
+    free = load16(memory, link + at.LINK_FREE)
+    if free > now:
+        if load16(memory, link + at.LINK_WAKE) != free:
+            store16(memory, link + at.LINK_WAKE, free)
+            push_if(1, free, subject, wheel)
+        return sends
+    ready = passed32(memory, base + at.READY, now)
+    if not asking & ready:
+        return sends
+    dynamic &= ready
+    priority &= ready
+    bubble = (deterministic | load32(memory, link + at.LINK_ESCAPE)) & ready
+    slots = link + at.LINK_SLOTS
+    if capacity == 8:
+        slots = link + at.LINK_SLOTS_LONG
+        open_slots = passed32(memory, slots, now)
+    else:
+        open_slots = passed16(memory, slots, now)
+    every = (nb.int64(1) << capacity) - 1
+    free0 = bit_count(open_slots & every)
+    free1 = bit_count(open_slots >> capacity & every)
+    free2 = bit_count(open_slots >> 2 * capacity & every)
+    straight = nb.int64(1) << (direction * 4 + 2)
+    able = dynamic if free0 | free1 else 0
+    able |= bubble if free2 > 1 else (bubble & straight if free2 else 0)
+    channel = 0 if free0 >= free1 else 1
+    if priority:
+        free3 = bit_count(open_slots >> 3 * capacity)
+        urgent = priority if free3 > 1 else (priority & straight << 1 if free3 else 0)
+        if urgent:
+            able = urgent
+            dynamic = 0
+            channel = 3
+    if not able:
+        await_tokens(link, subject, slots, now, dynamic, bubble, priority, memory, wheel, room)
+        return sends
+    grants = load32(memory, link + at.LINK_GRANTS)
+    mixed = (grants * 2654435761 + subject * 2246822519) & 0xFFFFFFFF
+    mixed ^= mixed >> 15
+    mixed = (mixed * 739982445) & 0xFFFFFFFF
+    turn = load8(memory, link + at.LINK_TURN)
+    bit = choose(able, base + at.COUNT, turn, mixed, router.lots, memory)
+    if channel != 3 and not (dynamic >> bit & 1 and free0 | free1):
+        channel = 2
+    slot = capacity * channel + lowest_bit(open_slots >> capacity * channel)
+    store16(memory, slots + 2 * slot, at.FAR)
+    head = load8(memory, base + at.HEAD + bit)
+    packet = load64(memory, base + at.LINKS + 96 * capacity + (bit * capacity + head) * 8)
+    chunks = packet >> at.CHUNKS_BIT & 15
+    free = now + chunks * router.chunk + router.overhead
+    store16(memory, link + at.LINK_FREE, free)
+    store32(memory, link + at.LINK_GRANTS, grants + 1)
+    store32(memory, link + at.LINK_CHUNKS, load32(memory, link + at.LINK_CHUNKS) + chunks)
+    store8(memory, link + at.LINK_TURN, (bit + 1) & 31)
+    withdraw(base, direction, bit, packet, memory, room)
+    if asking & ~(nb.int64(1) << bit):
+        store16(memory, link + at.LINK_WAKE, free)
+        push_if(1, free, subject, wheel)
+    behead(node, base, bit, now, router, memory, wheel, room)
+    there = load32(memory, base + at.NEIGHBOUR + 4 * direction)
+    token = nb.int64(-1)
+    if bit < FIRST_INJECTION:
+        upstream = load32(memory, base + at.NEIGHBOUR + 4 * (bit >> 2 ^ 1))
+        if router.large:
+            prefetch(memory, upstream * router.stride + at.LINKS + (bit >> 2) * 16 * capacity)
+        token = ((upstream * 8 + (bit >> 2)) << 2 | bit & 3) << 16 | (free + router.token)
+    else:
+        start_engine(node, base, now, memory, wheel)
+    store64(outbox, sends * 24, there << 5 | direction * 4 + channel)
+    store64(outbox, sends * 24 + 8, packet - (nb.int64(1) << 8 * (direction >> 1)))
+    store64(outbox, sends * 24 + 16, token)
+    if router.large:
+        below = there * router.stride
+        prefetch(memory, below + at.READY)
+        prefetch(memory, below + at.COUNT)
+        prefetch(memory, below + at.LINKS + 96 * capacity + (direction * 4 + channel) * capacity * 8)
+    return sends + 1
+
+
+@nb.njit(**INNER)
+def await_tokens(link, subject, slots, now, dynamic, bubble, priority, memory, wheel, room):
+    """No packet fits downstream: have the link woken when one more slot is free."""
+    capacity = len(room)
+    starved = (3 if dynamic else 0) | (4 if bubble else 0) | (8 if priority else 0)
+    store8(memory, link + at.LINK_STARVED, starved)
+    every = (nb.int64(1) << capacity) - 1
+    asked = nb.int64(0)
+    for channel in range(4):
+        if starved >> channel & 1:
+            asked |= every << capacity * channel
+    time = earliest32(memory, slots, now, asked) if capacity == 8 else earliest16(memory, slots, now, asked)
+    if time != at.FAR and load16(memory, link + at.LINK_WAKE) != time:
+        store16(memory, link + at.LINK_WAKE, time)
+        push_if(1, time, subject, wheel)
+
+
+@nb.njit(**INNER)
+def deliver(message, arrival, scalars, messages, done, gates):
+    """Count a packet whose tail will have arrived at a time."""
+    scalars[at.DELIVERED] += 1
+    scalars[at.UNDELIVERED] -= 1
+    record = message * at.MESSAGE_BYTES
+    left = load32(messages, record + at.MESSAGE_UNDELIVERED) - 1
+    store32(messages, record + at.MESSAGE_UNDELIVERED, left)
+    if left == 0:
+        done[message] = arrival
+        then = load32(messages, record + at.MESSAGE_THEN)
+        if then != at.NONE:
+            count(then, arrival, gates)
+
+
+@nb.njit(**INNER)
+def receive(node, base, now, router, memory, messages, done, gates, wheel, room):
+    """Deliver the heads of FIFOs that have arrived at their destination."""
+    arrived = load32(memory, base + at.RECEIVE) & passed32(memory, base + at.READY, now)
+    while arrived:
+        bit = lowest_bit(arrived)
+        arrived &= arrived - 1
+        store32(memory, base + at.RECEIVE, load32(memory, base + at.RECEIVE) ^ nb.int64(1) << bit)
+        head = load8(memory, base + at.HEAD + bit)
+        packet = load64(memory, base + at.LINKS + 96 * len(room) + (bit * len(room) + head) * 8)
+        tail = now + (packet >> at.CHUNKS_BIT & 15) * router.chunk + router.overhead
+        return_token(base, bit, tail + router.token, router, memory, wheel, room)
+        behead(node, base, bit, now, router, memory, wheel, room)
+        arrival = wheel.scalars[at.EPOCH] + tail + router.endpoint
+        deliver(packet >> at.MESSAGE_BIT, arrival, wheel.scalars, messages, done, gates)
+
+
+@nb.njit(**INNER)
+def inject(node, base, now, router, memory, messages, sent, done, gates, wheel, room):
+    """Move a packet of the next message that can from a DMA engine to an injection FIFO."""
+    scalars = wheel.scalars
+    store8(memory, base + at.DMA_PENDING, 0)
+    active = load8(memory, base + at.DMA_ACTIVE)
+    turn = load8(memory, base + at.DMA_TURN)
+    for step in range(8):
+        fifo = (turn + step) & 7
+        if not active >> fifo & 1:
+            continue
+        message = load32(memory, base + at.DMA_HEAD + 4 * fifo)
+        record = message * at.MESSAGE_BYTES
+        packet = load32(messages, record + at.MESSAGE_HOPS)
+        unsent = load32(messages, record + at.MESSAGE_UNSENT)
+        chunks = 8
+        if unsent == 1:
+            chunks = load32(messages, record + at.MESSAGE_PLACE) >> 3 & 31
+        interval = router.dma
+        if packet & at.HOPS_MASK == 0:
+            interval = router.local
+            deliver(message, scalars[at.EPOCH] + now + interval, scalars, messages, done, gates)
+        else:
+            if packet >> at.DYNAMIC_BIT & 1:
+                ties = load32(messages, record + at.MESSAGE_TIES)
+                packet ^= (ties & (unsent ^ message * 5)) << 24
+            target, used = fifo_for(packet, base, router.injection_slots, memory)
+            if target < 0:
+                continue
+            packet |= chunks << at.CHUNKS_BIT | message << at.MESSAGE_BIT
+            bit = FIRST_INJECTION + target
+            tail = (load8(memory, base + at.HEAD + bit) + used) & (len(room) - 1)
+            store64(memory, base + at.LINKS + 96 * len(room) + (bit * len(room) + tail) * 8, packet)
+            store8(memory, base + at.COUNT + bit, used + 1)
+            if used == 0:
+                ready = max(now + 1, load16(memory, base + at.READY + 2 * bit))
+                introduce(node, base, bit, packet, ready, memory, wheel, room)
+        scalars[at.INJECTED] += 1
+        store32(messages, record + at.MESSAGE_UNSENT, unsent - 1)
+        if unsent == 1:
+            sent[message] = scalars[at.EPOCH] + now
+            then = load32(messages, record + at.MESSAGE_SENT_THEN)
+            if then != at.NONE:
+                count(then, scalars[at.EPOCH] + now, gates)
+            following = load32(messages, record + at.MESSAGE_NEXT)
+            if following == at.NONE:
+                store8(memory, base + at.DMA_ACTIVE, active ^ 1 << fifo)
+            else:
+                store32(memory, base + at.DMA_HEAD + 4 * fifo, following)
+        store8(memory, base + at.DMA_TURN, (fifo + 1) & 7)
+        store16(memory, base + at.DMA_FREE, now + interval)
+        start_engine(node, base, now, memory, wheel)
+        return
+
+
+@nb.njit(**INNER)
+def append(sends, now, router, memory, outbox, wheel, room):
+    """Put the packets sent in this cycle into the FIFOs downstream, and return their tokens."""
+    capacity = len(room)
+    for index in range(sends):
+        queue = load64(outbox, index * 24)
+        packet = load64(outbox, index * 24 + 8)
+        token = load64(outbox, index * 24 + 16)
+        node = queue >> 5
+        bit = queue & 31
+        base = node * router.stride
+        used = load8(memory, base + at.COUNT + bit)
+        tail = (load8(memory, base + at.HEAD + bit) + used) & (capacity - 1)
+        store64(memory, base + at.LINKS + 96 * capacity + (bit * capacity + tail) * 8, packet)
+        store8(memory, base + at.COUNT + bit, used + 1)
+        if used == 0:
+            ready = max(now + router.hop, load16(memory, base + at.READY + 2 * bit))
+            introduce(node, base, bit, packet, ready, memory, wheel, room)
+        if token >= 0:
+            subject = token >> 18
+            link = (subject >> 3) * router.stride + at.LINKS + (subject & 7) * 16 * capacity
+            hand_back(link, subject, token >> 16 & 3, token & 0xFFFF, memory, wheel, room)
+    wheel.scalars[at.HOPS] += sends
+
+
+@nb.njit(**INNER)
+def collect(now, router, memory, dirty, nodes, wheel, room):
+    """Take the events of a cycle: note which nodes should look at what; return how many nodes these are."""
+    scalars = wheel.scalars
+    slot = now & wheel.mask
+    cursor = load32(wheel.cursors, slot * 4)
+    last = (cursor - 1) >> 4
+    block = slot
+    touched = 0
+    pushes = 0
+    while True:
+        end = cursor if block == last else (block + 1) * at.BLOCK
+        for place in range(block * at.BLOCK + 1, end):
+            subject = load32(wheel.pool, place * 4)
+            node = subject >> 3
+            before = load8(dirty, node)
+            store8(dirty, node, before | 1 << (subject & 7))
+            store32(nodes, touched * 4, node)
+            touched += before == 0
+            pushes += PUSHES + (PUSHES_RECEPTION if subject & 7 == at.RECEPTION else 0)
+            if router.large:
+                base = node * router.stride
+                prefetch(memory, base + at.READY)
+                prefetch(memory, base + at.COUNT)
+                prefetch(memory, base + at.NEIGHBOUR)
+                prefetch(memory, base + at.LINKS + (subject & 7) * 16 * len(room))
+        scalars[at.EVENTS] += end - block * at.BLOCK - 1
+        following = load32(wheel.pool, block * at.BLOCK * 4)
+        if block > wheel.mask:
+            store32(wheel.pool, block * at.BLOCK * 4, scalars[at.SPARE])
+            scalars[at.SPARE] = block
+            scalars[at.SPARES] += 1
+        if block == last:
+            break
+        block = following
+    store32(wheel.cursors, slot * 4, slot * at.BLOCK + 1)
+    scalars[at.PUSHES] = pushes
+    return touched
 
 
 @nb.njit(**OPTIONS)
 def run(
-    until, router, scalars, lines, words, counts, outbox, nodes, messages, sent, done,
-    post_time, post_message, wheel, pool, gates,
+    until, horizon, router, memory, dirty, nodes, outbox, messages, sent, done, post_time, post_message, released_list,
+    gates, wheel, room,
 ):  # fmt: skip
-    """Run to a time relative to the epoch, to the end, or until nothing can happen; return which."""
-    capacity = router.capacity
-    size4 = 4 * capacity
-    stride = 32 * size4 + at.NODE_WORDS
-    after = 32 * size4
+    """Run to a time relative to the epoch, to the end, or until nothing can happen; return which.
+
+    If nothing happens for a turn of the wheel, the time may pass ``until``, but not ``horizon``.
+    """
+    scalars = wheel.scalars
     now = scalars[at.NOW]
     posts = len(post_time)
-    spacious = 60 * len(nodes)  # more events than one cycle can bring
-    large = len(words) > 1 << 18  # it does not stay in the cache by itself
+    idle = 0
     while now < until:
-        if scalars[at.UNDELIVERED] == 0 and gates.size[0] == 0:
-            scalars[at.NOW] = now
-            return FINISHED
-        if scalars[at.PENDING] + spacious > (len(pool) // at.BLOCK - at.WHEEL) * at.BLOCK_EVENTS:
+        touched = scalars[at.TOUCHED]
+        released = scalars[at.RELEASED]
+        if not touched:
+            if scalars[at.UNDELIVERED] == 0 and gates.size[0] == 0:
+                scalars[at.NOW] = now
+                return FINISHED
+            time = scalars[at.EPOCH] + now
+            while scalars[at.POSTED] < posts and post_time[scalars[at.POSTED]] <= time:
+                released_list[released] = post_message[scalars[at.POSTED]]
+                scalars[at.POSTED] += 1
+                released += 1
+            opening = gates.size[0] > 0 and gates.heap_time[0] <= time
+            slot = now & wheel.mask
+            if load32(wheel.cursors, slot * 4) == slot * at.BLOCK + 1:
+                if not opening and not released:
+                    now += 1
+                    idle += 1
+                    if idle > wheel.mask:
+                        coming = nb.int64(1) << 62
+                        if gates.size[0]:
+                            coming = gates.heap_time[0]
+                        if scalars[at.POSTED] < posts:
+                            coming = min(coming, post_time[scalars[at.POSTED]])
+                        elif not gates.size[0]:
+                            scalars[at.NOW] = now
+                            return STUCK
+                        now = min(horizon, max(now, coming - scalars[at.EPOCH]))
+                    continue
+            else:
+                touched = collect(now, router, memory, dirty, nodes, wheel, room)
+            idle = 0
+        if scalars[at.SPARES] < (scalars[at.PUSHES] + released) // at.BLOCK_EVENTS + wheel.mask:
+            scalars[at.TOUCHED] = touched
+            scalars[at.RELEASED] = released
             scalars[at.NOW] = now
             return FULL
-        released = 0
-        while scalars[at.POSTED] < posts and post_time[scalars[at.POSTED]] <= scalars[at.EPOCH] + now:
-            outbox[released] = post_message[scalars[at.POSTED]]
-            scalars[at.POSTED] += 1
-            released += 1
-        slot = (now & (at.WHEEL - 1)) * 4
-        block = nb.int64(wheel[slot])
-        waiting = gates.size[0] > 0
-        if block < 0 and not released and not (waiting and gates.heap_time[0] <= scalars[at.EPOCH] + now):
-            if scalars[at.PENDING]:
-                now += 1
-                continue
-            if scalars[at.POSTED] == posts and not waiting:
-                scalars[at.NOW] = now
-                return STUCK
-            coming = nb.int64(1) << 62
-            if waiting:
-                coming = gates.heap_time[0]
-            if scalars[at.POSTED] < posts:
-                coming = min(coming, post_time[scalars[at.POSTED]])
-            now = min(until, max(now + 1, coming - scalars[at.EPOCH]))
-            continue
-        last = nb.int64(wheel[slot + at.SLOT_LAST])
-        last_fill = nb.int64(wheel[slot + at.SLOT_FILL])
-        wheel[slot] = -1
-        wheel[slot + at.SLOT_LAST] = -1
-        wheel[slot + at.SLOT_FILL] = at.BLOCK_EVENTS
-        if large:
-            slot = ((now + at.LOOK_AHEAD) & (at.WHEEL - 1)) * 4
-            coming = nb.int64(wheel[slot])
-            while coming >= 0:
-                filled = at.BLOCK_EVENTS
-                if coming == wheel[slot + at.SLOT_LAST]:
-                    filled = wheel[slot + at.SLOT_FILL]
-                for place in range(coming * at.BLOCK, coming * at.BLOCK + filled):
-                    subject = nb.int64(pool[place]) >> 2
-                    kind = pool[place] & 3
-                    if kind == at.EVENT_HEAD:
-                        base = (subject >> 5) * stride + after
-                        prefetch(words, (subject >> 5) * stride + (subject & 31) * size4)
-                        prefetch(words, base)
-                        prefetch(words, base + at.LINE_WORDS)
-                        prefetch(words, base + 2 * at.LINE_WORDS)
-                        prefetch(words, base + at.COUNT_AT)
-                    elif kind == at.EVENT_LINK:
-                        base = (subject >> 3) * stride + after
-                        prefetch(words, base + (subject & 7) * at.LINK_FIELDS)
-                        prefetch(words, base + at.COUNT_AT)
-                coming = nb.int64(pool[coming * at.BLOCK + at.BLOCK_EVENTS])
-        touched = 0
-        while block >= 0:
-            filled = at.BLOCK_EVENTS
-            if block == last:
-                filled = last_fill
-            scalars[at.PENDING] -= filled
-            scalars[at.EVENTS] += filled
-            for place in range(block * at.BLOCK, block * at.BLOCK + filled):
-                subject = nb.int64(pool[place]) >> 2
-                kind = pool[place] & 3
-                if kind == at.EVENT_HEAD:
-                    node = subject >> 5
-                    bit = subject & 31
-                    line = node * stride + bit * size4
-                    packet = lines[(line >> 1) + words[line + 3 * capacity + at.QUEUE_HEAD]]
-                    if packet & at.HOPS_MASK == 0:
-                        chunks = packet >> at.CHUNKS_BIT & 15
-                        leave(
-                            node, bit, line, chunks, now, stride, router, scalars, words, counts, wheel, pool
-                        )
-                        scalars[at.DELIVERED] += 1
-                        scalars[at.UNDELIVERED] -= 1
-                        message = packet >> at.MESSAGE_BIT
-                        m = message * at.MESSAGE_FIELDS
-                        messages[m + at.MESSAGE_UNDELIVERED] -= 1
-                        if messages[m + at.MESSAGE_UNDELIVERED] == 0:
-                            arrival = now + chunks * router.chunk + router.overhead + router.endpoint
-                            done[message] = scalars[at.EPOCH] + arrival
-                            then = messages[m + at.MESSAGE_THEN]
-                            if then >= 0:
-                                count(then, done[message], gates)
-                        continue
-                    mask = nb.int32(nb.int64(1) << bit)
-                    base = node * stride + after
-                    outputs = 0
-                    if packet >> at.DYNAMIC_BIT & 1:
-                        for dimension in range(3):
-                            wants = nb.int64(packet >> 8 * dimension & 255 != 0)
-                            direction = 2 * dimension + (packet >> (24 + dimension) & 1)
-                            words[base + direction * at.LINK_FIELDS + at.LINK_DYNAMIC] |= mask * nb.int32(
-                                wants
-                            )
-                            outputs |= wants << direction
-                        words[base + lowest_bit(outputs) * at.LINK_FIELDS + at.LINK_ESCAPE] |= mask
-                    else:
-                        if packet & 0xFF:
-                            direction = packet >> 24 & 1
-                        elif packet & 0xFF00:
-                            direction = 2 + (packet >> 25 & 1)
-                        else:
-                            direction = 4 + (packet >> 26 & 1)
-                        field = at.LINK_DETERMINISTIC
-                        if packet >> at.PRIORITY_BIT & 1:
-                            field = at.LINK_PRIORITY
-                        words[base + direction * at.LINK_FIELDS + field] |= mask
-                        outputs = 1 << direction
-                    asked = outputs
-                    while asked:  # a busy link looks at its requests when its packet has left
-                        direction = lowest_bit(asked)
-                        asked &= asked - 1
-                        entry_link = base + direction * at.LINK_FIELDS
-                        free = nb.int64(words[entry_link + at.LINK_FREE])
-                        if free > now:
-                            outputs ^= 1 << direction
-                            if words[entry_link + at.LINK_WAKE] != free:
-                                words[entry_link + at.LINK_WAKE] = free
-                                push(free, (node * 8 + direction) << 2 | at.EVENT_LINK, scalars, wheel, pool)
-                    if not outputs:
-                        continue
-                elif kind == at.EVENT_LINK:
-                    node = subject >> 3
-                    base = node * stride + after
-                    outputs = 1 << (subject & 7)
-                else:
-                    node = subject
-                    dma = node * stride + after + at.DMA_AT
-                    words[dma + at.DMA_PENDING] = 0
-                    counter = (node * stride + after + at.COUNT_AT) * 4 + FIRST_INJECTION
-                    for step in range(8):
-                        fifo = (words[dma + at.DMA_TURN] + step) & 7
-                        if not words[dma + at.DMA_ACTIVE] >> fifo & 1:
-                            continue
-                        message = nb.int64(words[dma + fifo])
-                        m = message * at.MESSAGE_FIELDS
-                        packet = nb.int64(messages[m + at.MESSAGE_HOPS])
-                        unsent = messages[m + at.MESSAGE_UNSENT]
-                        if packet >> at.DYNAMIC_BIT & 1:
-                            packet ^= nb.int64(messages[m + at.MESSAGE_TIES] & (unsent ^ message * 5)) << 24
-                        interval = router.dma
-                        chunks = 8
-                        if unsent == 1:
-                            chunks = messages[m + at.MESSAGE_PLACE] >> 3 & 31
-                        if packet & at.HOPS_MASK == 0:
-                            interval = router.local
-                            scalars[at.DELIVERED] += 1
-                            scalars[at.UNDELIVERED] -= 1
-                            messages[m + at.MESSAGE_UNDELIVERED] -= 1
-                            if messages[m + at.MESSAGE_UNDELIVERED] == 0:
-                                done[message] = scalars[at.EPOCH] + now + interval
-                                if messages[m + at.MESSAGE_THEN] >= 0:
-                                    count(messages[m + at.MESSAGE_THEN], done[message], gates)
-                        else:
-                            target, used = fifo_for(
-                                packet, router.injection_slots, counts[counter : counter + 8]
-                            )
-                            if target < 0:
-                                continue
-                            bit = FIRST_INJECTION + target
-                            line = node * stride + bit * size4
-                            tail = words[line + 3 * capacity + at.QUEUE_HEAD] + used
-                            if tail >= router.injection_slots:
-                                tail -= router.injection_slots
-                            lines[(line >> 1) + tail] = (
-                                packet | chunks << at.CHUNKS_BIT | message << at.MESSAGE_BIT
-                            )
-                            counts[counter + target] = used + 1
-                            if used == 0:
-                                ready = max(now + 1, nb.int64(words[line + 3 * capacity + at.QUEUE_READY]))
-                                push(ready, (node * 32 + bit) << 2 | at.EVENT_HEAD, scalars, wheel, pool)
-                        scalars[at.INJECTED] += 1
-                        messages[m + at.MESSAGE_UNSENT] = unsent - 1
-                        if unsent == 1:
-                            sent[message] = scalars[at.EPOCH] + now
-                            if messages[m + at.MESSAGE_SENT_THEN] >= 0:
-                                count(messages[m + at.MESSAGE_SENT_THEN], sent[message], gates)
-                            following = messages[m + at.MESSAGE_NEXT]
-                            if following < 0:
-                                words[dma + at.DMA_ACTIVE] &= ~(1 << fifo)
-                            else:
-                                words[dma + fifo] = following
-                        words[dma + at.DMA_TURN] = (fifo + 1) & 7
-                        words[dma + at.DMA_FREE] = now + interval
-                        if words[dma + at.DMA_ACTIVE]:
-                            words[dma + at.DMA_PENDING] = 1
-                            push(now + interval, node << 2 | at.EVENT_DMA, scalars, wheel, pool)
-                        break
-                    continue
-                if large:
-                    asked = outputs
-                    while asked:
-                        direction = lowest_bit(asked)
-                        asked &= asked - 1
-                        there = nb.int64(words[base + at.NEIGHBOUR_AT + direction])
-                        prefetch(words, there * stride + direction * 4 * size4)
-                        prefetch(words, there * stride + (direction * 4 + 1) * size4)
-                        prefetch(words, there * stride + after + at.COUNT_AT)
-                if not words[base + at.DIRTY_AT]:
-                    nodes[touched] = node
-                    touched += 1
-                words[base + at.DIRTY_AT] |= outputs
-            following = nb.int64(pool[block * at.BLOCK + at.BLOCK_EVENTS])
-            pool[block * at.BLOCK + at.BLOCK_EVENTS] = scalars[at.SPARE]
-            scalars[at.SPARE] = block
-            block = following
-        if gates.size[0] and gates.heap_time[0] <= scalars[at.EPOCH] + now:
-            released = open_gates(scalars[at.EPOCH] + now, gates, outbox, released)
-        if released:
-            sort(outbox, released)
-            for index in range(released):
-                post(outbox[index], now, stride, scalars, messages, words, wheel, pool)
+        scalars[at.TOUCHED] = 0
+        scalars[at.RELEASED] = 0
+        scalars[at.PUSHES] = 0
         sends = 0
         for index in range(touched):
-            node = nb.int64(nodes[index])
-            base = node * stride + after
-            outputs = nb.int64(words[base + at.DIRTY_AT])
-            words[base + at.DIRTY_AT] = 0
+            node = load32(nodes, index * 4)
+            outputs = load8(dirty, node)
+            store8(dirty, node, 0)
+            base = node * router.stride
             while outputs:
-                direction = lowest_bit(outputs)
+                output = lowest_bit(outputs)
                 outputs &= outputs - 1
-                entry = base + direction * at.LINK_FIELDS
-                deterministic = nb.int64(words[entry + at.LINK_DETERMINISTIC]) & 0xFFFFFFFF
-                dynamic = nb.int64(words[entry + at.LINK_DYNAMIC]) & 0xFFFFFFFF
-                priority = nb.int64(words[entry + at.LINK_PRIORITY]) & 0xFFFFFFFF
-                if not deterministic | dynamic | priority:
-                    continue
-                link = node * 8 + direction
-                free = nb.int64(words[entry + at.LINK_FREE])
-                if free > now:
-                    if words[entry + at.LINK_WAKE] != free:
-                        words[entry + at.LINK_WAKE] = free
-                        push(free, link << 2 | at.EVENT_LINK, scalars, wheel, pool)
-                    continue
-                there = nb.int64(words[base + at.NEIGHBOUR_AT + direction])
-                below = there * stride + direction * 4 * size4
-                counter = (there * stride + after + at.COUNT_AT) * 4 + direction * 4
-                bubble = deterministic | nb.int64(words[entry + at.LINK_ESCAPE]) & 0xFFFFFFFF
-                straight = nb.int64(1) << (direction * 4 + 2)
-                feasible = nb.int64(0)
-                channel = 2
-                room2 = 0
-                room3 = 0
-                free0 = 0
-                free1 = 0
-                if priority:
-                    room3 = slots_free(below + 3 * size4, counts[counter + 3], now, router, words)
-                    if room3 == 2:
-                        feasible = priority
-                    elif room3 == 1:
-                        feasible = priority & straight << 1
-                    channel = 3
-                if not feasible:
-                    channel = 2
-                    if dynamic:
-                        free0 = slots_known(below, now, router, words)
-                        free1 = slots_known(below + size4, now, router, words)
-                        if free0 | free1:
-                            feasible = dynamic
-                    if bubble & ~feasible:
-                        room2 = slots_free(below + 2 * size4, counts[counter + 2], now, router, words)
-                        if room2 == 2:
-                            feasible |= bubble
-                        elif room2 == 1:
-                            feasible |= bubble & straight
-                if not feasible:
-                    if priority:
-                        await_slot(
-                            below + 3 * size4, counts[counter + 3], link, 1 + room3, now, router,
-                            scalars, words, wheel, pool,
-                        )  # fmt: skip
-                    if bubble:
-                        await_slot(
-                            below + 2 * size4, counts[counter + 2], link, 1 + room2, now, router,
-                            scalars, words, wheel, pool,
-                        )  # fmt: skip
-                    if dynamic:
-                        await_slot(below, counts[counter], link, 1, now, router, scalars, words, wheel, pool)
-                        await_slot(
-                            below + size4,
-                            counts[counter + 1],
-                            link,
-                            1,
-                            now,
-                            router,
-                            scalars,
-                            words,
-                            wheel,
-                            pool,
-                        )
-                    continue
-                grants = nb.int64(words[entry + at.LINK_GRANTS])
-                mixed = (grants * 2654435761 + link * 2246822519) & 0xFFFFFFFF
-                mixed ^= mixed >> 15
-                mixed = (mixed * 739982445) & 0xFFFFFFFF
-                turn = nb.int64(words[entry + at.LINK_TURN]) & 31
-                own = (base + at.COUNT_AT) * 4
-                bit = choose(feasible, own, turn, mixed, router.dither, counts)
-                if dynamic >> bit & 1 and channel == 2 and free0 | free1:
-                    channel = 0 if free0 >= free1 else 1
-                line = node * stride + bit * size4
-                head = nb.int64(words[line + 3 * capacity + at.QUEUE_HEAD])
-                packet = lines[(line >> 1) + head]
-                clear = ~nb.int32(nb.int64(1) << bit)
-                if packet >> at.DYNAMIC_BIT & 1:
-                    for dimension in range(3):
-                        other = 2 * dimension + (packet >> (24 + dimension) & 1)
-                        words[base + other * at.LINK_FIELDS + at.LINK_DYNAMIC] &= clear
-                        words[base + other * at.LINK_FIELDS + at.LINK_ESCAPE] &= clear
+                if output < at.RECEPTION:
+                    sends = grant(node, base, output, now, sends, router, memory, outbox, wheel, room)
+                elif output == at.RECEPTION:
+                    receive(node, base, now, router, memory, messages, done, gates, wheel, room)
                 else:
-                    words[entry + at.LINK_DETERMINISTIC] &= clear
-                    words[entry + at.LINK_PRIORITY] &= clear
-                chunks = packet >> at.CHUNKS_BIT & 15
-                duration = chunks * router.chunk + router.overhead
-                words[entry + at.LINK_FREE] = now + duration
-                words[entry + at.LINK_GRANTS] = grants + 1
-                words[entry + at.LINK_TURN] = (
-                    (words[entry + at.LINK_TURN] & ~31) + chunks * 32 + ((bit + 1) & 31)
-                )
-                if (deterministic | dynamic | priority) & ~(nb.int64(1) << bit):
-                    words[entry + at.LINK_WAKE] = now + duration
-                    push(now + duration, link << 2 | at.EVENT_LINK, scalars, wheel, pool)
-                if bit < FIRST_INJECTION:
-                    leave(node, bit, line, chunks, now, stride, router, scalars, words, counts, wheel, pool)
-                else:
-                    head += 1
-                    if head == router.injection_slots:
-                        head = 0
-                    words[line + 3 * capacity + at.QUEUE_HEAD] = head
-                    words[line + 3 * capacity + at.QUEUE_READY] = now + router.read
-                    left = counts[own + bit] - 1
-                    counts[own + bit] = left
-                    if left:
-                        push(now + router.read, (node * 32 + bit) << 2 | at.EVENT_HEAD, scalars, wheel, pool)
-                    dma = base + at.DMA_AT
-                    if words[dma + at.DMA_ACTIVE] and not words[dma + at.DMA_PENDING]:
-                        words[dma + at.DMA_PENDING] = 1
-                        ready = max(now + 1, nb.int64(words[dma + at.DMA_FREE]))
-                        push(ready, node << 2 | at.EVENT_DMA, scalars, wheel, pool)
-                outbox[2 * sends] = there * 32 + direction * 4 + channel
-                outbox[2 * sends + 1] = packet - (nb.int64(1) << 8 * (direction >> 1))
-                sends += 1
-        scalars[at.HOPS] += sends
-        for index in range(sends):
-            queue = outbox[2 * index]
-            node = queue >> 5
-            bit = queue & 31
-            line = node * stride + bit * size4
-            numbers = line + 3 * capacity
-            counter = (node * stride + after + at.COUNT_AT) * 4 + bit
-            used = nb.int64(counts[counter])
-            tail = words[numbers + at.QUEUE_HEAD] + used
-            if tail >= router.slots:
-                tail -= router.slots
-            lines[(line >> 1) + tail] = outbox[2 * index + 1]
-            words[line + 2 * capacity + tail] = at.FAR
-            counts[counter] = used + 1
-            if used == 0:
-                ready = max(now + router.hop, nb.int64(words[numbers + at.QUEUE_READY]))
-                push(ready, queue << 2 | at.EVENT_HEAD, scalars, wheel, pool)
+                    inject(node, base, now, router, memory, messages, sent, done, gates, wheel, room)
+        append(sends, now, router, memory, outbox, wheel, room)
+        time = scalars[at.EPOCH] + now
+        if gates.size[0] and gates.heap_time[0] <= time:
+            released = open_gates(time, gates, released_list, released)
+        if released:
+            sort(released_list, released)
+            for index in range(released):
+                post(released_list[index], now, router, memory, messages, wheel)
         now += 1
     scalars[at.NOW] = now
     return REACHED
+
+
+@nb.njit(**OPTIONS)
+def rebase(shift, memory, stride, room):
+    """Subtract a time from all times; those that pass the epoch become 0."""
+    capacity = len(room)
+    slots = at.LINK_SLOTS_LONG if capacity == 8 else at.LINK_SLOTS
+    for base in range(0, len(memory), stride):
+        for bit in range(32):
+            back(base + at.READY + 2 * bit, shift, memory)
+        back(base + at.DMA_FREE, shift, memory)
+        for direction in range(6):
+            link = base + at.LINKS + direction * 16 * capacity
+            back(link + at.LINK_FREE, shift, memory)
+            back(link + at.LINK_WAKE, shift, memory)
+            for slot in range(4 * capacity):
+                back(link + slots + 2 * slot, shift, memory)
+
+
+@nb.njit(**INNER)
+def back(place, shift, memory):
+    """Subtract a time from one, which does not become negative; a slot that is occupied stays so."""
+    time = load16(memory, place)
+    store16(memory, place, time if time == at.FAR else max(time - shift, 0))

@@ -1,22 +1,16 @@
 """Packed state of the compiled packet engine: where everything is in its arrays.
 
-A FIFO is one cache line (two with more than four slots): its packets, the time at which each slot is free
-again, and four numbers. A link is half a line. Times inside the arrays are 32 bits wide, relative to an epoch
-that the engine moves.
+A node is one record of bytes: a few lines about its FIFOs and its DMA engine, one cache line per output link,
+and the packets. What a link decides on is in its own line: which FIFOs ask for it, and the times at which
+each slot downstream is free again, as far as its tokens tell. Times inside a record are 16 bits wide, relative
+to an epoch that the engine moves.
 """
-
-# numba's and llvmlite's inner functions have no types.
-# mypy: disable-error-code="no-untyped-call, import-untyped"
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-import numba as nb
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
+from bgsim.network.router import DIRECTIONS, QUEUES
 
 # A packet, 64 bits: hops left in x, y, z (bytes 0 to 2), their signs (24 to 26), routing, size, message.
 DYNAMIC_BIT: Final = 27
@@ -25,106 +19,90 @@ CHUNKS_BIT: Final = 32
 MESSAGE_BIT: Final = 36
 HOPS_MASK: Final = 0xFFFFFF
 
-# A node's record, in 32-bit words: 32 FIFOs, 8 links, then these.
-LINKS_WORDS: Final = 64
-COUNT_WORDS: Final = 8  # packets in each FIFO, one byte each
-NEIGHBOUR_WORDS: Final = 8
-NODE_WORDS: Final = LINKS_WORDS + COUNT_WORDS + NEIGHBOUR_WORDS + 32  # besides the FIFOs
-COUNT_AT: Final = LINKS_WORDS
-NEIGHBOUR_AT: Final = COUNT_AT + COUNT_WORDS
-DIRTY_AT: Final = (
-    NEIGHBOUR_AT + 6
-)  # directions whose links are to be looked at, in an unused neighbour's place
-DMA_AT: Final = NEIGHBOUR_AT + NEIGHBOUR_WORDS
+# Byte offsets in a node's record. One number per FIFO of the first three.
+READY: Final = 0  # 16 bits: its read port is free, its head may ask
+COUNT: Final = 64  # 8 bits: packets in it
+HEAD: Final = 96  # 8 bits: slot of its first packet
+NEIGHBOUR: Final = 128  # 32 bits each
+RECEIVE: Final = 152  # 32 bits: FIFOs whose head has arrived at its destination
+DMA_ACTIVE: Final = 156  # 8 bits: DMA FIFOs with messages
+DMA_TURN: Final = 157  # 8 bits
+DMA_FREE: Final = 158  # 16 bits
+DMA_HEAD: Final = 160  # 32 bits each: first message of each DMA FIFO
+DMA_TAIL: Final = 192  # 32 bits each: last one
+DMA_PENDING: Final = 224  # 8 bits: an event will come
+LINKS: Final = 256
 
-# A FIFO's four numbers, after its slots.
-QUEUE_HEAD: Final = 0
-QUEUE_READY: Final = 1  # its read port is free from this time
-QUEUE_WANTED: Final = 2  # the link upstream waits for a slot whose release is not yet known
-QUEUE_WAKE: Final = 3  # the link upstream is already to be woken at this time
+# Byte offsets in a link's record, 64 bytes with up to four slots in a FIFO, else 128.
+LINK_DYNAMIC: Final = 0  # 32 bits each: FIFOs whose head asks for it
+LINK_DETERMINISTIC: Final = 4
+LINK_ESCAPE: Final = 8
+LINK_PRIORITY: Final = 12
+LINK_SLOTS: Final = 16  # 16 bits each, four per channel: time at which a slot downstream is free
+LINK_FREE: Final = 48  # 16 bits
+LINK_WAKE: Final = 50  # 16 bits: it will be looked at at this time
+LINK_GRANTS: Final = 52  # 32 bits
+LINK_CHUNKS: Final = 56  # 32 bits: chunks sent
+LINK_TURN: Final = 60  # 8 bits: round robin starts here
+LINK_STARVED: Final = 61  # 8 bits: channels whose next token wakes it
+LINK_SLOTS_LONG: Final = 64  # instead of LINK_SLOTS, eight per channel
 
-# A link's numbers.
-LINK_FIELDS: Final = 8
-LINK_FREE: Final = 0
-LINK_DETERMINISTIC: Final = 1  # FIFOs whose head asks for it: bit masks
-LINK_DYNAMIC: Final = 2
-LINK_ESCAPE: Final = 3
-LINK_PRIORITY: Final = 4
-LINK_GRANTS: Final = 5
-LINK_WAKE: Final = 6  # it is already to be woken at this time, when its packet has left
-LINK_TURN: Final = 7  # round robin starts here (5 bits); chunks sent above
+FAR: Final = 0xFFFF
+"""Instead of a time: the slot is occupied."""
 
-# A message's numbers.
-MESSAGE_FIELDS: Final = 8
+# What a node looks at in an instant; an event is a node's number times eight and one of these.
+RECEPTION: Final = 6  # after the links 0 to 5
+INJECTION: Final = 7
+
+# A message's record, 32 bits each.
+MESSAGE_BYTES: Final = 32
 MESSAGE_HOPS: Final = 0
-MESSAGE_TIES: Final = 1
-MESSAGE_UNSENT: Final = 2
-MESSAGE_UNDELIVERED: Final = 3
-MESSAGE_NEXT: Final = 4
-MESSAGE_THEN: Final = 5
-MESSAGE_SENT_THEN: Final = 6
-MESSAGE_PLACE: Final = 7  # FIFO (bits 0 to 2), last packet's chunks (3 to 7), source (8 and up)
-
-# A node's DMA engine: head and tail of the list of each FIFO, then these.
-DMA_TAIL: Final = 8
-DMA_ACTIVE: Final = 16
-DMA_TURN: Final = 17
-DMA_FREE: Final = 18
-DMA_PENDING: Final = 19
+MESSAGE_TIES: Final = 4
+MESSAGE_UNSENT: Final = 8
+MESSAGE_UNDELIVERED: Final = 12
+MESSAGE_NEXT: Final = 16
+MESSAGE_THEN: Final = 20
+MESSAGE_SENT_THEN: Final = 24
+MESSAGE_PLACE: Final = 28  # FIFO (bits 0 to 2), last packet's chunks (3 to 7), source (8 and up)
+NONE: Final = 0xFFFFFFFF
+"""Instead of a message or gate."""
 
 # Scalars of a run.
 NOW: Final = 0
 POSTED: Final = 1
 SPARE: Final = 2
-PENDING: Final = 3
+SPARES: Final = 3
 HOPS: Final = 4
 DELIVERED: Final = 5
 INJECTED: Final = 6
 UNDELIVERED: Final = 7
 EPOCH: Final = 8
 EVENTS: Final = 9
-SCALARS: Final = 10
+TOUCHED: Final = 10
+RELEASED: Final = 11
+PUSHES: Final = 12
+SCALARS: Final = 13
 
-# The timing wheel: for each core cycle a list of blocks of events. A slot has its first block, its last, and
-# the number of events in the last; a block has 15 events and the next block.
-WHEEL: Final = 4096
-SLOT_LAST: Final = 1
-SLOT_FILL: Final = 2
+# The timing wheel: for each cycle a chain of blocks of 16 words: the next block, and 15 events. Blocks with
+# the numbers of cycles are the first of their chains. A cursor says where the next event of a cycle goes.
 BLOCK: Final = 16
 BLOCK_EVENTS: Final = 15
-
-EVENT_HEAD: Final = 0  # a FIFO's head asks for links
-EVENT_LINK: Final = 1  # a link looks at its requests
-EVENT_DMA: Final = 2  # a DMA engine may inject a packet
-
-LOOK_AHEAD: Final = 1  # cycles by which the nodes of coming events are fetched into the cache
-LINE_WORDS: Final = 16  # 32-bit words in a cache line
-
-FAR: Final = 0x7FFFFFFF
-REBASE: Final = 1 << 29
+WHEEL_LEAST: Final = 1024
+WHEEL_MOST: Final = 8192
+REBASE: Final = 49152
+"""The epoch is moved before this time."""
 
 
-@intrinsic
-def lowest_bit(context: Any, word: Any) -> Any:
-    """Index of the lowest set bit of a 64-bit word that is not zero."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.cttz(arguments[0], context.get_constant(types.boolean, True))
-
-    return nb.int64(nb.int64), generate
+def link_bytes(capacity: int) -> int:
+    """Bytes of a link's record if a FIFO has room for so many packets."""
+    return 16 * capacity
 
 
-@intrinsic
-def prefetch(context: Any, array: Any, index: Any) -> Any:
-    """Ask for the cache line of an array's element, without waiting for it."""
+def packets_at(capacity: int) -> int:
+    """Offset of a node's packets."""
+    return LINKS + DIRECTIONS * link_bytes(capacity)
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        view = make_array(signature.args[0])(context, builder, arguments[0])
-        place = builder.bitcast(builder.gep(view.data, [arguments[1]]), ir.IntType(8).as_pointer())
-        word = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [place.type, word, word, word])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-        builder.call(function, [place, word(1), word(3), word(1)])
-        return context.get_dummy_value()
 
-    return types.void(array, types.int64), generate
+def node_bytes(capacity: int) -> int:
+    """Bytes of a node's record, a multiple of a cache line."""
+    return packets_at(capacity) + QUEUES * capacity * 8

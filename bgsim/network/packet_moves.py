@@ -1,183 +1,219 @@
-"""Steps of the compiled packet engine: events, messages posted, packets leaving FIFOs.
+"""Steps of the compiled packet engine: events, tokens, heads of FIFOs asking for links, arbitration.
 
 Inlined into the loop of :mod:`bgsim.network.packet_kernel`. numba's cache of that loop does not notice
 changes in this file or in the layout: delete the cache after editing them.
 """
 
 # The compiled functions take arrays by position, and numba's decorators hide their types.
-# mypy: disable-error-code="no-untyped-def, call-overload, call-arg, unreachable, var-annotated"
+# mypy: disable-error-code="no-untyped-def, no-untyped-call"
 
 from __future__ import annotations
 
 import numba as nb
 
 from bgsim.network import packet_layout as at
-from bgsim.network.packet_layout import lowest_bit
+from bgsim.network.packed import (
+    bit_count,
+    equal16,
+    equal32,
+    largest,
+    load8,
+    load16,
+    load32,
+    load64,
+    lowest_bit,
+    store8,
+    store16,
+    store32,
+)
 from bgsim.network.router import NETWORK_MASK
 
-OPTIONS = {"cache": True, "_nrt": False, "boundscheck": False}
+OPTIONS = {"cache": True, "_nrt": False, "boundscheck": False, "error_model": "numpy"}
+INNER = {"_nrt": False, "boundscheck": False, "error_model": "numpy", "forceinline": True}
+INNER |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
-@nb.njit(inline="always", **OPTIONS)
-def push(time, event, scalars, wheel, pool):
-    """Put an event into the wheel, less than one turn ahead."""
-    slot = (time & (at.WHEEL - 1)) * 4
-    fill = wheel[slot + at.SLOT_FILL]
-    if fill == at.BLOCK_EVENTS:
-        spare = scalars[at.SPARE]
-        scalars[at.SPARE] = pool[spare * at.BLOCK + at.BLOCK_EVENTS]
-        pool[spare * at.BLOCK + at.BLOCK_EVENTS] = -1
-        last = wheel[slot + at.SLOT_LAST]
-        if last < 0:
-            wheel[slot] = spare
-        else:
-            pool[last * at.BLOCK + at.BLOCK_EVENTS] = spare
-        wheel[slot + at.SLOT_LAST] = spare
-        fill = 0
-    pool[wheel[slot + at.SLOT_LAST] * at.BLOCK + fill] = event
-    wheel[slot + at.SLOT_FILL] = fill + 1
-    scalars[at.PENDING] += 1
+@nb.njit(**INNER)
+def push_if(needed, time, subject, wheel):
+    """Put an event into the wheel, less than one turn ahead, if ``needed`` is 1 and not 0."""
+    slot = (time & wheel.mask) * 4
+    cursor = load32(wheel.cursors, slot)
+    if cursor & (at.BLOCK - 1) == 0:
+        if not needed:
+            return
+        spare = wheel.scalars[at.SPARE]
+        wheel.scalars[at.SPARE] = load32(wheel.pool, spare * at.BLOCK * 4)
+        wheel.scalars[at.SPARES] -= 1
+        store32(wheel.pool, (cursor - at.BLOCK) * 4, spare)
+        cursor = spare * at.BLOCK + 1
+    store32(wheel.pool, cursor * 4, subject)
+    store32(wheel.cursors, slot, cursor + needed)
 
 
-@nb.njit(**OPTIONS)
-def post(message, now, stride, scalars, messages, words, wheel, pool):
-    """Append a message to its DMA FIFO and see that the engine runs."""
-    place = messages[message * at.MESSAGE_FIELDS + at.MESSAGE_PLACE]
-    node, fifo = place >> 8, place & 7
-    dma = (node + 1) * stride - at.NODE_WORDS + at.DMA_AT
-    messages[message * at.MESSAGE_FIELDS + at.MESSAGE_NEXT] = -1
-    if words[dma + at.DMA_ACTIVE] >> fifo & 1:
-        messages[words[dma + at.DMA_TAIL + fifo] * at.MESSAGE_FIELDS + at.MESSAGE_NEXT] = message
+@nb.njit(**INNER)
+def ask(link, subject, ready, wanted, memory, wheel):
+    """Have a link looked at as soon as it is free and its request ready, if ``wanted`` is 1."""
+    time = max(ready, load16(memory, link + at.LINK_FREE))
+    wake = load16(memory, link + at.LINK_WAKE)
+    needed = wanted & nb.int64(wake != time)
+    store16(memory, link + at.LINK_WAKE, time if needed else wake)
+    push_if(needed, time, subject, wheel)
+
+
+@nb.njit(**INNER)
+def introduce(node, base, bit, packet, ready, memory, wheel, room):
+    """A packet is the head of its FIFO: from a time on it asks for links, or for reception."""
+    store16(memory, base + at.READY + 2 * bit, ready)
+    hops = packet & at.HOPS_MASK
+    if hops == 0:
+        place = base + at.RECEIVE
+        store32(memory, place, load32(memory, place) | nb.int64(1) << bit)
+        push_if(1, ready, node * 8 + at.RECEPTION, wheel)
+        return
+    length = 16 * len(room)
+    links = base + at.LINKS
+    first = lowest_bit(hops) >> 3
+    direction = 2 * first + (packet >> (24 + first) & 1)
+    if packet >> at.DYNAMIC_BIT & 1:
+        place = links + direction * length + at.LINK_ESCAPE
+        store32(memory, place, load32(memory, place) | nb.int64(1) << bit)
+        for dimension in range(3):
+            wanted = nb.int64(packet >> 8 * dimension & 255 != 0)
+            direction = 2 * dimension + (packet >> (24 + dimension) & 1)
+            place = links + direction * length
+            asking = load32(memory, place + at.LINK_DYNAMIC)
+            store32(memory, place + at.LINK_DYNAMIC, asking | wanted << bit)
+            ask(place, node * 8 + direction, ready, wanted, memory, wheel)
     else:
-        words[dma + fifo] = message
-        words[dma + at.DMA_ACTIVE] |= 1 << fifo
-    words[dma + at.DMA_TAIL + fifo] = message
-    if not words[dma + at.DMA_PENDING]:
-        words[dma + at.DMA_PENDING] = 1
-        push(max(now + 1, words[dma + at.DMA_FREE]), node << 2 | at.EVENT_DMA, scalars, wheel, pool)
+        place = links + direction * length
+        asking = place + at.LINK_DETERMINISTIC
+        if packet >> at.PRIORITY_BIT & 1:
+            asking = place + at.LINK_PRIORITY
+        store32(memory, asking, load32(memory, asking) | nb.int64(1) << bit)
+        ask(place, node * 8 + direction, ready, 1, memory, wheel)
 
 
-@nb.njit(inline="always", **OPTIONS)
-def fifo_for(word, limit, counts):
+@nb.njit(**INNER)
+def withdraw(base, direction, bit, packet, memory, room):
+    """The head of a FIFO was granted a link in a direction: it asks for none any more."""
+    length = 16 * len(room)
+    links = base + at.LINKS
+    others = 0xFFFFFFFF ^ nb.int64(1) << bit
+    if packet >> at.DYNAMIC_BIT & 1:
+        for dimension in range(3):
+            place = links + (2 * dimension + (packet >> (24 + dimension) & 1)) * length
+            store32(memory, place + at.LINK_DYNAMIC, load32(memory, place + at.LINK_DYNAMIC) & others)
+            store32(memory, place + at.LINK_ESCAPE, load32(memory, place + at.LINK_ESCAPE) & others)
+    else:
+        place = links + direction * length
+        asking = place + at.LINK_DETERMINISTIC
+        store32(memory, asking, load32(memory, asking) & others)
+        asking = place + at.LINK_PRIORITY
+        store32(memory, asking, load32(memory, asking) & others)
+
+
+@nb.njit(**INNER)
+def behead(node, base, bit, now, router, memory, wheel, room):
+    """Take the head off a FIFO; its next packet asks when the read port is free again."""
+    head = (load8(memory, base + at.HEAD + bit) + 1) & (len(room) - 1)
+    left = load8(memory, base + at.COUNT + bit) - 1
+    store8(memory, base + at.HEAD + bit, head)
+    store8(memory, base + at.COUNT + bit, left)
+    ready = now + router.read
+    if left:
+        place = base + at.LINKS + 96 * len(room) + (bit * len(room) + head) * 8
+        introduce(node, base, bit, load64(memory, place), ready, memory, wheel, room)
+    else:
+        store16(memory, base + at.READY + 2 * bit, ready)
+
+
+@nb.njit(**INNER)
+def return_token(base, bit, release, router, memory, wheel, room):
+    """Tell the router upstream when a slot of a network FIFO will be free."""
+    direction = bit >> 2
+    channel = bit & 3
+    upstream = load32(memory, base + at.NEIGHBOUR + 4 * (direction ^ 1))
+    place = upstream * router.stride + at.LINKS + direction * 16 * len(room)
+    hand_back(place, upstream * 8 + direction, channel, release, memory, wheel, room)
+
+
+@nb.njit(**INNER)
+def hand_back(link, subject, channel, release, memory, wheel, room):
+    """A link's router learns when one more slot of a channel downstream will be free."""
+    slots = link + at.LINK_SLOTS
+    if len(room) == 8:
+        slots = link + at.LINK_SLOTS_LONG
+        occupied = equal32(memory, slots, at.FAR) >> 8 * channel & 0xFF
+    else:
+        occupied = equal16(memory, slots, at.FAR) >> 4 * channel & 0xF
+    slot = len(room) * channel + lowest_bit(occupied)
+    store16(memory, slots + 2 * slot, release)
+    starved = load8(memory, link + at.LINK_STARVED)
+    if starved >> channel & 1:
+        store8(memory, link + at.LINK_STARVED, starved ^ 1 << channel)
+        store16(memory, link + at.LINK_WAKE, release)
+        push_if(1, release, subject, wheel)
+
+
+@nb.njit(**INNER)
+def choose(feasible, counts, turn, drawn, lots, memory):
+    """Arbitrate between FIFOs, given as bits; ``counts`` is where their lengths are."""
+    if drawn >> 24 < lots:
+        rest = feasible
+        for _ in range((drawn & 0xFFFF) * bit_count(feasible) >> 16):
+            rest &= rest - 1
+        return lowest_bit(rest)
+    network = feasible & NETWORK_MASK
+    longest = largest(memory, counts, network if network else feasible)
+    rotated = (longest >> turn | longest << (32 - turn)) & 0xFFFFFFFF
+    return (lowest_bit(rotated) + turn) & 31
+
+
+@nb.njit(**INNER)
+def fifo_for(packet, base, limit, memory):
     """Injection FIFO for a packet, the emptiest of its directions, and the packets in it.
 
     The FIFO is -1 if all are full.
     """
+    counts = base + at.COUNT + 24
     target = -1
     least = limit
-    if word >> at.PRIORITY_BIT & 1:
-        used = nb.int64(counts[6])
-        if used < least:
-            return 6, used
-        return -1, used
+    if packet >> at.PRIORITY_BIT & 1:
+        used = load8(memory, counts + 6)
+        return (6, used) if used < least else (-1, used)
     for dimension in range(3):
-        if word >> 8 * dimension & 255:
-            fifo = 2 * dimension + (word >> (24 + dimension) & 1)
-            used = nb.int64(counts[fifo])
+        if packet >> 8 * dimension & 255:
+            fifo = 2 * dimension + (packet >> (24 + dimension) & 1)
+            used = load8(memory, counts + fifo)
             if used < least:
                 least = used
                 target = fifo
-            if not word >> at.DYNAMIC_BIT & 1:
+            if not packet >> at.DYNAMIC_BIT & 1:
                 break
     return target, least
 
 
-@nb.njit(inline="always", **OPTIONS)
-def leave(node, bit, line, size, now, stride, router, scalars, words, counts, wheel, pool):
-    """Take the head off a network FIFO: its slot comes free later, and its next packet asks later."""
-    numbers = line + 3 * router.capacity
-    head = words[numbers + at.QUEUE_HEAD]
-    release = now + size * router.chunk + router.overhead + router.token
-    words[line + 2 * router.capacity + head] = release
-    head += 1
-    if head == router.slots:
-        head = 0
-    words[numbers + at.QUEUE_HEAD] = head
-    words[numbers + at.QUEUE_READY] = now + router.read
-    counter = ((node + 1) * stride - at.NODE_WORDS + at.COUNT_AT) * 4 + bit
-    left = counts[counter] - 1
-    counts[counter] = left
-    if left:
-        push(now + router.read, (node * 32 + bit) << 2 | at.EVENT_HEAD, scalars, wheel, pool)
-    if words[numbers + at.QUEUE_WANTED]:
-        words[numbers + at.QUEUE_WANTED] = 0
-        words[numbers + at.QUEUE_WAKE] = release
-        direction = bit >> 2
-        upstream = words[(node + 1) * stride - at.NODE_WORDS + at.NEIGHBOUR_AT + (direction ^ 1)]
-        push(release, (upstream * 8 + direction) << 2 | at.EVENT_LINK, scalars, wheel, pool)
-
-
-@nb.njit(inline="always", **OPTIONS)
-def slots_free(line, used, now, router, words):
-    """Free slots of a FIFO as its upstream router knows them: 0, 1 or 2 (which may be more)."""
-    tail = words[line + 3 * router.capacity + at.QUEUE_HEAD] + used
-    if tail >= router.slots:
-        tail -= router.slots
-    if words[line + 2 * router.capacity + tail] > now:
-        return 0
-    tail += 1
-    if tail == router.slots:
-        tail = 0
-    if words[line + 2 * router.capacity + tail] > now:
-        return 1
-    return 2
-
-
-@nb.njit(inline="always", **OPTIONS)
-def slots_known(line, now, router, words):
-    """All free slots of a FIFO as its upstream router knows them."""
-    first = line + 2 * router.capacity
-    free = (words[first] <= now) + (words[first + 1] <= now)
-    free += (words[first + 2] <= now) + (words[first + 3] <= now)
-    if router.capacity > 4:
-        for slot in range(first + 4, first + 8):
-            free += words[slot] <= now
-    return free
-
-
-@nb.njit(inline="always", **OPTIONS)
-def await_slot(line, used, link, needed, now, router, scalars, words, wheel, pool):
-    """Have a link woken when a FIFO downstream has one slot more."""
-    numbers = line + 3 * router.capacity
-    tail = words[numbers + at.QUEUE_HEAD] + used + needed - 1
-    if tail >= router.slots:
-        tail -= router.slots
-    release = words[line + 2 * router.capacity + tail]
-    if release == at.FAR:
-        words[numbers + at.QUEUE_WANTED] = 1
-    elif release > now and words[numbers + at.QUEUE_WAKE] != release:
-        words[numbers + at.QUEUE_WAKE] = release
-        push(release, link << 2 | at.EVENT_LINK, scalars, wheel, pool)
-
-
-@nb.njit(inline="always", **OPTIONS)
-def choose(feasible, counter, turn, drawn, dither, counts):
-    """Arbitrate between FIFOs, given as bits."""
-    if drawn >> 24 < dither:
-        number = 0
-        rest = feasible
-        while rest:
-            rest &= rest - 1
-            number += 1
-        skip = (drawn & 0xFFFF) * number >> 16
-        rest = feasible
-        while skip:
-            rest &= rest - 1
-            skip -= 1
-        best = lowest_bit(rest)
+@nb.njit(**INNER)
+def post(message, now, router, memory, messages, wheel):
+    """Append a message to its DMA FIFO and see that the engine runs."""
+    place = load32(messages, message * at.MESSAGE_BYTES + at.MESSAGE_PLACE)
+    node, fifo = place >> 8, place & 7
+    base = node * router.stride
+    active = load8(memory, base + at.DMA_ACTIVE)
+    if active >> fifo & 1:
+        last = load32(memory, base + at.DMA_TAIL + 4 * fifo)
+        store32(messages, last * at.MESSAGE_BYTES + at.MESSAGE_NEXT, message)
     else:
-        if feasible & NETWORK_MASK:
-            feasible &= NETWORK_MASK
-        rotated = (feasible >> turn | feasible << (32 - turn)) & 0xFFFFFFFF
-        best = (lowest_bit(rotated) + turn) & 31
-        rotated &= rotated - 1
-        if rotated:
-            longest = counts[counter + best]
-            while rotated:
-                candidate = (lowest_bit(rotated) + turn) & 31
-                rotated &= rotated - 1
-                length = counts[counter + candidate]
-                if length > longest:
-                    longest = length
-                    best = candidate
-    return best
+        store32(memory, base + at.DMA_HEAD + 4 * fifo, message)
+        store8(memory, base + at.DMA_ACTIVE, active | 1 << fifo)
+    store32(memory, base + at.DMA_TAIL + 4 * fifo, message)
+    start_engine(node, base, now, memory, wheel)
+
+
+@nb.njit(**INNER)
+def start_engine(node, base, now, memory, wheel):
+    """Have a DMA engine with messages inject a packet soon."""
+    if load8(memory, base + at.DMA_ACTIVE) and not load8(memory, base + at.DMA_PENDING):
+        store8(memory, base + at.DMA_PENDING, 1)
+        ready = max(now + 1, load16(memory, base + at.DMA_FREE))
+        push_if(1, ready, node * 8 + at.INJECTION, wheel)

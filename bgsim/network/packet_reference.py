@@ -3,7 +3,7 @@
 Processes of a SimPy environment in core cycles. FIFOs are lists of packets, tokens are times in a list, and a
 link that cannot send simply looks again whenever a token comes back. It gives the same times as
 :class:`bgsim.network.packet_engine.PacketEngine`, a few hundred times slower. Of the
-events of one instant, headers come first, then links, then the packets sent enter the FIFOs downstream.
+events of one instant, the nodes' looks come first, then the packets sent enter the FIFOs downstream.
 """
 
 from __future__ import annotations
@@ -32,11 +32,10 @@ from bgsim.network.router import (
 from bgsim.network.topology import Closed, Shape, node_count
 from bgsim.network.traffic import FULL_CHUNKS, Gates, Messages, hops_word
 
-HEADERS: Final = 1
-GATES: Final = 2
-MESSAGES: Final = 3
-LINKS: Final = 4
-ARRIVALS: Final = 5
+ROUTERS: Final = 1
+ARRIVALS: Final = 2
+GATES: Final = 3
+MESSAGES: Final = 4
 
 
 @dataclass(slots=True, eq=False)
@@ -65,7 +64,10 @@ class Fifo:
     packets: deque[Packet] = field(default_factory=deque)
     ready: int = 0
     releases: list[int] = field(default_factory=list)
-    asking: bool = False
+
+    def head(self, now: int) -> Packet | None:
+        """The first packet, once it may ask for links."""
+        return self.packets[0] if self.packets and self.ready <= now else None
 
     def free(self, now: int) -> int:
         """Slots the router upstream knows to be free."""
@@ -94,8 +96,7 @@ class Node:
     posted: list[deque[int]] = field(default_factory=lambda: [deque() for _ in range(INJECTION_FIFOS)])
     turn: int = 0
     free_at: int = 0
-    active: bool = False
-    looking_at: int = -1
+    inject_at: int = -1
 
 
 class PacketReference:
@@ -235,13 +236,12 @@ class PacketReference:
         self._released.clear()
 
     def _start_engine(self, node: Node, now: int) -> None:
-        if not node.active and any(node.posted):
-            node.active = True
-            self._at(max(now + 1, node.free_at), HEADERS, self._inject, node)
+        if node.inject_at < now and any(node.posted):
+            node.inject_at = max(now + 1, node.free_at)
+            self._at(node.inject_at, ROUTERS, self._look, node)
 
-    def _inject(self, node: Node) -> None:
-        now = int(self.environment.now)
-        node.active = False
+    def _inject(self, node: Node, now: int) -> None:
+        node.inject_at = -1
         for step in range(INJECTION_FIFOS):
             number = (node.turn + step) % INJECTION_FIFOS
             if not node.posted[number]:
@@ -267,7 +267,7 @@ class PacketReference:
             else:
                 fifo.packets.append(packet)
                 if len(fifo.packets) == 1:
-                    self._at(max(now + 1, fifo.ready), HEADERS, self._ask, fifo)
+                    self._introduce(fifo, max(now + 1, fifo.ready))
             node.turn = (number + 1) % INJECTION_FIFOS
             node.free_at = now + interval
             self._start_engine(node, now)
@@ -296,17 +296,25 @@ class PacketReference:
 
     # ---- router
 
-    def _ask(self, fifo: Fifo) -> None:
-        """The head of a FIFO is delivered, or asks for links from now on."""
+    def _introduce(self, fifo: Fifo, ready: int) -> None:
+        """A packet is the head of its FIFO, and may ask from a time on."""
+        fifo.ready = ready
+        self._at(ready, ROUTERS, self._look, self._nodes[fifo.node])
+
+    def _look(self, node: Node) -> None:
+        """Do all that a node can do now: grant links, receive, inject. A second look finds nothing left."""
         now = int(self.environment.now)
-        packet = fifo.packets[0]
-        if any(packet.hops):
-            fifo.asking = True
-            self._look(self._nodes[fifo.node], now)
-            return
-        self._leave(fifo, packet, now)
-        length = self.parameters.link_cycles(packet.chunks)
-        self._deliver(packet, now + length + self.parameters.endpoint_cycles)
+        for link in node.links:
+            if link.below and link.free_at <= now:
+                self._grant(node, link, now)
+        for fifo in node.fifos:
+            packet = fifo.head(now)
+            if packet and not any(packet.hops):
+                self._leave(fifo, packet, now)
+                length = self.parameters.link_cycles(packet.chunks)
+                self._deliver(packet, now + length + self.parameters.endpoint_cycles)
+        if node.inject_at == now:
+            self._inject(node, now)
 
     def _deliver(self, packet: Packet, arrival: int) -> None:
         """Count a packet whose tail will have arrived at a time."""
@@ -316,22 +324,11 @@ class PacketReference:
             self.done_cycles[packet.message] = arrival
             self._count(int(self.messages.then[packet.message]), arrival)
 
-    def _look(self, node: Node, time: int) -> None:
-        """Have a node look at its links at a time, after all headers of that time."""
-        if node.looking_at != time or time != self.environment.now:
-            if time == self.environment.now:
-                node.looking_at = time
-            self._at(time, LINKS, self._grant_links, node)
-
-    def _grant_links(self, node: Node) -> None:
-        now = int(self.environment.now)
-        for link in node.links:
-            if link.below and link.free_at <= now:
-                self._grant(node, link, now)
-
     def _channel(self, fifo: Fifo, link: OutputLink, now: int) -> int | None:
         """Virtual channel on which a FIFO's head can take a link now."""
-        packet = fifo.packets[0]
+        packet = fifo.head(now)
+        if packet is None:
+            return None
         directions = packet.wanted()
         if not packet.dynamic:
             directions = directions[:1]
@@ -347,7 +344,7 @@ class PacketReference:
         return channel if free[channel] >= (1 if straight else 2) else None
 
     def _grant(self, node: Node, link: OutputLink, now: int) -> None:
-        able = {fifo.number: self._channel(fifo, link, now) for fifo in node.fifos if fifo.asking}
+        able = {fifo.number: self._channel(fifo, link, now) for fifo in node.fifos}
         able = {number: channel for number, channel in able.items() if channel is not None}
         if PRIORITY in able.values():
             able = {number: channel for number, channel in able.items() if channel == PRIORITY}
@@ -358,11 +355,10 @@ class PacketReference:
         assert channel is not None
         fifo = node.fifos[number]
         packet = fifo.packets[0]
-        fifo.asking = False
         link.free_at = now + self.parameters.link_cycles(packet.chunks)
         link.grants += 1
         link.turn = (number + 1) % len(node.fifos)
-        self._at(link.free_at, LINKS, self._grant_links, node)
+        self._at(link.free_at, ROUTERS, self._look, node)
         self._leave(fifo, packet, now)
         if number >= DIRECTIONS * CHANNELS:
             self._start_engine(node, now)
@@ -385,20 +381,20 @@ class PacketReference:
         fifo.packets.popleft()
         fifo.ready = now + self.parameters.read_cycles
         if fifo.packets:
-            self._at(fifo.ready, HEADERS, self._ask, fifo)
+            self._introduce(fifo, fifo.ready)
         upstream = self._upstream.get(id(fifo))
         if upstream is not None:
             release = now + self.parameters.link_cycles(packet.chunks) + self.parameters.token_cycles
             fifo.releases = [time for time in fifo.releases if time > now]
             fifo.releases.append(release)
-            self._at(release, LINKS, self._grant_links, upstream)
+            self._at(release, ROUTERS, self._look, upstream)
 
     def _append(self) -> None:
         now = int(self.environment.now)
         for fifo, packet in self._sends:
             fifo.packets.append(packet)
             if len(fifo.packets) == 1:
-                self._at(max(now + self.parameters.hop_cycles, fifo.ready), HEADERS, self._ask, fifo)
+                self._introduce(fifo, max(now + self.parameters.hop_cycles, fifo.ready))
         self._sends.clear()
 
 

@@ -44,6 +44,8 @@ QUEUES: Final = DIRECTIONS * CHANNELS + INJECTION_FIFOS
 FIRST_INJECTION: Final = DIRECTIONS * CHANNELS
 NETWORK_MASK: Final = (1 << FIRST_INJECTION) - 1
 DITHER_RANGE: Final = 256
+FULL: Final = 8
+HORIZON_MOST: Final = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,8 @@ class RouterParameters:
             or self.token_cycles < 0
         ):
             raise ValueError("hops, packets and the DMA engine take at least one cycle")
+        if self.horizon_cycles >= HORIZON_MOST:
+            raise ValueError(f"packets and latencies are shorter than {HORIZON_MOST} cycles")
         if not 0 <= self.lots_in_256 <= DITHER_RANGE:
             raise ValueError("of 256 grants, 0 to 256 are drawn by lot")
 
@@ -119,6 +123,12 @@ class RouterParameters:
             dma_interval_cycles=datasheet.cycles("dma.packet_interval"),
             local_interval_cycles=datasheet.cycles("dma.local_copy_interval"),
         )
+
+    @property
+    def horizon_cycles(self) -> int:
+        """Farthest that one of the router's or the DMA engine's events lies ahead of its cause."""
+        engines = (self.dma_interval_cycles, self.local_interval_cycles, self.read_cycles)
+        return max(self.link_cycles(FULL) + max(self.token_cycles, self.hop_cycles), *engines) + 1
 
     def link_cycles(self, chunks: int) -> int:
         """Time a packet occupies a link."""

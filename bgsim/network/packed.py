@@ -1,0 +1,193 @@
+"""Packed memory for compiled kernels: numbers of any width at byte offsets, and questions to many at once.
+
+numba's arrays check each index for being negative, and have one width; the packet engine keeps records of
+mixed widths and asks its questions of a whole cache line ("which of these 32 times have passed?"). LLVM makes
+one or a few vector instructions of these, on whatever processor it runs.
+
+Offsets are in bytes from the beginning of an array of any type, and nobody checks them. Numbers are unsigned;
+they are 64 bits wide once loaded.
+"""
+
+# llvmlite's and numba's inner functions have no types.
+# mypy: disable-error-code="no-untyped-call, import-untyped, no-untyped-def"
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba as nb
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
+
+WORD = ir.IntType(64)
+HALF = ir.IntType(16)
+BYTE = ir.IntType(8)
+
+
+def _place(context: Any, builder: Any, signature: Any, arguments: Any, kind: Any) -> Any:
+    """Pointer of a kind to a byte offset (second argument) of an array (first argument)."""
+    view = make_array(signature.args[0])(context, builder, arguments[0])
+    first = builder.bitcast(view.data, BYTE.as_pointer())
+    return builder.bitcast(builder.gep(first, [arguments[1]]), kind.as_pointer())
+
+
+def _vector(context: Any, builder: Any, signature: Any, arguments: Any, kind: Any) -> Any:
+    vector = builder.load(_place(context, builder, signature, arguments, kind))
+    vector.align = 1
+    return vector
+
+
+def _splat(builder: Any, value: Any, lanes: int) -> Any:
+    """Vector of equal lanes."""
+    kind = ir.VectorType(value.type, lanes)
+    one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.IntType(32)(0))
+    same = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
+    return builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), same)
+
+
+def _lanes_of(builder: Any, mask: Any, lanes: int) -> Any:
+    """Vector of truth values from the bits of a word."""
+    return builder.bitcast(builder.trunc(mask, ir.IntType(lanes)), ir.VectorType(ir.IntType(1), lanes))
+
+
+def _bits_of(builder: Any, truths: Any, lanes: int) -> Any:
+    """Word whose bits are a vector's truth values."""
+    return builder.zext(builder.bitcast(truths, ir.IntType(lanes)), WORD)
+
+
+def _reduce(builder: Any, name: str, vector: Any) -> Any:
+    kind = ir.FunctionType(vector.type.element, [vector.type])
+    width = f"v{vector.type.count}i{vector.type.element.width}"
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.vector.reduce.{name}.{width}")
+    return builder.call(function, [vector])
+
+
+def _loader(bits: int) -> Any:
+    @intrinsic
+    def load(context: Any, array: Any, offset: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            value = builder.load(_place(context, builder, signature, arguments, ir.IntType(bits)))
+            return value if bits == 64 else builder.zext(value, WORD)
+
+        return types.int64(array, types.int64), generate
+
+    return load
+
+
+def _storer(bits: int) -> Any:
+    @intrinsic
+    def store(context: Any, array: Any, offset: Any, value: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            value = arguments[2] if bits == 64 else builder.trunc(arguments[2], ir.IntType(bits))
+            builder.store(value, _place(context, builder, signature, arguments, ir.IntType(bits)))
+            return context.get_dummy_value()
+
+        return types.void(array, types.int64, types.int64), generate
+
+    return store
+
+
+load8, load16, load32, load64 = (_loader(bits) for bits in (8, 16, 32, 64))
+store8, store16, store32, store64 = (_storer(bits) for bits in (8, 16, 32, 64))
+
+
+def _asker(lanes: int) -> tuple[Any, Any, Any]:
+    """Questions to a row of 16-bit times."""
+    row = ir.VectorType(HALF, lanes)
+
+    @intrinsic
+    def passed(context: Any, array: Any, offset: Any, now: Any) -> Any:
+        """Bits of the times that are not later than now."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            times = _vector(context, builder, signature, arguments, row)
+            now = _splat(builder, builder.trunc(arguments[2], HALF), lanes)
+            return _bits_of(builder, builder.icmp_unsigned("<=", times, now), lanes)
+
+        return types.int64(array, types.int64, types.int64), generate
+
+    @intrinsic
+    def equal(context: Any, array: Any, offset: Any, time: Any) -> Any:
+        """Bits of the times that are this one."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            times = _vector(context, builder, signature, arguments, row)
+            time = _splat(builder, builder.trunc(arguments[2], HALF), lanes)
+            return _bits_of(builder, builder.icmp_unsigned("==", times, time), lanes)
+
+        return types.int64(array, types.int64, types.int64), generate
+
+    @intrinsic
+    def earliest(context: Any, array: Any, offset: Any, now: Any, asked: Any) -> Any:
+        """First of the times that are asked for by their bits and later than now; 65,535 if there is none."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            times = _vector(context, builder, signature, arguments, row)
+            now = _splat(builder, builder.trunc(arguments[2], HALF), lanes)
+            wanted = builder.and_(
+                builder.icmp_unsigned(">", times, now), _lanes_of(builder, arguments[3], lanes)
+            )
+            never = ir.Constant(row, [0xFFFF] * lanes)
+            least = _reduce(builder, "umin", builder.select(wanted, times, never))
+            return builder.zext(least, WORD)
+
+        return types.int64(array, types.int64, types.int64, types.int64), generate
+
+    return passed, equal, earliest
+
+
+passed16, equal16, earliest16 = _asker(16)
+passed32, equal32, earliest32 = _asker(32)
+
+
+@intrinsic
+def largest(context: Any, array: Any, offset: Any, asked: Any) -> Any:
+    """Of 32 bytes those asked for by their bits that are the largest, as bits."""
+    row = ir.VectorType(BYTE, 32)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        values = _vector(context, builder, signature, arguments, row)
+        lanes = _lanes_of(builder, arguments[2], 32)
+        most = _reduce(builder, "umax", builder.select(lanes, values, ir.Constant(row, [0] * 32)))
+        found = builder.icmp_unsigned("==", values, _splat(builder, most, 32))
+        return _bits_of(builder, builder.and_(found, lanes), 32)
+
+    return types.int64(array, types.int64, types.int64), generate
+
+
+def _counter(generate_count: Callable[[Any, Any, Any], Any]) -> Any:
+    @intrinsic
+    def count(context: Any, word: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return generate_count(context, builder, arguments[0])
+
+        return nb.int64(nb.int64), generate
+
+    return count
+
+
+lowest_bit = _counter(
+    lambda context, builder, word: builder.cttz(word, context.get_constant(types.boolean, True))
+)
+"""Index of the lowest set bit of a word that is not zero."""
+
+bit_count = _counter(lambda context, builder, word: builder.ctpop(word))
+"""Number of bits that are set."""
+
+
+@intrinsic
+def prefetch(context: Any, array: Any, offset: Any) -> Any:
+    """Ask for the cache line at a byte offset, without waiting for it."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = _place(context, builder, signature, arguments, BYTE)
+        word = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [place.type, word, word, word])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [place, word(1), word(3), word(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), generate
