@@ -1,7 +1,8 @@
 """Kittyhawk Linux: the ordered privileged instructions of its kernel entries.
 
-A sequence names privileged instructions in the order the kernel executes them. What each of them
-costs is the platform's affair: a few cycles on bare metal, an exit to the microkernel in a VM.
+A sequence names privileged instructions in the order the kernel executes them, and which of them stand
+next to each other. What each of them costs is the platform's affair: a few cycles on bare metal, an exit to
+the microkernel in a VM.
 
 Source: Linux ``head_44x.S``, ``head_booke.h``, ``entry_32.S`` and ``misc_32.S`` of the 2.6.2x
 Kittyhawk tree, read as sequences of privileged instructions.
@@ -25,11 +26,22 @@ class Sequence:
         Names such as ``mtspr_SPRG0``, in order.
     refill
         True where the sequence is part of the TLB miss handler.
+    runs
+        Lengths of the runs of adjacent instructions, in order: between two runs stands code that is not
+        privileged. Empty where every instruction stands alone.
+    open_run
+        Number of the run that a privileged instruction priced by itself (``tlbsx``) follows at once;
+        -1 for none.
     """
 
     name: str
     instructions: tuple[str, ...]
     refill: bool = False
+    runs: tuple[int, ...] = ()
+    open_run: int = -1
+
+    def __post_init__(self) -> None:
+        assert not self.runs or sum(self.runs) == len(self.instructions), self.name
 
 
 _PROLOGUE = (
@@ -53,33 +65,71 @@ _BAIL_OUT = ("mfspr_SPRG1", "mfspr_SPRG0")
 _FAULT_REGISTERS = ("mfspr_ESR", "mfspr_DEAR")
 _WALK = ("mfspr_MMUCR", "mfspr_PID", "mtspr_MMUCR")
 
+_SAVE_RUNS = (4, 2)
+_WALK_RUNS = (2, 1)
+_PROLOGUE_RUNS = (3, 1, 1, 1, 1, 1, 1)
+_TRANSFER_RUNS = (1, 2, 1)
+_EXIT_RUNS = (1, 2, 1)
+_CALL_EXIT_RUNS = (1, 3)
+_FAULT = (*_PROLOGUE, *_FAULT_REGISTERS, *_TRANSFER, *_EXIT)
+_FAULT_RUNS = (*_PROLOGUE_RUNS, 1, 1, *_TRANSFER_RUNS, *_EXIT_RUNS)
+_MISS_AND_FAULT = (*_SAVE, "mfspr_SPRG3", *_WALK, *_BAIL_OUT, *_FAULT)
+_MISS_AND_FAULT_RUNS = (*_SAVE_RUNS, 1, *_WALK_RUNS, 2, *_FAULT_RUNS)
+_TLB_WRITE = ("tlbwe_w0_untouched", "tlbwe_w2_untouched")
+_TLB_RETURN = (*_BAIL_OUT, "rfi_to_user")
+
 SEQUENCES: tuple[Sequence, ...] = (
-    Sequence("tlb_save_user", (*_SAVE, "mfspr_SPRG3"), refill=True),
-    Sequence("tlb_save_kernel", _SAVE, refill=True),
-    Sequence("tlb_walk_user", _WALK, refill=True),
-    Sequence("tlb_walk_kernel", ("mfspr_MMUCR", "mtspr_MMUCR"), refill=True),
+    Sequence("tlb_save_user", (*_SAVE, "mfspr_SPRG3"), refill=True, runs=(*_SAVE_RUNS, 1)),
+    Sequence("tlb_save_kernel", _SAVE, refill=True, runs=_SAVE_RUNS),
+    Sequence("tlb_walk_user", _WALK, refill=True, runs=_WALK_RUNS),
+    Sequence("tlb_walk_kernel", ("mfspr_MMUCR", "mtspr_MMUCR"), refill=True, runs=(1, 1)),
+    Sequence("tlb_restore", (*_TLB_WRITE, *_TLB_RETURN), refill=True, runs=(1, 1, 3)),
     Sequence(
-        "tlb_restore", ("tlbwe_w0_untouched", "tlbwe_w2_untouched", *_BAIL_OUT, "rfi_to_user"), refill=True
+        "system_call",
+        (*_PROLOGUE, *_TRANSFER, *_EXIT),
+        runs=(*_PROLOGUE_RUNS, *_TRANSFER_RUNS, *_CALL_EXIT_RUNS),
     ),
-    Sequence("system_call", (*_PROLOGUE, *_TRANSFER, *_EXIT)),
+    Sequence("page_fault", _MISS_AND_FAULT, runs=_MISS_AND_FAULT_RUNS),
+    Sequence("storage_fault", _MISS_AND_FAULT, runs=_MISS_AND_FAULT_RUNS),
     Sequence(
-        "page_fault",
-        (*_SAVE, "mfspr_SPRG3", *_WALK, *_BAIL_OUT, *_PROLOGUE, *_FAULT_REGISTERS, *_TRANSFER, *_EXIT),
+        "fp_unavailable",
+        (*_PROLOGUE, "mfmsr", "mtmsr", "mtspr_SRR0", "mtspr_SRR1", "rfi_to_user"),
+        runs=(*_PROLOGUE_RUNS, 1, 1, 2, 1),
     ),
     Sequence(
-        "storage_fault",
-        (*_SAVE, "mfspr_SPRG3", *_WALK, *_BAIL_OUT, *_PROLOGUE, *_FAULT_REGISTERS, *_TRANSFER, *_EXIT),
+        "program_exception",
+        (*_PROLOGUE, "mfspr_ESR", *_TRANSFER, *_EXIT),
+        runs=(*_PROLOGUE_RUNS, 1, *_TRANSFER_RUNS, *_EXIT_RUNS),
     ),
-    Sequence("fp_unavailable", (*_PROLOGUE, "mfmsr", "mtmsr", "mtspr_SRR0", "mtspr_SRR1", "rfi_to_user")),
-    Sequence("program_exception", (*_PROLOGUE, "mfspr_ESR", *_TRANSFER, *_EXIT)),
-    Sequence("switch", ("mfmsr", "mtspr_SPRG3")),
-    Sequence("tlbie", ("mfspr_MMUCR", "mfmsr", "wrteei_0", "mtspr_MMUCR", "mtmsr")),
-    Sequence("irq_pair", _IRQ_PAIR),
+    Sequence("switch", ("mfmsr", "mtspr_SPRG3"), runs=(1, 1)),
+    Sequence(
+        "tlbie",
+        ("mfspr_MMUCR", "mfmsr", "wrteei_0", "mtspr_MMUCR", "mtmsr"),
+        runs=(1, 3, 1),
+        open_run=1,
+    ),
+    Sequence("irq_pair", _IRQ_PAIR, runs=(2, 1)),
     # The interrupt-flag pairs of the tick's work come with that work.
-    Sequence("timer_tick", (*_PROLOGUE, "mtspr_TSR", *_TRANSFER, "mtspr_DEC", *_EXIT)),
-    Sequence("external_interrupt", (*_PROLOGUE, *_TRANSFER, *_EXIT)),
-    Sequence("tlb_save_user_instruction", (*_SAVE_INSTRUCTION, "mfspr_SPRG3"), refill=True),
-    Sequence("tlb_save_kernel_instruction", _SAVE_INSTRUCTION, refill=True),
+    Sequence(
+        "timer_tick",
+        (*_PROLOGUE, "mtspr_TSR", *_TRANSFER, "mtspr_DEC", *_EXIT),
+        runs=(*_PROLOGUE_RUNS, 1, *_TRANSFER_RUNS, 1, *_EXIT_RUNS),
+    ),
+    Sequence(
+        "external_interrupt",
+        (*_PROLOGUE, *_TRANSFER, *_EXIT),
+        runs=(*_PROLOGUE_RUNS, *_TRANSFER_RUNS, *_EXIT_RUNS),
+    ),
+    Sequence(
+        "tlb_save_user_instruction",
+        (*_SAVE_INSTRUCTION, "mfspr_SPRG3"),
+        refill=True,
+        runs=(*_SAVE_RUNS, 1),
+    ),
+    Sequence("tlb_save_kernel_instruction", _SAVE_INSTRUCTION, refill=True, runs=_SAVE_RUNS),
+    Sequence("tlb_write", _TLB_WRITE, refill=True, runs=(1, 1)),
+    Sequence("tlb_return", _TLB_RETURN, refill=True, runs=(3,)),
+    Sequence("walked_fault", _FAULT, runs=_FAULT_RUNS),
 )
 
 

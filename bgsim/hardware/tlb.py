@@ -84,8 +84,13 @@ class Tlb:
         """Make an entry invalid."""
         self.entries[index] = None
 
-    def invalidate_range(self, space: int, first: int, last: int) -> int:
+    def invalidate_range(self, space: int, first: int, last: int, tag: int | None = None) -> int:
         """Scan all entries and drop those of a space that overlap the pages ``first`` to ``last``.
+
+        Parameters
+        ----------
+        tag
+            Only entries with this tag; with any tag by default.
 
         Returns
         -------
@@ -94,7 +99,12 @@ class Tlb:
         """
         dropped = 0
         for index, entry in enumerate(self.entries):
-            if entry is not None and entry.space == space and entry.overlaps(first, last):
+            if (
+                entry is not None
+                and entry.space == space
+                and entry.overlaps(first, last)
+                and tag in (None, entry.tag)
+            ):
                 self.entries[index] = None
                 dropped += 1
         return dropped

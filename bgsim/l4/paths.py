@@ -6,7 +6,8 @@ program-exception handler, the virtual TLB search, and one group per emulated in
 groups are derived from measured line counts; the real layout overlaps a little more, so a cold
 sequence is overestimated by up to a tenth.
 
-Left out: eviction of kernel lines by the guest's own instructions between two ``iccci``.
+A path of a cured kernel is put together from executed ones: what is replaced is taken off, what comes in its
+place is an instruction count at the executed code's cycles per instruction.
 
 Source: the real kernel and VMM executed path by path, see ``bgsim datasheet 'l4.os.*'``.
 """
@@ -83,6 +84,8 @@ class Paths:
     def __init__(self, datasheet: Datasheet) -> None:
         self.datasheet = datasheet
         self.build = datasheet.text("l4.build")
+        self.hashed = datasheet.flag("l4.vtlb.hashed")
+        self.light_stub = datasheet.flag("l4.miss_stub.light")
         self._cycles: dict[str, int] = {}
 
     def _record(self, path: str, suffix: str) -> str:
@@ -99,6 +102,10 @@ class Paths:
             cycles = int(at_setting(self.datasheet, self._record(path, "cycles")))
             self._cycles[path] = cycles
         return cycles
+
+    def cpi(self, path: str) -> Fraction:
+        """Warm cycles per instruction of ``path``."""
+        return Fraction(self.cycles(path), self.instructions(path))
 
     def tail(self, path: str) -> int:
         """Extra cycles of an insert that empties the L1I under itself."""
@@ -165,16 +172,33 @@ class Paths:
 
         The instruction-cache refill after an executable insert is not included.
         """
+        saved = self._stub_saving()
         if lowmem:
             # Executed with 64 valid entries visited, the last one the kernel's own.
-            slope = self._insert_slope()
             full = self.cycles("itlb_insert_lowmem63" if instruction else "dtlb_insert_lowmem63")
-            return [round(full + (visited - 64) * slope) for visited in range(entries + 1)]
+            return self._searched(full - saved, 64, self._insert_slope(), entries)
         first = self.cycles("dtlb_insert_idx0_noexec")
         if instruction:
             first += self.cycles("itlb_insert_idx31") - self.cycles("dtlb_insert_idx31")
-        slope = self._insert_slope()
-        return [round(first + (visited - 1) * slope) for visited in range(entries + 1)]
+        return self._searched(first - saved, 1, self._insert_slope(), entries)
+
+    def write_insert(self, stub_cycles: int) -> int:
+        """Warm cycles of loading a hardware entry from within the trap of a ``tlbwe``.
+
+        An insert without its search, its stubs and the other things a miss has once.
+        """
+        once = self.datasheet.integer("l4.vtlb.miss_once_instructions")
+        path = "dtlb_insert_idx0_noexec"
+        cycles = self.cycles(path) - self._insert_slope() - stub_cycles - float(once * self.cpi(path))
+        return max(0, round(cycles))
+
+    def shadow_fill(self) -> int:
+        """Warm cycles of filling a shadow page table at a miss: an insert without search, and the walk."""
+        fill = self.datasheet.integer("l4.shadow.fill_instructions")
+        path = "dtlb_insert_idx0_noexec"
+        return round(
+            self.cycles(path) - self._stub_saving() - self._insert_slope() + float(fill * self.cpi(path))
+        )
 
     def _insert_slope(self) -> float:
         return (self.cycles("dtlb_insert_idx61_noexec") - self.cycles("dtlb_insert_idx0_noexec")) / 61
@@ -182,21 +206,50 @@ class Paths:
     def reflect_by_valid(self, instruction: bool, entries: int) -> list[int]:
         """Warm cycles of reflecting a miss into the guest, by number of valid entries (0 to ``entries``)."""
         full = self.cycles("itlb_miss_reflect" if instruction else "dtlb_miss_reflect")
-        return [round(full + (valid - 64) * self._insert_slope()) for valid in range(entries + 1)]
+        return self._searched(full - self._stub_saving(), 64, self._insert_slope(), entries)
 
     def tlbsx_by_visited(self, entries: int) -> list[int]:
         """Warm cycles of an emulated tlbsx that hits, by number of valid entries visited."""
-        first = self.cycles("tlbsx_hit_0")
-        slope = self._tlbsx_slope()
-        return [round(first + (visited - 1) * slope) for visited in range(entries + 1)]
+        return self._searched(self.cycles("tlbsx_hit_0"), 1, self._tlbsx_slope(), entries)
 
     def tlbsx_miss_by_valid(self, entries: int) -> list[int]:
         """Warm cycles of an emulated tlbsx that finds nothing, by number of valid entries."""
-        full = self.cycles("tlbsx_miss")
-        return [round(full + (valid - 64) * self._tlbsx_slope()) for valid in range(entries + 1)]
+        return self._searched(self.cycles("tlbsx_miss"), 64, self._tlbsx_slope(), entries)
 
     def _tlbsx_slope(self) -> float:
         return (self.cycles("tlbsx_hit_61") - self.cycles("tlbsx_hit_0")) / 61
+
+    def _searched(self, executed: int, executed_visits: int, slope: float, entries: int) -> list[int]:
+        """A path by number of entries its search visits; with an index, the same for any number."""
+        if self.hashed:
+            path = executed - executed_visits * slope + self._hash_cycles("hash_instructions")
+            return [round(path)] * (entries + 1)
+        return [round(executed + (visited - executed_visits) * slope) for visited in range(entries + 1)]
+
+    def _hash_cycles(self, record: str) -> float:
+        per_instruction = self._insert_slope() / self.scan_instructions
+        return self.datasheet.integer(f"l4.vtlb.{record}") * per_instruction
+
+    def index_update(self) -> int:
+        """Warm cycles a tlbwe of word 0 spends on the virtual TLB's index, if there is one."""
+        return round(self._hash_cycles("hash_update_instructions")) if self.hashed else 0
+
+    def invalid_entry(self) -> int:
+        """Warm cycles of a search at an invalid entry."""
+        if self.hashed:
+            return 0
+        scan_cycles = Fraction(
+            self.cycles("dtlb_insert_idx61") - self.cycles("dtlb_insert_idx0"), 61 * self.scan_instructions
+        )
+        return round(self.datasheet.integer("l4.vtlb.invalid_entry_instructions") * scan_cycles)
+
+    def _stub_saving(self) -> int:
+        """Cycles a TLB-miss exit saves by keeping fewer registers on the stack and taking them back."""
+        if not self.light_stub:
+            return 0
+        record = self.datasheet.integer
+        words = record("l4.miss_stub.full_words") - record("l4.miss_stub.light_words")
+        return round(2 * words * at_setting(self.datasheet, "core.multiword_cycles"))
 
     def flush_range_by_valid(self, match: bool, entries: int, scanned: int) -> list[int]:
         """Warm cycles of a tlbwe to a touched entry, by number of valid hardware entries.

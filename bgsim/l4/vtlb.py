@@ -25,8 +25,11 @@ TAG_USER = 1
 TAG_KERNEL = 2
 """PID register while a guest runs in user mode, and in kernel mode."""
 
-MAPPED_PAGES = 1024
-"""Pages of one mapping the VMM gives a guest: 4 MiB."""
+FIRST_PID_TAG = 3
+"""Where hardware entries carry the guest's PID: the tag of guest PID 0."""
+
+FRAGMENT_PAGES = 256
+"""Pages of one hardware entry of a 256 MiB mapping where the VMM maps 4 MiB at a time: 1 MiB."""
 
 HARDWARE_PAGES = (1, 4, 16, 64, 256, 4096, 65536)
 """Pages of one hardware entry, by the sizes a PPC440 has: 4 KiB to 256 MiB."""
@@ -78,11 +81,21 @@ class Flush(NamedTuple):
 
 
 class VirtualTlb:
-    """Virtual TLB of one vCPU and the dirty range it leaves behind."""
+    """Virtual TLB of one vCPU and the dirty range it leaves behind.
 
-    def __init__(self, entries: int) -> None:
+    Parameters
+    ----------
+    fragment_pages
+        Pages of the largest hardware entry that the VMM's mappings allow.
+    pid_tags
+        Whether hardware entries of user pages carry the guest's PID, as in a cured kernel.
+    """
+
+    def __init__(self, entries: int, fragment_pages: int = FRAGMENT_PAGES, pid_tags: bool = False) -> None:
         self.entries = [VirtualEntry() for _ in range(entries)]
-        self.dirty: tuple[int, int] | None = None
+        self.dirty: tuple[int, int, int | None] | None = None
+        self.fragment_pages = fragment_pages
+        self.pid_tags = pid_tags
 
     def search(self, page: int, pid: int) -> Search:
         """Look for the translation of a page, from entry 0 upwards; the first match ends it."""
@@ -125,7 +138,14 @@ class VirtualTlb:
         entry = self.entries[index]
         if entry.touched:
             entry.touched = False
-            self.dirty = (entry.page, entry.page + entry.pages - 1)
+            tag = self.tag(entry) if self.pid_tags else None
+            self.dirty = (entry.page, entry.page + entry.pages - 1, tag)
+
+    def tag(self, entry: VirtualEntry) -> int:
+        """Tag of the hardware entries that are loaded from an entry."""
+        if entry.kernel:
+            return TAG_KERNEL
+        return FIRST_PID_TAG + entry.pid if self.pid_tags else EVERY_PID
 
     # -- the hardware TLB --------------------------------------------------------------------------
 
@@ -133,9 +153,9 @@ class VirtualTlb:
         """End of a trap: drop what the dirty range covers; None where nothing was dirty."""
         if self.dirty is None:
             return None
-        first, last = self.dirty
+        first, last, tag = self.dirty
         self.dirty = None
-        return Flush(hardware.valid, hardware.invalidate_range(GUEST_SPACE, first, last))
+        return Flush(hardware.valid, hardware.invalidate_range(GUEST_SPACE, first, last, tag))
 
     def flush_all(self, hardware: Tlb) -> Flush:
         """The guest wrote its PID register: drop every guest entry and forget what was touched."""
@@ -151,5 +171,5 @@ class VirtualTlb:
         """
         entry = self.entries[index]
         entry.touched = True
-        pages = max(size for size in HARDWARE_PAGES if size <= min(entry.pages, MAPPED_PAGES))
-        return TlbEntry(page // pages * pages, pages, GUEST_SPACE, TAG_KERNEL if entry.kernel else EVERY_PID)
+        pages = max(size for size in HARDWARE_PAGES if size <= min(entry.pages, self.fragment_pages))
+        return TlbEntry(page // pages * pages, pages, GUEST_SPACE, self.tag(entry))

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bgsim.l4.paths import GROUPS
 from bgsim.profiles.program import Program
 
 Int = NDArray[np.int64]
@@ -40,7 +41,11 @@ GUEST_ENTRIES = 20  # entries of the TLB the guest manages
 KEYS = 21  # page keys of the program; fragments of the linear mapping come behind them
 PROGRAM_EXITS = 22  # those of EXITS that brought the virtual timers up to date: not TLB misses
 PROGRAM_EXIT_LIMIT = 23  # the walk also stops after an operation in which PROGRAM_EXITS passed this
-REGISTERS = 24
+LINES_BROUGHT = 24  # lines brought into the L1I so far, in millionths; counted where lines get old in it
+LINES_EXPIRY = 25  # LINES_BROUGHT at which the oldest group of kernel lines is pushed out
+CARRY_EVICTED = 26  # thousandths of a cycle
+LINES_BROUGHT_AT = 27  # LINES_BROUGHT when each group of kernel lines was last fetched
+REGISTERS = LINES_BROUGHT_AT + len(GROUPS)
 
 # -- state.count --------------------------------------------------------------------------------
 COUNT_GUEST_MISS_D = 0  # misses the guest's TLB handler saw
@@ -63,7 +68,14 @@ COUNT_LINES_KERNEL = 16  # kernel instruction lines refetched
 COUNT_REFERENCES = 17
 COUNT_PID_WRITES = 18
 COUNT_ENTER = 19  # + exception number, 16 of them
-COUNTS = 35
+COUNT_WRITE_INSERT = 35  # of the inserts, those at an emulated tlbwe
+COUNT_ICACHE_SWITCH = 36  # iccci at an address space switch
+COUNT_HYPERCALL = 37  # whole-TLB invalidations in one call
+COUNT_TABLE_WALK = 38  # by the hardware
+COUNT_SHADOW_FILL = 39
+COUNT_WALKED_TLBIE = 40  # invalidating instructions of a machine that walks page tables
+COUNT_WALKED_TLBIA = 41
+COUNTS = 42
 
 # -- state.cycle: causes charged while walking (sequences are priced from their counts) ----------
 CAUSE_USER = 0
@@ -82,7 +94,9 @@ CAUSE_PROGRAM = 12
 CAUSE_ICACHE_KERNEL = 13
 CAUSE_ICACHE_GUEST = 14
 CAUSE_DCACHE_KERNEL = 15
-CAUSES = 16
+CAUSE_HYPERCALL = 16
+CAUSE_TABLE_WALK = 17
+CAUSES = 18
 
 CAUSE_NAMES = (
     "guest_user",
@@ -101,7 +115,12 @@ CAUSE_NAMES = (
     "icache_refill_l4",
     "icache_refill_guest",
     "dcache_refill_l4",
+    "PPC_HVM_HYPERCALL",
+    "page_table_walk",
 )
+
+CURED_CAUSES = frozenset({"PPC_HVM_HYPERCALL", "page_table_walk"})
+"""Causes that only a cured system has."""
 
 # -- tables.price -------------------------------------------------------------------------------
 PRICE_USER_MILLI = 0  # thousandths of a cycle per guest user instruction
@@ -119,7 +138,34 @@ PRICE_FREE_SLOT = 11  # saving of an insert that finds a free hardware entry
 PRICE_INVALID_ENTRY = 12  # visiting an invalid virtual TLB entry
 PRICE_ICACHE_TAIL = 13  # iccci: refetching the handler's own tail
 PRICE_NATIVE_PID = 14
-PRICES = 15
+PRICE_WRITE_INSERT = 15  # loading the hardware entry within an emulated tlbwe
+PRICE_PID_TAGGED = 16  # mtspr PID that flushes nothing
+PRICE_SWITCH_LINES_MILLI = 17  # guest lines refetched after an iccci at an address space switch
+PRICE_MISS_MICRO = 18  # lines a guest instruction brings into the L1I, in millionths; 0: not counted
+PRICE_CAPACITY_MICRO = 19  # lines the L1I holds, in millionths
+PRICE_EVICTED_MILLI = 20  # guest cycles per kernel line brought in
+PRICE_INDEX_UPDATE = 21  # tlbwe of word 0 where the virtual TLB has an index
+PRICE_JOINED = 22  # saving of an operation that runs within the trap of the one before
+PRICE_TABLE_WALK = 23
+PRICE_SHADOW_FILL = 24
+PRICE_SHADOW_FAULT = 25  # a miss for which the guest's page table has no entry either
+PRICE_WALKED_TLBIE = 26
+PRICE_WALKED_TLBIA = 27
+MODE_WRITE_INSERT = 28  # 1: hardware entries are loaded at the guest's tlbwe
+MODE_ICACHE = 29  # ICACHE_*
+MODE_FRAGMENT_SHIFT = 30  # fragments of the guest kernel's mapping, log2 of their MiB
+MODE_PID_TAGS = 31  # 1: hardware entries carry the guest's PID
+MODE_PARAVIRTUAL = 32  # 1: the guest calls the kernel to write and invalidate TLB entries
+MODE_TABLE_WALK = 33  # WALK_*
+PRICES = 34
+
+ICACHE_AT_INSERT = 0  # the L1I is emptied at every executable insert
+ICACHE_AT_SWITCH = 1  # at every write of the guest's PID
+ICACHE_NEVER = 2
+
+WALK_BY_SOFTWARE = 0
+WALK_OF_SHADOW = 1  # on bare metal: of the guest's own page table
+WALK_NESTED = 2
 
 # -- tables.scan: int64[8, n + 1], price by number of valid entries visited --------------------------
 SCAN_REFLECT_D = 0
@@ -136,7 +182,8 @@ SCANS = 8
 FLUSH_RANGE_MISS = 0
 FLUSH_RANGE_MATCH = 1
 FLUSH_ALL = 2
-FLUSHES = 3
+FLUSH_HYPERCALL = 3  # all pages in one call
+FLUSHES = 4
 
 # -- tables.lines: groups of kernel instruction lines ---------------------------------------------
 LINES_REFLECT = 0  # masks by kind of exit
@@ -147,7 +194,12 @@ LINES_TLBWE = 4
 LINES_PID = 5
 LINES_TLBSX = 6
 LINES_ENTER = 7
-LINE_MASKS = 8
+LINES_WRITE_INSERT = 8
+LINES_PID_TAGGED = 9
+LINES_HYPERCALL = 10
+LINES_SHADOW_FILL = 11
+LINES_WALKED = 12  # invalidation on a machine that walks page tables
+LINE_MASKS = 13
 
 # -- sequences every Linux has, by number ---------------------------------------------------------
 SEQ_REFILL_SAVE_USER = 0
@@ -167,7 +219,10 @@ SEQ_TICK = 13
 SEQ_EXTERNAL = 14
 SEQ_REFILL_SAVE_USER_INSTRUCTION = 15
 SEQ_REFILL_SAVE_KERNEL_INSTRUCTION = 16
-FIRST_FREE_SEQUENCE = 17
+SEQ_REFILL_WRITE = 17  # SEQ_REFILL_RESTORE in two halves, where something happens between
+SEQ_REFILL_RETURN = 18
+SEQ_WALKED_FAULT = 19  # page fault on a machine that walks page tables
+FIRST_FREE_SEQUENCE = 20
 
 # -- why a walk stopped -----------------------------------------------------------------------------
 STOP_END = 0
@@ -175,6 +230,7 @@ STOP_DEADLINE = 1
 STOP_RAM_FAULT = 2
 STOP_EXIT = 3
 
+NEVER = 1 << 62
 FRAGMENTS = 256  # MiB of the guest kernel's linear mapping that programs touch
 NO_KEY = -1
 FOREIGN_KEY = -2  # a hardware entry of the VMM: valid, of another translation space
@@ -209,7 +265,7 @@ FLUSHES_AT = SCANS
 
 # -- rows of tables.sequence ---------------------------------------------------------------------------
 SEQUENCE_CYCLES = 0
-SEQUENCE_LINES = 1
+SEQUENCE_LINES = 1  # 0 where nothing in it traps
 
 # -- rows of pages, by page key ------------------------------------------------------------------------
 PAGE_EXECUTABLE = 0
@@ -234,16 +290,28 @@ def page_facts(program: Program) -> NDArray[np.uint8]:
 
 
 class Tables(NamedTuple):
-    """Prices of everything a walk can meet, in cycles."""
+    """Prices of everything a walk can meet, in cycles.
+
+    ``cured`` is None where no mode is set: the walk of the real system is compiled by itself.
+    """
 
     price: Int
     scan: Int
     sequence: Int
+    cured: int | None = None
 
     @property
     def virtual(self) -> bool:
         """Whether a microkernel stands between guest and core."""
         return bool(self.price[VIRTUAL_AT])
+
+
+def made_tables(price: Int, scan: Int, sequence: Int) -> Tables:
+    """Tables that say themselves whether they are those of a cured system."""
+    modes = price[MODE_WRITE_INSERT:PRICES]
+    aged = price[PRICE_MISS_MICRO] or price[PRICE_INDEX_UPDATE]
+    silent = price[VIRTUAL_AT] and (sequence[SEQUENCE_CYCLES][sequence[SEQUENCE_LINES] == 0] > 0).any()
+    return Tables(price, scan, sequence, 1 if modes.any() or aged or silent else None)
 
 
 class State(NamedTuple):
@@ -310,6 +378,7 @@ def new_state(keys: int, guest_entries: int, guest_pins: int, hardware_entries: 
     number[HARDWARE_INDEX] = -1
     number[EXIT_LIMIT] = 1 << 62
     number[PROGRAM_EXIT_LIMIT] = 1 << 62
+    number[LINES_EXPIRY] = 1 << 62
     number[KEYS] = keys
     entry = np.zeros((ENTRY_ROWS, max(FRAGMENTS, guest_entries, hardware_entries)), dtype=np.int32)
     entry[GUEST_KEY] = NO_KEY

@@ -14,8 +14,10 @@ import numpy as np
 from bgsim.datasheet import Datasheet
 from bgsim.guests.linux import Sequence
 from bgsim.hardware.core import at_setting, exception_cycles, guest_cpi, privileged_cycles, tlb_handler_cycles
+from bgsim.l4.emulation import Emulation
 from bgsim.l4.paths import GROUPS, Paths
 from bgsim.platforms import layout
+from bgsim.platforms.cured_prices import cure, emulated, walked_native
 
 
 def _milli(value: Fraction) -> int:
@@ -40,12 +42,14 @@ def native_tables(
     price[layout.ENTER_AT : layout.LINE_MASKS_AT] = exception_cycles(datasheet)
     price[layout.HANDLER_AT] = datasheet.integer("guest.handler_text_mib")
     price[layout.HANDLER_AT + 1] = datasheet.integer("guest.handler_index_mib")
+    if datasheet.flag("tlb.hardware_walk"):
+        walked_native(datasheet, price)
     sequence = np.zeros((2, len(sequences)), dtype=np.int64)
     sequence[layout.SEQUENCE_CYCLES] = [
         sum(privileged_cycles(datasheet, name) for name in s.instructions) for s in sequences
     ]
     scan = np.zeros((layout.FLUSHES_AT + layout.FLUSHES, 1), dtype=np.int64)
-    return layout.Tables(price, scan, sequence)
+    return layout.made_tables(price, scan, sequence)
 
 
 def virtual_tables(
@@ -66,13 +70,17 @@ def virtual_tables(
     """
     native = native_tables(datasheet, sequences, irq_pairs_per_kiloinstruction)
     paths = Paths(datasheet)
+    emulation = Emulation(datasheet, paths)
+    probe = emulation.probe_cycles()
     entries = datasheet.integer("l4.vtlb.entries")
     price = native.price.copy()
+    price[layout.VIRTUAL_AT] = 1
     line = at_setting(datasheet, "core.icache_line_cycles")
     price[layout.PRICE_LINE_MILLI] = _milli(line)
     price[layout.PRICE_GUEST_LINES_MILLI] = _milli(guest_lines_per_iccci * line)
-    price[layout.PRICE_TLBWE_XLAT_UNTOUCHED] += paths.cycles("tlbwe_w1_untouched")
-    price[layout.PRICE_TLBWE_INVALIDATE] += paths.cycles("tlbwe_w0_untouched")
+    price[layout.PRICE_TLBWE_XLAT_UNTOUCHED] += paths.cycles("tlbwe_w1_untouched") + probe
+    price[layout.PRICE_TLBWE_INVALIDATE] += paths.cycles("tlbwe_w0_untouched") + probe
+    price[layout.PRICE_INDEX_UPDATE] = paths.index_update()
     price[layout.PRICE_DCACHE_REFILL] = round(
         Fraction(datasheet.quantity("l4.dcache_lines_lost_per_refill").value)
         * Fraction(datasheet.quantity("core.dcache_line_cycles").value)
@@ -80,12 +88,7 @@ def virtual_tables(
     price[layout.PRICE_FREE_SLOT] = paths.cycles("dtlb_insert_idx31") - paths.cycles(
         "dtlb_insert_idx31_freeslot"
     )
-    scan_cycles = Fraction(
-        paths.cycles("dtlb_insert_idx61") - paths.cycles("dtlb_insert_idx0"), 61 * paths.scan_instructions
-    )
-    price[layout.PRICE_INVALID_ENTRY] = round(
-        datasheet.integer("l4.vtlb.invalid_entry_instructions") * scan_cycles
-    )
+    price[layout.PRICE_INVALID_ENTRY] = paths.invalid_entry()
     price[layout.PRICE_ICACHE_TAIL] = paths.tail("dtlb_insert_idx31")
     width = max(entries, hardware_entries)
     scan = np.zeros((layout.FLUSHES_AT + layout.FLUSHES, width + 1), dtype=np.int64)
@@ -97,26 +100,32 @@ def virtual_tables(
     scan[layout.SCAN_INSERT_LOWMEM_I] = paths.insert_by_visited(True, True, width)
     scan[layout.SCAN_TLBSX] = paths.tlbsx_by_visited(width)
     scan[layout.SCAN_TLBSX_MISS] = paths.tlbsx_miss_by_valid(width)
-    scan[layout.SCAN_TLBSX : layout.SCANS] += privileged_cycles(datasheet, "tlbsx")
+    scan[layout.SCAN_TLBSX : layout.SCANS] += privileged_cycles(datasheet, "tlbsx") + probe
     flush = scan[layout.FLUSHES_AT :]
     flush[layout.FLUSH_RANGE_MISS] = paths.flush_range_by_valid(False, width, hardware_entries)
     flush[layout.FLUSH_RANGE_MATCH] = paths.flush_range_by_valid(True, width, hardware_entries)
-    flush[: layout.FLUSH_ALL] += privileged_cycles(datasheet, "tlbwe")
+    flush[: layout.FLUSH_ALL] += privileged_cycles(datasheet, "tlbwe") + probe
     flush[layout.FLUSH_ALL] = paths.flush_all_by_valid(width, hardware_entries)
-    flush[layout.FLUSH_ALL] += privileged_cycles(datasheet, "mtspr")
+    flush[layout.FLUSH_ALL] += privileged_cycles(datasheet, "mtspr") + probe
     for exception, path in REFLECT_PATHS.items():
-        price[layout.ENTER_AT + exception] += paths.cycles(path)
-    price[layout.VIRTUAL_AT] = 1
+        if not emulation.hypervisor:
+            price[layout.ENTER_AT + exception] += paths.cycles(path)
     mask = paths.mask
     for kind, groups in LINE_GROUPS.items():
         price[layout.LINE_MASKS_AT + kind] = mask(*groups)
+    if emulation.hypervisor:
+        price[layout.LINE_MASKS_AT + layout.LINES_ENTER] = 0
     price[layout.GROUPS_AT :] = paths.group_sizes()
+    cure(datasheet, emulation, price, scan, hardware_entries)
     sequence = native.sequence.copy()
     for number, privileged in enumerate(sequences):
-        for name in privileged.instructions:
-            sequence[layout.SEQUENCE_CYCLES, number] += paths.cycles(name)
-            sequence[layout.SEQUENCE_LINES, number] |= paths.emulation_mask(name)
-    return layout.Tables(price, scan, sequence)
+        for step in emulated(emulation, privileged, bool(price[layout.MODE_PARAVIRTUAL])):
+            sequence[layout.SEQUENCE_CYCLES, number] += step.cycles
+            if step.trap or step.cycles:
+                sequence[layout.SEQUENCE_LINES, number] |= paths.emulation_mask(step.instruction)
+        if privileged.open_run >= 0 and emulation.joins_follower(privileged):
+            scan[layout.SCAN_TLBSX : layout.SCANS] -= emulation.joined_saving()
+    return layout.made_tables(price, scan, sequence)
 
 
 LINE_GROUPS = {
@@ -128,6 +137,8 @@ LINE_GROUPS = {
     layout.LINES_PID: ("stub", "program", "mtspr", "flush"),
     layout.LINES_TLBSX: ("stub", "program", "tlbsx"),  # the search is inlined
     layout.LINES_ENTER: ("stub", "enter"),
+    layout.LINES_SHADOW_FILL: ("stub", "miss", "insert"),
+    layout.LINES_WALKED: ("stub", "program", "tlbwe"),
 }
 
 REFLECT_PATHS = {

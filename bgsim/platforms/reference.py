@@ -22,6 +22,7 @@ from bgsim.hardware.tlb import EVERY_PID, RoundRobin
 from bgsim.platforms import layout
 from bgsim.platforms.layout import Tables
 from bgsim.platforms.reference_core import LINEAR_PAGE, PINNED_PAGES, BareCore, Ledger, VirtualCore
+from bgsim.platforms.reference_walked import WalkedBareCore, WalkedVirtualCore
 from bgsim.profiles import program as ops
 from bgsim.profiles.program import Program
 
@@ -34,6 +35,12 @@ _ENTER_CAUSES = {
     ops.EXCEPTION_ISI: (layout.CAUSE_ISI, layout.SEQ_STORAGE_FAULT),
     ops.EXCEPTION_FP_UNAVAILABLE: (layout.CAUSE_FP, layout.SEQ_FP_UNAVAILABLE),
 }
+
+_FAULTS = {
+    ops.EXCEPTION_DTLB: ops.EXCEPTION_DSI,
+    ops.EXCEPTION_ITLB: ops.EXCEPTION_ISI,
+}
+"""What a page without a translation raises where the hardware walks page tables."""
 
 _INTERRUPTS = {
     ops.EXCEPTION_DECREMENTER: layout.SEQ_TICK,
@@ -80,11 +87,14 @@ class ReferenceWalk:
         self.register = self.ledger.register
         self.price = self.ledger.price
         self.handler_text, self.handler_index = self.price[layout.HANDLER_AT : layout.HANDLER_AT + 2]
-        self.core: BareCore | VirtualCore
+        self.core: BareCore | VirtualCore | WalkedBareCore | WalkedVirtualCore
+        self.walks = self.ledger.mode(layout.MODE_TABLE_WALK)
         if tables.virtual:
-            self.core = VirtualCore(self.ledger, guest_entries, guest_pins, hardware_entries)
+            virtual = WalkedVirtualCore if self.walks else VirtualCore
+            self.core = virtual(self.ledger, guest_entries, guest_pins, hardware_entries)
         else:
-            self.core = BareCore(self.ledger, guest_entries, guest_pins)
+            bare = WalkedBareCore if self.walks else BareCore
+            self.core = bare(self.ledger, guest_entries, guest_pins)
         self.replacement = RoundRobin(guest_entries - guest_pins - 1)
         self.mapped: set[int] = set()
         # What the program calls kernel pages lies behind the linear mapping, however long that is.
@@ -144,10 +154,9 @@ class ReferenceWalk:
             self.ledger.privileged(layout.SEQ_SWITCH)
             self.core.write_pid(argument)
         elif kind == ops.TLBIE:
-            self._invalidate_page(argument)
+            self.core.invalidate_page(self.page_of(argument))
         elif kind == ops.TLBIA:
-            for index in range(self.replacement.top + 1):
-                self._invalidate(index)
+            self.core.invalidate_all(self.replacement.top)
         else:
             self.ledger.privileged(argument)
 
@@ -177,12 +186,20 @@ class ReferenceWalk:
             return
         if kind in (ops.DATA, ops.INSTRUCTION):
             page, kernel = self.page_of(argument), bool(self.program.key_kernel[argument])
-            if not self.core.reaches(page, kernel) and not self.core.knows(page):
+            if self.core.reaches(page, kernel):
+                return
+            if isinstance(self.core, WalkedVirtualCore):
+                if not self.core.shadows(page, kernel):
+                    yield from (
+                        int(self.program.key_directory[argument]),
+                        int(self.program.key_table[argument]),
+                    )
+            elif not self.core.knows(page):
                 yield from self._handler_memory(argument)
         elif kind in (ops.LOWMEM_DATA, ops.LOWMEM_INSTRUCTION):
             if not self.core.reaches(LINEAR_PAGE + argument * FRAGMENT_PAGES, True):
                 yield argument
-        elif kind == ops.ENTER and argument in (ops.EXCEPTION_DTLB, ops.EXCEPTION_ITLB):
+        elif kind == ops.ENTER and argument in _FAULTS and not self.walks:
             yield self.handler_text
 
     def _handler_memory(self, key: int) -> Iterator[int]:
@@ -199,6 +216,7 @@ class ReferenceWalk:
         """The TLB miss handler: save, walk the page table, choose an entry, write it, restore."""
         ledger, program = self.ledger, self.program
         kernel = bool(program.key_kernel[key])
+        assert isinstance(self.core, BareCore | VirtualCore), "with page table walks no handler runs"
         self.core.reflect_miss(instruction)
         if ledger.virtual:
             ledger.charge(layout.CAUSE_DCACHE_KERNEL, self.price[layout.PRICE_DCACHE_REFILL])
@@ -221,12 +239,14 @@ class ReferenceWalk:
         pid = EVERY_PID if kernel else self.core.pid
         index = self.replacement.allocate()
         self.core.write(index, self.page_of(key), pid, bool(program.key_executable[key]), kernel)
-        ledger.privileged(layout.SEQ_REFILL_RESTORE)
 
     def _enter(self, exception: int) -> None:
         ledger = self.ledger
+        if self.walks and exception in _FAULTS:
+            exception = _FAULTS[exception]  # no TLB handler comes first: a storage exception
         ledger.count[layout.COUNT_ENTER + exception] += 1
         if exception in (ops.EXCEPTION_DTLB, ops.EXCEPTION_ITLB):
+            assert isinstance(self.core, BareCore | VirtualCore)
             # The TLB handler finds no translation and bails out into the page fault handler.
             self.core.reflect_miss(exception - ops.EXCEPTION_DTLB)
             self._touch_linear(self.handler_text, 1)
@@ -236,22 +256,16 @@ class ReferenceWalk:
             ledger.privileged(_INTERRUPTS[exception])
         else:
             cause, sequence = _ENTER_CAUSES.get(exception, (layout.CAUSE_PROGRAM, layout.SEQ_PROGRAM))
-            ledger.charge(cause, self.price[layout.ENTER_AT + exception])
-            if ledger.virtual:
-                ledger.leave(ledger.lines_of(layout.LINES_ENTER), program=False)
+            cycles, lines = self.price[layout.ENTER_AT + exception], layout.LINES_ENTER
+            if self.walks and exception in _FAULTS.values():
+                sequence = layout.SEQ_WALKED_FAULT
+                if ledger.virtual and self.walks == layout.WALK_OF_SHADOW:
+                    # The kernel has to look into the guest's page table first, to find nothing.
+                    cycles, lines = self.price[layout.PRICE_SHADOW_FAULT], layout.LINES_SHADOW_FILL
+            ledger.charge(cause, cycles)
+            if ledger.virtual and ledger.lines_of(lines):
+                ledger.leave(ledger.lines_of(lines), program=False)
             ledger.privileged(sequence)
-
-    def _invalidate_page(self, key: int) -> None:
-        """``_tlbie``: search for the page, and invalidate the entry if there is one."""
-        self.ledger.privileged(layout.SEQ_TLBIE)
-        self.ledger.count[layout.COUNT_TLBSX] += 1
-        index = self.core.search(self.page_of(key))
-        if index is not None:
-            self._invalidate(index)
-
-    def _invalidate(self, index: int) -> None:
-        self.ledger.count[layout.COUNT_TLBWE_INVALIDATE] += 1
-        self.core.invalidate(index)
 
     # -- work ------------------------------------------------------------------------------------------
 
@@ -270,6 +284,7 @@ class ReferenceWalk:
             milli = instructions * self.price[layout.PRICE_USER_MILLI]
             register[layout.WORK_LEFT] = ledger.whole(layout.CARRY_USER, milli)
             register[layout.WORK_CAUSE] = layout.CAUSE_USER
+        register[layout.LINES_BROUGHT] += instructions * self.price[layout.PRICE_MISS_MICRO]
         self._run_down_work()
 
     def _run_down_work(self) -> None:

@@ -6,7 +6,7 @@ Source: the trap path of L4Ka::Pistachio ``glue/v4-powerpc/softhvm.cc``, step by
 from __future__ import annotations
 
 from bgsim.hardware.tlb import EVERY_PID, FreeThenRoundRobin, Tlb, TlbEntry
-from bgsim.l4.vtlb import GUEST_SPACE, TAG_KERNEL, TAG_USER, Flush, VirtualTlb
+from bgsim.l4.vtlb import FIRST_PID_TAG, FRAGMENT_PAGES, GUEST_SPACE, TAG_KERNEL, TAG_USER, Flush, VirtualTlb
 from bgsim.platforms import layout
 from bgsim.platforms.layout import Tables
 
@@ -30,6 +30,11 @@ class Ledger:
         self.cycle = [0] * layout.CAUSES
         self.sequence_count = [0] * sequences
         self.lines_present: set[int] = set()
+        self.register[layout.LINES_EXPIRY] = layout.NEVER
+
+    def mode(self, number: int) -> int:
+        """A mode of the walk: which cures it runs under."""
+        return self.price[number]
 
     def charge(self, cause: int, cycles: int) -> None:
         """Let time pass for a cause."""
@@ -51,20 +56,71 @@ class Ledger:
         """
         self.register[layout.EXITS] += 1
         self.register[layout.PROGRAM_EXITS] += program
+        self.fetch(groups)
+
+    def fetch(self, groups: int) -> None:
+        """The kernel runs instruction lines of ``groups``; what is not in the L1I is fetched."""
+        self._forget_old_lines()
         missing = _bits(groups) - self.lines_present
         self.lines_present |= missing
-        if missing:
-            lines = sum(self.price[layout.GROUPS_AT + group] for group in missing)
-            self.count[layout.COUNT_LINES_KERNEL] += lines
-            milli = lines * self.price[layout.PRICE_LINE_MILLI]
-            self.charge(layout.CAUSE_ICACHE_KERNEL, self.whole(layout.CARRY_LINES, milli))
+        if not missing:
+            return
+        lines = sum(self.price[layout.GROUPS_AT + group] for group in missing)
+        self.count[layout.COUNT_LINES_KERNEL] += lines
+        milli = lines * self.price[layout.PRICE_LINE_MILLI]
+        self.charge(layout.CAUSE_ICACHE_KERNEL, self.whole(layout.CARRY_LINES, milli))
+        if self.price[layout.PRICE_MISS_MICRO]:
+            self._push_out(missing, lines)
 
-    def empty_instruction_cache(self) -> None:
+    def _forget_old_lines(self) -> None:
+        """First in, first out: what enough later lines have followed is gone."""
+        register = self.register
+        if register[layout.LINES_BROUGHT] < register[layout.LINES_EXPIRY]:
+            return
+        expiry = {
+            group: register[layout.LINES_BROUGHT_AT + group] + self.price[layout.PRICE_CAPACITY_MICRO]
+            for group in self.lines_present
+        }
+        self.lines_present = {g for g, end in expiry.items() if end > register[layout.LINES_BROUGHT]}
+        register[layout.LINES_EXPIRY] = min((expiry[g] for g in self.lines_present), default=layout.NEVER)
+
+    def _push_out(self, groups: set[int], lines: int) -> None:
+        """Lines just fetched push out older ones, of which the guest needs some again."""
+        register = self.register
+        now = register[layout.LINES_BROUGHT]
+        for group in groups:
+            register[layout.LINES_BROUGHT_AT + group] = now
+        end = now + self.price[layout.PRICE_CAPACITY_MICRO]
+        register[layout.LINES_EXPIRY] = min(register[layout.LINES_EXPIRY], end)
+        register[layout.LINES_BROUGHT] = now + lines * 1_000_000
+        milli = lines * self.price[layout.PRICE_EVICTED_MILLI]
+        self.charge(layout.CAUSE_ICACHE_GUEST, self.whole(layout.CARRY_EVICTED, milli))
+
+    def inserted_executable(self) -> None:
+        """The kernel has loaded an executable entry; the real one empties the instruction cache."""
+        if self.mode(layout.MODE_ICACHE) == layout.ICACHE_AT_INSERT:
+            self.count[layout.COUNT_INSERT_EXECUTABLE] += 1
+            self._empty_instruction_cache(layout.PRICE_GUEST_LINES_MILLI)
+
+    def switched_address_space(self) -> None:
+        """The guest has written its PID, after which a cured kernel may have to empty the cache."""
+        if self.mode(layout.MODE_ICACHE) == layout.ICACHE_AT_SWITCH:
+            self.count[layout.COUNT_ICACHE_SWITCH] += 1
+            self._empty_instruction_cache(layout.PRICE_SWITCH_LINES_MILLI)
+
+    def _empty_instruction_cache(self, guest_lines: int) -> None:
         """``iccci``: the kernel refetches its own tail at once, the guest its lines later."""
         self.lines_present = _bits(self.lines_of(layout.LINES_AFTER_ICCCI))
+        for group in self.lines_present:
+            self.register[layout.LINES_BROUGHT_AT + group] = self.register[layout.LINES_BROUGHT]
         self.charge(layout.CAUSE_ICACHE_KERNEL, self.price[layout.PRICE_ICACHE_TAIL])
-        milli = self.price[layout.PRICE_GUEST_LINES_MILLI]
+        milli = self.price[guest_lines]
         self.charge(layout.CAUSE_ICACHE_GUEST, self.whole(layout.CARRY_GUEST_LINES, milli))
+
+    def trap_if(self, kind: int) -> None:
+        """A privileged instruction leaves for the kernel if that has anything to run for it."""
+        if self.lines_of(kind) and self.virtual:
+            self.leave(self.lines_of(kind), program=True)
 
     def lines_of(self, kind: int) -> int:
         """Groups of lines a kind of exit runs, a bit each."""
@@ -74,8 +130,9 @@ class Ledger:
         """The guest executes one of its sequences of privileged instructions."""
         self.register[layout.NOW] += self.sequence[layout.SEQUENCE_CYCLES][sequence]
         self.sequence_count[sequence] += 1
-        if self.virtual:
-            self.leave(self.sequence[layout.SEQUENCE_LINES][sequence], program=True)
+        lines = self.sequence[layout.SEQUENCE_LINES][sequence]
+        if self.virtual and lines:
+            self.leave(lines, program=True)
 
 
 class BareCore:
@@ -107,9 +164,24 @@ class BareCore:
         ledger.count[layout.COUNT_TLBWE_XLAT_UNTOUCHED] += 1
         ledger.charge(layout.CAUSE_TLBWE, ledger.price[layout.PRICE_TLBWE_XLAT_UNTOUCHED])
         self.tlb.write(index, TlbEntry(page, 1, tag=pid))
+        ledger.privileged(layout.SEQ_REFILL_RESTORE)
+
+    def invalidate_page(self, page: int) -> None:
+        """``_tlbie``: search for the page, and invalidate the entry if there is one."""
+        self.ledger.privileged(layout.SEQ_TLBIE)
+        self.ledger.count[layout.COUNT_TLBSX] += 1
+        index = self.search(page)
+        if index is not None:
+            self.invalidate(index)
+
+    def invalidate_all(self, top: int) -> None:
+        """``_tlbia``: every entry up to ``top``, one by one."""
+        for index in range(top + 1):
+            self.invalidate(index)
 
     def invalidate(self, index: int) -> None:
         """A ``tlbwe`` that makes an entry invalid."""
+        self.ledger.count[layout.COUNT_TLBWE_INVALIDATE] += 1
         self.ledger.charge(layout.CAUSE_TLBWE, self.ledger.price[layout.PRICE_TLBWE_INVALIDATE])
         self.tlb.invalidate(index)
 
@@ -137,18 +209,22 @@ class VirtualCore:
     def __init__(self, ledger: Ledger, entries: int, pins: int, hardware_entries: int) -> None:
         self.ledger = ledger
         self.entries = entries
-        self.virtual = VirtualTlb(entries)
+        fragment_pages = FRAGMENT_PAGES << ledger.mode(layout.MODE_FRAGMENT_SHIFT)
+        self.tags = bool(ledger.mode(layout.MODE_PID_TAGS))
+        self.virtual = VirtualTlb(entries, fragment_pages, self.tags)
         for pin in range(pins):
             index = entries - 1 - pin
             self.virtual.write_page(index, LINEAR_PAGE + pin * PINNED_PAGES, EVERY_PID, PINNED_PAGES)
             self.virtual.write_attributes(index, executable=True, kernel=True)
+        self.linear_end = LINEAR_PAGE + pins * PINNED_PAGES
         self.hardware = Tlb(hardware_entries)
         self.replacement = FreeThenRoundRobin()
         self.pid = EVERY_PID
 
     def reaches(self, page: int, kernel: bool) -> bool:
         """Whether the hardware translates the access, in the guest's mode."""
-        return self.hardware.lookup(page, GUEST_SPACE, TAG_KERNEL if kernel else TAG_USER) is not None
+        user = FIRST_PID_TAG + self.pid if self.tags else TAG_USER
+        return self.hardware.lookup(page, GUEST_SPACE, TAG_KERNEL if kernel else user) is not None
 
     def knows(self, page: int) -> bool:
         """Whether the virtual TLB has the page."""
@@ -175,8 +251,7 @@ class VirtualCore:
         ledger.charge(layout.CAUSE_ITLB if instruction else layout.CAUSE_DTLB, cycles)
         ledger.leave(ledger.lines_of(layout.LINES_INSERT), program=False)
         if source.executable:
-            ledger.count[layout.COUNT_INSERT_EXECUTABLE] += 1
-            ledger.empty_instruction_cache()
+            ledger.inserted_executable()
         return True
 
     def reflect_miss(self, instruction: int) -> None:
@@ -199,12 +274,67 @@ class VirtualCore:
         self.virtual.write_page(index, page, pid)
         self.virtual.write_attributes(index, executable, kernel)
         assert self.virtual.flush_dirty(self.hardware) is None
+        at_write = ledger.mode(layout.MODE_WRITE_INSERT)
+        if at_write or ledger.mode(layout.MODE_PARAVIRTUAL):
+            ledger.privileged(layout.SEQ_REFILL_WRITE)
+            if at_write:
+                self._load_at_write(index, page, executable)
+            ledger.privileged(layout.SEQ_REFILL_RETURN)
+        else:
+            ledger.privileged(layout.SEQ_REFILL_RESTORE)
 
-    def invalidate(self, index: int) -> None:
-        """A ``tlbwe`` that makes an entry invalid."""
+    def _load_at_write(self, index: int, page: int, executable: bool) -> None:
+        """The trap of the last ``tlbwe`` loads the hardware entry too, where no search is needed."""
+        ledger = self.ledger
+        cycles = ledger.price[layout.PRICE_WRITE_INSERT]
+        if self.hardware.first_free() is not None:
+            cycles -= ledger.price[layout.PRICE_FREE_SLOT]
+        self.hardware.write(self.replacement.allocate(self.hardware), self.virtual.load(index, page))
+        ledger.count[layout.COUNT_INSERT] += 1
+        ledger.count[layout.COUNT_WRITE_INSERT] += 1
+        ledger.charge(layout.CAUSE_TLBWE, cycles)
+        ledger.fetch(ledger.lines_of(layout.LINES_WRITE_INSERT))
+        if executable:
+            ledger.inserted_executable()
+
+    def invalidate_page(self, page: int) -> None:
+        """``_tlbie``: search for the page, and invalidate the entry; of a paravirtual guest, one call."""
+        ledger = self.ledger
+        paravirtual = ledger.mode(layout.MODE_PARAVIRTUAL)
+        if not paravirtual:
+            ledger.privileged(layout.SEQ_TLBIE)
+        ledger.count[layout.COUNT_TLBSX] += 1
+        index = self.search(page)
+        if index is not None:
+            self.invalidate(index, ledger.price[layout.PRICE_JOINED] if paravirtual else 0)
+
+    def invalidate_all(self, top: int) -> None:
+        """``_tlbia``: every entry up to ``top``, one by one or in one call."""
+        ledger = self.ledger
+        if not ledger.mode(layout.MODE_PARAVIRTUAL):
+            for index in range(top + 1):
+                self.invalidate(index)
+            return
+        valid = self.hardware.valid
+        for entry in self.virtual.entries[: top + 1]:
+            entry.valid = entry.touched = False
+        for index, loaded in enumerate(self.hardware.entries):
+            linear = loaded is not None and LINEAR_PAGE <= loaded.page < self.linear_end
+            if loaded is not None and loaded.space == GUEST_SPACE and not linear:
+                self.hardware.invalidate(index)
+        ledger.count[layout.COUNT_HYPERCALL] += 1
+        row = ledger.scan[layout.FLUSHES_AT + layout.FLUSH_HYPERCALL]
+        ledger.charge(layout.CAUSE_HYPERCALL, row[valid])
+        ledger.leave(ledger.lines_of(layout.LINES_HYPERCALL), program=True)
+
+    def invalidate(self, index: int, saving: int = 0) -> None:
+        """A ``tlbwe`` that makes an entry invalid; a trap of its own costs ``saving`` more."""
+        ledger = self.ledger
+        ledger.count[layout.COUNT_TLBWE_INVALIDATE] += 1
         self.virtual.invalidate(index)
         flush = self.virtual.flush_dirty(self.hardware)
-        self._charge_tlbwe(flush, self.ledger.price[layout.PRICE_TLBWE_INVALIDATE])
+        ledger.charge(layout.CAUSE_TLBWE, ledger.price[layout.PRICE_INDEX_UPDATE] - saving)
+        self._charge_tlbwe(flush, ledger.price[layout.PRICE_TLBWE_INVALIDATE])
 
     def _charge_tlbwe(self, flush: Flush | None, untouched_cycles: int) -> None:
         ledger = self.ledger
@@ -228,12 +358,17 @@ class VirtualCore:
         return index
 
     def write_pid(self, pid: int) -> None:
-        """Emulated ``mtspr PID``: hardware entries do not carry the guest's PID, so all go."""
+        """Emulated ``mtspr PID``: where hardware entries do not carry the guest's PID, all go."""
         ledger = self.ledger
-        flush = self.virtual.flush_all(self.hardware)
-        ledger.count[layout.COUNT_FLUSH_ALL] += 1
-        ledger.charge(layout.CAUSE_PID, ledger.scan[layout.FLUSHES_AT + layout.FLUSH_ALL][flush.valid])
-        ledger.leave(ledger.lines_of(layout.LINES_PID), program=True)
+        if self.tags:
+            ledger.charge(layout.CAUSE_PID, ledger.price[layout.PRICE_PID_TAGGED])
+            ledger.trap_if(layout.LINES_PID_TAGGED)
+        else:
+            flush = self.virtual.flush_all(self.hardware)
+            ledger.count[layout.COUNT_FLUSH_ALL] += 1
+            ledger.charge(layout.CAUSE_PID, ledger.scan[layout.FLUSHES_AT + layout.FLUSH_ALL][flush.valid])
+            ledger.leave(ledger.lines_of(layout.LINES_PID), program=True)
+        ledger.switched_address_space()
         self.pid = pid
 
     def _search_cycles(self, row: int, valid: int, invalid: int) -> int:

@@ -142,10 +142,15 @@ class VirtualMachine:
             "instructions": int(
                 count[layout.COUNT_INSTRUCTIONS_USER] + count[layout.COUNT_INSTRUCTIONS_KERNEL]
             ),
-            "tlb_misses": int(count[layout.COUNT_HARDWARE_MISS_D] + count[layout.COUNT_HARDWARE_MISS_I]),
+            "tlb_misses": int(
+                count[layout.COUNT_HARDWARE_MISS_D]
+                + count[layout.COUNT_HARDWARE_MISS_I]
+                + count[layout.COUNT_TABLE_WALK]
+                - count[layout.COUNT_SHADOW_FILL]
+            ),
             "vtlb_misses": int(count[layout.COUNT_GUEST_MISS_D] + count[layout.COUNT_GUEST_MISS_I]),
             "hardware_inserts": int(count[layout.COUNT_INSERT]),
-            "iccci": int(count[layout.COUNT_INSERT_EXECUTABLE]),
+            "iccci": int(count[layout.COUNT_INSERT_EXECUTABLE] + count[layout.COUNT_ICACHE_SWITCH]),
             "kernel_fragment_inserts": int(count[layout.COUNT_INSERT_KERNEL]),
             "kernel_lines_refetched": int(count[layout.COUNT_LINES_KERNEL]),
             "guest_refills": int(count[layout.COUNT_GUEST_MISS_D] + count[layout.COUNT_GUEST_MISS_I]),

@@ -1,4 +1,4 @@
-"""The compiled walk and the readable one agree in every register, count, cycle and TLB entry."""
+"""The compiled walk and the readable one agree in every register, count, cycle and TLB entry, cures or not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 from bgsim.datasheet import Datasheet
 from bgsim.guests.linux import SEQUENCES
 from bgsim.l4.paths import GROUPS
-from bgsim.l4.vtlb import GUEST_SPACE
+from bgsim.l4.vtlb import FIRST_PID_TAG, GUEST_SPACE
 from bgsim.platforms import layout
 from bgsim.platforms.prices import native_tables, virtual_tables
 from bgsim.platforms.processor import Processor
 from bgsim.platforms.reference import ReferenceWalk
 from bgsim.platforms.reference_core import LINEAR_PAGE, BareCore, VirtualCore
+from bgsim.platforms.reference_walked import WalkedBareCore, WalkedVirtualCore
 from bgsim.platforms.seam import Code
 from bgsim.platforms.walk import walk
 from bgsim.profiles import program as ops
@@ -48,14 +49,51 @@ def real_tables(virtual: bool) -> layout.Tables:
     return native_tables(machine, SEQUENCES, pairs)
 
 
+class Cures(NamedTuple):
+    """Modes of a walk, in the order of ``layout``."""
+
+    write_insert: int = 0
+    icache: int = layout.ICACHE_AT_INSERT
+    fragment_shift: int = 0
+    pid_tags: int = 0
+    paravirtual: int = 0
+    table_walk: int = layout.WALK_BY_SOFTWARE
+    traps: bool = True
+    """Whether the instructions of a machine that walks page tables, and PID writes, trap."""
+
+
+NO_CURE = Cures()
+CURES = st.builds(
+    Cures,
+    st.integers(0, 1),
+    st.integers(0, 2),
+    st.sampled_from((0, 4, 8)),
+    st.integers(0, 1),
+    st.integers(0, 1),
+    st.sampled_from((0, 0, 1, 2)),
+    st.booleans(),
+)
+
+
 @cache
-def distinct_tables(virtual: bool) -> layout.Tables:
+def distinct_tables(virtual: bool, cures: Cures = NO_CURE) -> layout.Tables:
     """Prices no two of which are equal, so that none can stand in for another unnoticed."""
     random = np.random.default_rng(20110531)
     price = random.permutation(np.arange(1, layout.GROUPS_AT + len(GROUPS) + 1, dtype=np.int64)) * 37
     price[layout.PRICE_IRQ_PAIRS_MILLI] = 12_345
+    price[layout.MODE_WRITE_INSERT : layout.PRICES] = cures[:-1]
+    # Old lines are pushed out within a few hundred operations.
+    price[layout.PRICE_MISS_MICRO] = 6_560 if cures.icache else 0
+    price[layout.PRICE_CAPACITY_MICRO] = 3_000_000
+    price[layout.PRICE_INDEX_UPDATE] *= any(cures[:-1])
+    if not virtual:
+        price[layout.MODE_WRITE_INSERT : layout.MODE_TABLE_WALK] = 0
+        price[layout.PRICE_MISS_MICRO] = 0
+        price[layout.PRICE_INDEX_UPDATE] = 0
     masks = slice(layout.LINE_MASKS_AT, layout.HANDLER_AT)
     price[masks] = random.integers(1, 1 << len(GROUPS), layout.LINE_MASKS)
+    for kind in (layout.LINES_WALKED, layout.LINES_PID_TAGGED, layout.LINES_ENTER):
+        price[layout.LINE_MASKS_AT + kind] *= cures.traps
     price[layout.HANDLER_AT : layout.VIRTUAL_AT] = (0, 5)
     price[layout.VIRTUAL_AT] = virtual
     # Scans cost more than an insert into a free entry saves.
@@ -63,7 +101,9 @@ def distinct_tables(virtual: bool) -> layout.Tables:
     scan = (random.permutation(rows * (WIDTH + 1)).reshape(rows, WIDTH + 1) + 3000).astype(np.int64)
     cycles = random.permutation(len(SEQUENCES)) * 101 + 7
     lines = random.integers(1, 1 << len(GROUPS), len(SEQUENCES))
-    return layout.Tables(price, scan, np.array([cycles, lines * virtual], dtype=np.int64))
+    if not cures.traps:
+        lines[::2] = 0
+    return layout.made_tables(price, scan, np.array([cycles, lines * virtual], dtype=np.int64))
 
 
 # -- generated programs ------------------------------------------------------------------------------
@@ -187,17 +227,20 @@ class Pair:
     def touch_foreign(self, pages: int) -> None:
         """The VMM touches pages of its own."""
         core = self.reference.core
-        assert isinstance(core, VirtualCore)
+        assert isinstance(core, VirtualCore | WalkedVirtualCore)
         assert self.processor.touch_foreign(pages) == core.touch_foreign(pages)
 
     def assert_same_entries(self) -> None:
         """What the compiled walk remembers by key is what the lists of entries hold."""
         core = self.reference.core
+        if isinstance(core, WalkedVirtualCore):
+            self._assert_same_hardware(core)
+            return
         guest = self.compiled.entry[layout.GUEST_KEY]
         valid = self.compiled.entry[layout.GUEST_IS_VALID]
         touched = self.compiled.entry[layout.GUEST_TOUCHED]
         for index in range(core.entries):
-            if isinstance(core, BareCore):
+            if isinstance(core, BareCore | WalkedBareCore):
                 bare = core.tlb.entries[index]
                 assert bool(valid[index]) == (bare is not None)
                 page = None if bare is None else (bare.page, bare.tag)
@@ -209,17 +252,23 @@ class Pair:
                 key = guest[index]
                 assert page == (self.reference.page_of(key), self.program.key_pid[key])
         if isinstance(core, VirtualCore):
-            for index, entry in enumerate(core.hardware.entries):
-                key = int(self.compiled.entry[layout.HARDWARE_KEY, index])
-                if entry is None:
-                    assert key == layout.NO_KEY
-                elif entry.space != GUEST_SPACE:
-                    assert key == layout.FOREIGN_KEY - entry.page
-                elif key < self.program.keys:
-                    assert (entry.page, entry.pages) == (self.reference.page_of(key), 1)
-                else:
-                    fragment = key - self.program.keys
-                    assert (entry.page, entry.pages) == (LINEAR_PAGE + fragment * 256, 256)
+            self._assert_same_hardware(core)
+
+    def _assert_same_hardware(self, core: VirtualCore | WalkedVirtualCore) -> None:
+        pages = 256 << int(self.tables.price[layout.MODE_FRAGMENT_SHIFT])
+        for index, entry in enumerate(core.hardware.entries):
+            key = int(self.compiled.entry[layout.HARDWARE_KEY, index])
+            if entry is None:
+                assert key == layout.NO_KEY
+            elif entry.space != GUEST_SPACE:
+                assert key == layout.FOREIGN_KEY - entry.page
+            elif key < self.program.keys:
+                assert (entry.page, entry.pages) == (self.reference.page_of(key), 1)
+                if core.tags and not self.program.key_kernel[key]:
+                    assert entry.tag == FIRST_PID_TAG + self.program.key_pid[key]
+            else:
+                fragment = key - self.program.keys
+                assert (entry.page, entry.pages) == (LINEAR_PAGE + fragment * pages, pages)
 
 
 @pytest.mark.parametrize("virtual", [False, True])
@@ -233,10 +282,21 @@ def test_whole_programs(prices, virtual: bool, program: Program, sizes: Sizes) -
 
 
 @pytest.mark.parametrize("virtual", [False, True])
-@given(program=programs(), sizes=SMALL, data=st.data())
-def test_cut_by_deadlines(virtual: bool, program: Program, sizes: Sizes, data: st.DataObject) -> None:
-    pair = Pair(program, distinct_tables(virtual), sizes)
-    whole = Pair(program, distinct_tables(virtual), sizes)
+@given(program=programs(), sizes=SMALL | REAL, cures=CURES)
+def test_whole_programs_under_any_cures(virtual: bool, program: Program, sizes: Sizes, cures: Cures) -> None:
+    pair = Pair(program, distinct_tables(virtual, cures), sizes)
+    pair.map(0, MIB)
+    assert pair.walk(len(program.operations), FOREVER) == layout.STOP_END
+    pair.assert_same_entries()
+
+
+@pytest.mark.parametrize("virtual", [False, True])
+@given(program=programs(), sizes=SMALL, cures=st.just(NO_CURE) | CURES, data=st.data())
+def test_cut_by_deadlines(
+    virtual: bool, program: Program, sizes: Sizes, cures: Cures, data: st.DataObject
+) -> None:
+    pair = Pair(program, distinct_tables(virtual, cures), sizes)
+    whole = Pair(program, distinct_tables(virtual, cures), sizes)
     for both in (pair, whole):
         both.map(0, MIB)
     whole.walk(len(program.operations), FOREVER)
@@ -252,11 +312,11 @@ def test_cut_by_deadlines(virtual: bool, program: Program, sizes: Sizes, data: s
     )
 
 
-@given(program=programs(), sizes=SMALL, data=st.data())
+@given(program=programs(), sizes=SMALL, cures=st.just(NO_CURE) | CURES, data=st.data())
 def test_memory_is_mapped_when_it_is_first_needed(
-    program: Program, sizes: Sizes, data: st.DataObject
+    program: Program, sizes: Sizes, cures: Cures, data: st.DataObject
 ) -> None:
-    pair = Pair(program, distinct_tables(True), sizes)
+    pair = Pair(program, distinct_tables(True, cures), sizes)
     faults = set()
     while (reason := pair.walk(len(program.operations), FOREVER)) == layout.STOP_RAM_FAULT:
         mib = int(pair.compiled.register[layout.FAULT_MIB])
