@@ -95,6 +95,11 @@ METRICS: Mapping[str, Metric] = {
             "instructions of microkernel and VMM per operation",
             "lower",
         ),
+        Metric(
+            "deviation",
+            "ratio",
+            "mean operation time, or rate of a shift, over the one measured on the real machine, less one",
+        ),
         Metric("packet_hops", "count", "torus links crossed, summed over packets"),
         *(
             Metric(

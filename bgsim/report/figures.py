@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bgsim.report import style
+from bgsim.report import scaling_figures, style
 from bgsim.report.results import HEADLINE_METRICS, Point, ReportError, Results, Study
+from bgsim.report.scaling_figures import SCALING_KINDS, several_sizes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,8 +45,15 @@ def draw_study(
     results = Results(study)
     paths: list[Path] = []
     with style.paper_style():
-        for kind in results.kinds:
-            for name, figure in _figures(kind, results.of_kind(kind), results.axes):
+        shown = {kind: results.of_kind(kind) for kind in results.kinds}
+        sizes = [point for kind in SCALING_KINDS for point in shown.get(kind, ())]
+        if several_sizes(sizes):  # one figure for all that is compared over the machine's sizes
+            for kind in SCALING_KINDS:
+                shown.pop(kind, None)
+            for name, figure in scaling_figures.figures(sizes, results.axes):
+                paths += style.save(figure, directory, name, formats)
+        for kind, points in shown.items():
+            for name, figure in _figures(kind, points, results.axes):
                 paths += style.save(figure, directory, name, formats)
     return paths
 
@@ -65,6 +73,10 @@ def _figures(kind: str, points: Sequence[Point], axes: Sequence[str]) -> Iterato
         yield from micro_figures.figures(points, axes)
     elif kind == "dcmf":
         yield from dcmf_figures.figures(points, axes)
+    elif kind == "traffic":
+        from bgsim.report import traffic_figures
+
+        yield from traffic_figures.figures(points, axes)
     elif kind == "replay":
         from bgsim.report import replay_figures
 

@@ -34,7 +34,7 @@ from bgsim.workloads.resolved import ResolvedRun
 from bgsim.workloads.steady_state import Finding, alike, scaled_job, steady_rate
 from bgsim.workloads.traffic_config import TrafficConfig
 from bgsim.workloads.traffic_costs import OperationCosts
-from bgsim.workloads.traffic_measured import measured
+from bgsim.workloads.traffic_measured import deviation, measured
 from bgsim.workloads.traffic_messages import CONTROL_PACKETS, Graph, Kind, Operations, build, kind_of
 from bgsim.workloads.traffic_patterns import PatternError, partners, random_stream
 
@@ -211,6 +211,9 @@ def run(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
         "bandwidth_MiBps": float((size / 2**20 / (operation_us / 1e6)).mean()),
         "messages": int(setting.operations.sum()),
     }
+    known = measured(config, partition, setting.kind)
+    if known is not None:
+        metrics["deviation"] = deviation(metrics, known)
     loads = Loads.of(setting)
     metrics["packet_hops"] = loads.packet_hops
     metrics |= loads.utilisation(setting, elapsed_s * frequency)
@@ -223,7 +226,7 @@ def run(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
             "protocol": setting.kind,
             "steady_state": finding.details,
             "costs": setting.costs.source,
-            "measured": measured(config, partition, setting.kind),
+            "measured": dict(known) if known is not None else None,
         },
     )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bgsim.validation_data import table
-from bgsim.workloads.outcome import Json
 from bgsim.workloads.resolved import Partition
 from bgsim.workloads.traffic_config import TrafficConfig
 
@@ -11,7 +12,7 @@ SHAPE = (8, 8, 8)
 POSTED = 100
 
 
-def measured(config: TrafficConfig, partition: Partition, protocol: str) -> dict[str, Json] | None:
+def measured(config: TrafficConfig, partition: Partition, protocol: str) -> dict[str, float] | None:
     """Measured values of the same pattern, operation and size on the same partition, all nodes active.
 
     Returns
@@ -39,7 +40,15 @@ def ring_distances(displacement: list[int], shape: tuple[int, int, int]) -> tupl
     return tuple(min(step % extent, -step % extent) for step, extent in pairs)
 
 
-def antipodal(operation: str, size_bytes: int) -> dict[str, Json] | None:
+def deviation(metrics: Mapping[str, int | float], known: Mapping[str, float]) -> float:
+    """Simulated over measured, less one: of an operation's mean time, or of the middle of measured rates."""
+    if "operation_us_avg" in known:
+        return metrics["operation_us_avg"] / known["operation_us_avg"] - 1
+    middle = (known["bandwidth_MiBps_min"] + known["bandwidth_MiBps_max"]) / 2
+    return metrics["bandwidth_MiBps"] / middle - 1
+
+
+def antipodal(operation: str, size_bytes: int) -> dict[str, float] | None:
     """Microseconds per antipodal operation of 512 nodes."""
     rows = [row for row in table(f"antipodal_512_{operation}_all_active") if int(row["bytes"]) == size_bytes]
     if not rows:
@@ -51,7 +60,7 @@ def antipodal(operation: str, size_bytes: int) -> dict[str, Json] | None:
     }
 
 
-def shift(distances: tuple[int, ...], size_bytes: int) -> dict[str, Json] | None:
+def shift(distances: tuple[int, ...], size_bytes: int) -> dict[str, float] | None:
     """MiB/s of puts to a distance class of 512 nodes."""
     for row in table("shift_512_put"):
         there = tuple(int(row[f"abs_d{axis}"]) for axis in "xyz")
