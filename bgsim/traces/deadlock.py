@@ -22,7 +22,7 @@ from bgsim.traces.collectives import COLLECT, ENTER, LEAVE, WrittenOut, write_ou
 from bgsim.traces.errors import TraceError, TraceProblem
 from bgsim.traces.graph import Graph, build
 from bgsim.traces.matching import Matches, match
-from bgsim.traces.program import Kind, Program
+from bgsim.traces.program import Kind, Program, is_started
 
 _RANKS_SHOWN = 8
 
@@ -89,10 +89,14 @@ class _Waits:
         self.rank = self.program.rank
 
     def stuck_at(self, rank: int) -> int:
-        """First operation of a rank that is never complete, or -1."""
+        """First operation of a rank that never hands on; else, that is never complete; or -1."""
         first, end = self.program.first[rank : rank + 2]
-        closed = ~self.opened[self.graph.done[first:end]]
-        return int(first + np.argmax(closed)) if closed.any() else NEVER
+        started = is_started(self.program.kind[first:end])
+        done, entry = self.graph.done[first:end], self.graph.entry[first:end]
+        for closed in (~self.opened[np.where(started, entry, done)], ~self.opened[done]):
+            if closed.any():
+                return int(first + np.argmax(closed))
+        return NEVER
 
     def waits_for(self, operation: int) -> tuple[int, int]:
         """The operation in which a rank waits, and the rank it waits for, which may be itself."""

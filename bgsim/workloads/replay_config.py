@@ -31,7 +31,9 @@ class ReplayConfig(MachineTierConfig):
     kind: Literal["replay"]
     trace: str = Field(description="the trace file, relative to the experiment file")
     format: TraceFormat = Field(
-        "auto", description="bgsim's own, a GOAL schedule of LogGOPSim, or a time-independent SimGrid trace"
+        "auto",
+        validate_default=True,
+        description="bgsim's own, a GOAL schedule of LogGOPSim, or a time-independent SimGrid trace",
     )
     calc_unit: Duration = Field(
         default=parse("1 ns", "time"),

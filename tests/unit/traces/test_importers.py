@@ -101,7 +101,7 @@ def test_goal(file):
         (GOAL.replace("l1 requires l3", "l3 requires l2"), "requires, over others, itself"),
         (GOAL.replace("l3: recv", "l1: recv"), ":6: label 'l1' stands in line 4 already"),
         (GOAL.rsplit("}", 1)[0], "the file is cut off: the last rank's section is not closed"),
-        (GOAL.split("rank 1")[0], "the file is cut off: 1 of 2 ranks have no section, the first is rank 1"),
+        (GOAL[: GOAL.index("rank 1")], "cut off: 1 of 2 ranks have no section, the first is rank 1"),
         (GOAL.replace("to 1", "to 2"), ":5: rank 2: ranks are 0 to 1"),
         (GOAL.replace("two lines */", ""), "cut off inside a comment"),
     ],

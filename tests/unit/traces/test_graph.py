@@ -1,0 +1,271 @@
+"""From traces to times: small cases by hand, built-in algorithms as traces, deadlocks, accounts."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bgsim.machine import algorithms
+from bgsim.machine import cost_model as cost
+from bgsim.machine.cost_model import CostModel
+from bgsim.machine.networks import run_graph
+from bgsim.machine.program import Placement, Settings
+from bgsim.machine.program import Program as Steps
+from bgsim.network.detours import Detours, DetourSource
+from bgsim.network.router import RouterParameters
+from bgsim.traces import deadlock, text
+from bgsim.traces.accounts import CAUSES, accounts, histogram
+from bgsim.traces.collectives import write_out
+from bgsim.traces.errors import TraceError
+from bgsim.traces.graph import build
+from bgsim.traces.matching import match
+
+FREQUENCY_HZ = 850_000_000
+ROUTER = RouterParameters()
+PACKET = 544  # cycles of a full packet on a link
+SETTINGS = Settings(eager_limit=1200, segment=4096, combine_cycles=1.0, serve_cycles=200)
+COSTS = CostModel(
+    name="bare-metal/cnk",
+    platform="bare-metal",
+    guest="cnk",
+    machine=cost.Machine("bgp", {}, {}),
+    datasheet_digest="0",
+    model_version=1,
+    created_by="a test",
+    put=cost.OneSided(900, 75),
+    get=cost.OneSided(1200, 75),
+    eager=cost.Eager(1000, 100, 500, 200),
+    rendezvous=cost.Rendezvous(700, 600, 300),
+    local=cost.Local(110, 90, 0.5),
+    collective=cost.Collective(0, 0, 0),
+    barrier=cost.Barrier(10, 20),
+    delivery=cost.Delivery((0.0,), (1.0,)),
+    detours=(),
+    measured=(),
+)
+
+
+def line(nodes, per_node=1):
+    """Ranks along x, node after node."""
+    ranks = np.arange(nodes * per_node)
+    return Placement((nodes, 1, 1), (False,) * 3, ranks // per_node, ranks, per_node)
+
+
+def steps_of(placement, costs=COSTS, seed=1):
+    return Steps(placement, costs, SETTINGS, np.zeros(placement.ranks, np.int64), seed)
+
+
+def ran(bodies, network="uncontended", placement=None, costs=COSTS, detours=None, **options):
+    count = sum(len(body.splitlines()) for body in bodies)
+    ranks = "".join(f"rank {number}\n{body}\n" for number, body in enumerate(bodies))
+    program = text.read_text(f"bgsim-messages 1\nranks {len(bodies)}\n{ranks}end {count}")
+    placement = placement or line(len(bodies))
+    written = write_out(program, steps_of(placement, costs), options.pop("algorithm", "binomial"))
+    matches = match(written.program)
+    graph = build(written, matches, steps_of(placement, costs), FREQUENCY_HZ, **options)
+    deadlock.check(written, matches, graph)
+    result = run_graph(
+        network,
+        placement.shape,
+        placement.torus,
+        ROUTER,
+        graph.messages,
+        graph.gates,
+        detours or Detours.none(),
+    )
+    return result.opened_cycles[graph.done], graph, result
+
+
+def wire(packets, hops=1):
+    return packets * PACKET + hops * ROUTER.hop_cycles + ROUTER.endpoint_cycles
+
+
+def small():
+    """A request: one packet of two chunks."""
+    return ROUTER.link_cycles(2) + ROUTER.hop_cycles + ROUTER.endpoint_cycles
+
+
+@pytest.mark.parametrize("network", ["uncontended", "flow"])
+def test_eager_by_hand(network):
+    done, _, _ = ran(["compute 1000cycles\nsend 1 300B\ncompute 5cycles", "recv 0 300B"], network)
+    sent = 1000 + 1000 + 2 * 100
+    assert done.tolist() == [1000, sent, sent + 5, sent + wire(2) + 500 + 2 * 200]
+
+
+def test_an_eager_message_waits_for_its_receiver():
+    done, _, _ = ran(["send 1 8B", "compute 1ms\nrecv 0 8B"])
+    assert done.tolist() == [1100, 850_000, 850_000 + 700]
+
+
+def test_a_started_receive_is_handled_when_the_core_is_free():
+    done, _, _ = ran(["send 1 8B", "a: irecv 0 8B\ncompute 3000cycles\ncompute 4000cycles\nwait a"])
+    # It arrives during the first computation, and is handled before the second.
+    assert done[2:].tolist() == [3000, 3000 + 700 + 4000, 3000 + 700 + 4000]
+    assert done[1] == 3000 + 700
+
+
+@pytest.mark.parametrize("network", ["uncontended", "flow"])
+def test_rendezvous_by_hand(network):
+    done, _, _ = ran(["send 1 3000B", "compute 5000cycles\nrecv 0 3000B"], network)
+    requested = 5000 + 600  # the announcement arrived long before
+    served = requested + small() + 200
+    left, arrived = served + 13 * PACKET, served + wire(13)
+    assert done[[0, 2]].tolist() == [left, arrived + 300]
+
+
+def test_a_rendezvous_waits_until_the_receive_is_posted():
+    done, _, _ = ran(
+        ["a: isend 1 3000B\nwait a", "compute 9000cycles\nb: irecv 0 3000B\ncompute 7cycles\nwait b"]
+    )
+    served = 9000 + 7 + 600 + small() + 200  # the computation was ready first
+    assert done[1] == served + 13 * PACKET
+    assert done[5] == served + wire(13) + 300
+
+
+def test_inside_a_node_by_hand():
+    done, _, result = ran(["send 1 100B", "recv 0 100B"], placement=line(1, 2))
+    assert done.tolist() == [160, 160 + ROUTER.local_interval_cycles + 140]
+    assert result.packet_hops == 0
+
+
+def test_dependencies_by_hand():
+    body = [
+        "a: compute 100cycles",
+        "b: compute 200cycles core 1 after start",
+        "compute 10cycles after a b",
+        "compute 1cycles core 2 since b",
+    ]
+    done, _, _ = ran(["\n".join(body)], placement=line(1))
+    assert done.tolist() == [100, 200, 210, 1]
+
+
+def test_computation_is_scaled():
+    done, _, _ = ran(["compute 1us\ncompute 10cycles"], compute_scale=2.5)
+    assert done.tolist() == [2125, 2150]
+
+
+def test_barrier_by_hand():
+    done, _, _ = ran(["barrier", "compute 500cycles\nbarrier"], barrier_cycles=1000)
+    assert done[-1] == 500 + 10 + 1000 + 20
+
+
+def test_delivery_waits():
+    slow = replace(COSTS, delivery=cost.Delivery((750.0,), (1.0,)))
+    done, _, _ = ran(["send 1 8B", "recv 0 8B"], costs=slow)
+    assert done[1] == 1100 + wire(1) + 750 + 700
+
+
+ALGORITHMS = [
+    ("bcast 8B", "binomial", algorithms.binomial_broadcast, 8),
+    ("bcast 5000B", "binomial", algorithms.binomial_broadcast, 5000),
+    ("reduce 600B", "binomial", algorithms.binomial_reduce, 600),
+    ("allreduce 8B", "binomial", algorithms.binomial_allreduce, 8),
+    ("allreduce 20000B", "ring", algorithms.ring_allreduce, 20000),
+    ("bcast 9000B", "ring", algorithms.ring_broadcast, 9000),
+    ("allgather 2000B", "binomial", algorithms.ring_allgather, 2000),
+    ("alltoall 700B", "binomial", algorithms.torus_alltoall, 700),
+]
+
+
+@pytest.mark.parametrize("network", ["uncontended", "packet"])
+@pytest.mark.parametrize(("call", "algorithm", "built_in", "size"), ALGORITHMS)
+def test_a_collective_in_a_trace_takes_what_the_built_in_one_takes(call, algorithm, built_in, size, network):
+    placement = line(5)
+    _, _, result = ran([call] * 5, network, placement, algorithm=algorithm)
+    steps = steps_of(placement, seed=0)
+    built_in(steps, size)
+    messages, gates, _ = steps.graph()
+    other = run_graph(network, placement.shape, placement.torus, ROUTER, messages, gates, Detours.none())
+    assert result.opened_cycles.max() == other.opened_cycles.max()
+    assert result.packet_hops == other.packet_hops
+
+
+def test_a_ring_written_as_messages_takes_what_the_collective_takes():
+    bodies = []
+    for rank in range(6):
+        body = []
+        for turn in range(5):
+            body += [f"s{turn}: isend {(rank + 1) % 6} 900B", f"recv {(rank - 1) % 6} 900B", f"wait s{turn}"]
+        bodies.append("\n".join(body))
+    written, _, _ = ran(bodies)
+    called, _, _ = ran(["allgather 900B"] * 6)
+    assert written.max() == called.max()
+
+
+def test_roots_move_the_tree():
+    first, _, _ = ran(["bcast 8B"] * 4, placement=line(4))
+    other, _, _ = ran(["bcast 8B root 2"] * 4, placement=line(4))
+    assert first.max() != 0
+    assert other.max() >= first.max()  # two of its messages have farther to go
+
+
+@pytest.mark.parametrize(
+    ("bodies", "said"),
+    [
+        (
+            ["recv 1 8B\nsend 1 8B", "recv 0 8B\nsend 0 8B"],
+            [
+                "trace:4: deadlock: rank 0 waits for ever for rank 1, in 'recv from rank 1, tag 0, line 4'",
+                "trace:7: deadlock: rank 1 waits for ever for rank 0, in 'recv from rank 0, tag 0, line 7'",
+            ],
+        ),
+        (
+            ["send 1 2000B\nrecv 2 8B", "send 2 2000B\nrecv 0 2000B", "send 0 8B\nsend 1 1B\nrecv 1 2000B"],
+            [],
+        ),
+        (
+            [f"send {(rank + 1) % 3} 2000B\nrecv {(rank - 1) % 3} 2000B" for rank in range(3)],
+            [
+                "rank 0 waits for ever for rank 1",
+                "rank 1 waits for ever for rank 2",
+                "rank 2 waits for ever for rank 0",
+            ],
+        ),
+        (
+            ["barrier\nsend 1 8B", "recv 0 8B\nbarrier"],
+            ["rank 0 waits for ever for rank 1, in 'barrier, line 4'", "rank 1 waits for ever for rank 0"],
+        ),
+        (
+            ["a: irecv 1 8B\nwait a\nsend 1 8B", "a: irecv 0 8B\nwait a\nsend 0 8B"],
+            ["trace:5: deadlock: rank 0 waits for ever for rank 1, in 'wait, line 5'"],
+        ),
+    ],
+)
+def test_deadlocks_name_who_waits_for_whom(bodies, said):
+    if not said:
+        bodies[2] = bodies[2].replace("\nsend 1 1B", "")
+        assert (ran(bodies)[0] >= 0).all()
+        return
+    with pytest.raises(TraceError) as caught:
+        ran(bodies)
+    for sentence in said:
+        assert sentence in str(caught.value)
+
+
+def test_short_messages_do_not_deadlock():
+    done, _, _ = ran(["send 1 1200B\nrecv 1 1200B", "send 0 1200B\nrecv 0 1200B"])
+    assert (done >= 0).all()
+
+
+def test_accounts_add_up():
+    bodies = ["compute 5us\nsend 1 500B\nrecv 1 9000B", "compute 1us\na: irecv 0 500B\nsend 0 9000B\nwait a"]
+    detours = Detours.make([DetourSource("tick", 3000.0, 0.3, False, (150.0,), (1.0,))], 2, 1, 1)
+    _, graph, result = ran(bodies, detours=detours)
+    spent = accounts(graph, result, 2)
+    assert spent.cycles.sum(axis=0).tolist() == [spent.elapsed_cycles] * 2
+    compute, send, receive, interrupted, wait = (
+        dict(zip(CAUSES, spent.cycles, strict=True))[c] for c in CAUSES
+    )
+    assert compute.tolist() == [4250, 850]
+    assert send.tolist() == [1000 + 3 * 100, 700]
+    assert receive.tolist() == [600 + 300, 500 + 3 * 200]
+    assert (interrupted > 0).all()
+    assert (wait > 0).all()
+    assert spent.end_cycles.max() == spent.elapsed_cycles
+
+
+def test_histogram():
+    rows = histogram(np.array([0, 1, 5, 8, 9, 1024]))
+    assert [(row["bytes_max"], row["messages"], row["bytes"]) for row in rows] == [
+        (0, 1, 0), (1, 1, 1), (8, 2, 13), (16, 1, 9), (1024, 1, 1024)
+    ]  # fmt: skip
