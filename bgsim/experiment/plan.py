@@ -17,6 +17,7 @@ from typing import Any
 
 from bgsim.experiment.errors import ExperimentError, Problem, shown
 from bgsim.experiment.identity import MODEL_VERSION, canonical, run_id, seed_of_replication
+from bgsim.experiment.labels import brief
 from bgsim.experiment.locate import Document, Path, Place, dotted, split_path
 from bgsim.experiment.partition import Topology
 from bgsim.experiment.resolve import Finding, machine_findings, partition_findings, support_findings
@@ -51,7 +52,7 @@ class Run:
     @property
     def label(self) -> str:
         """A few words for progress lines: the point, the platform, the replication."""
-        words = [f"{path.split('.')[-1]}={_short(value)}" for path, value in self.point.items()]
+        words = [f"{path.split('.')[-1]}={brief(value)}" for path, value in self.point.items()]
         words.append(str(self.config["platform"]))
         if self.config["replication"]:
             words.append(f"replication {self.config['replication']}")
@@ -337,9 +338,5 @@ def _position(problem: Problem) -> tuple[int, str, int, int]:
     return (1, problem.place, 0, 0)
 
 
-def _short(value: Any) -> str:
-    return value if isinstance(value, str) else canonical(value)
-
-
 def _point_text(point: Mapping[str, Any]) -> str:
-    return "(" + ", ".join(f"{path}={_short(value)}" for path, value in point.items()) + ")"
+    return "(" + ", ".join(f"{path}={brief(value)}" for path, value in point.items()) + ")"

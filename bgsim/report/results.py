@@ -8,12 +8,13 @@ worker finished first.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
+from bgsim.experiment.identity import canonical
+from bgsim.experiment.labels import brief
 from bgsim.experiment.metrics import HOST_METRICS
 from bgsim.experiment.order import natural_key
 from bgsim.experiment.summary import FIXED_COLUMNS, column_names
@@ -32,6 +33,9 @@ HEADLINE_METRICS: Mapping[str, tuple[str, ...]] = {
     "compile": ("elapsed_s", "tlb_misses", "vtlb_misses", "exits_total", "exits_ipc"),
     "netperf": ("throughput_bps", "latency_us", "latency_p99_us", "cpu_us_per_message", "exits_per_frame"),
     "dcmf": ("latency_us", "bandwidth_MiBps"),
+    "traffic": ("operation_us_avg", "bandwidth_MiBps", "deviation"),
+    "collectives": ("elapsed_s", "operation_us_avg", "operation_us_max", "latency_p99_us"),
+    "halo": ("elapsed_s", "operation_us_avg", "operation_us_max", "packet_hops"),
     "replay": ("elapsed_s", "compute_s", "communication_s", "wait_s", "latency_us"),
 }
 """Metrics a comparison shows for each workload kind; for any other kind it shows all."""
@@ -182,24 +186,18 @@ def _core_frequency_hz(base: str, changed: str | None) -> int:
     return sheet.integer("core.frequency")
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Mapping | Sequence):
-        return json.dumps(value, sort_keys=True)
-    return str(value)
-
-
 def _canonical(value: Any) -> str:
     """Equal text for values that mean the same in a record and, after pandas, in the summary."""
     if value is None or value != value:
         return ""
     if isinstance(value, bool | str):
         return str(value)
+    if isinstance(value, Mapping | Sequence):
+        return canonical(value)  # as it stands in the summary
     try:
         return repr(float(value))
     except (TypeError, ValueError):
-        return _text(value)
+        return str(value)
 
 
 def swept_axes(records: Iterable[Record]) -> tuple[str, ...]:
@@ -218,7 +216,7 @@ def value_text(value: Any) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:g}"
-    return _text(value)
+    return brief(value)
 
 
 def point_label(values: Mapping[str, Any], axes: Sequence[str], bare: Iterable[str] = ()) -> str:

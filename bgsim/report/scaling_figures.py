@@ -1,0 +1,124 @@
+"""Figures of the machine tier: what a platform costs against the size of the partition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bgsim.report import style
+from bgsim.report.results import Group, Point, point_label, split_by
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SCALING_KINDS = ("collectives", "halo")
+OWN_AXES = ("workload", "workload.operation", "workload.size", "partition.topology", "partition.shape")
+
+TIME = "operation_us_avg"
+_WIDTH_IN = 7.0
+
+
+def nodes(group: Group) -> int | None:
+    """Compute nodes of a group's partition, if its record says so."""
+    found = group.details.get("nodes")
+    return int(found) if isinstance(found, int) else None
+
+
+def several_sizes(points: Sequence[Point]) -> bool:
+    """Whether partitions of more than one size are compared."""
+    return len({nodes(group) for point in points for group in point.groups} - {None}) > 1
+
+
+def series_of(group: Group) -> str:
+    """What a line shows: the operation and its size, the ranks per node, the computing in between."""
+    workload = group.workload
+    per_node = int(workload.get("ranks_per_node", 1))
+    if workload["kind"] == "halo":
+        cells = "×".join(str(extent) for extent in workload["grid"])
+        whose = "per rank" if workload["scaling"] == "weak" else "in all"
+        words = [f"halo, {cells} cells {whose}"]
+        if workload.get("compute"):
+            words.append(f"{workload['compute']} computing")
+    else:
+        size = "" if workload["operation"] == "barrier" else f" {workload['size']}"
+        words = [f"{workload['operation']}{size}"]
+        if workload.get("compute", "0 s") != "0 s":
+            words.append(f"every {workload['compute']}")
+    words.append(f"{per_node} rank{'s' if per_node > 1 else ''} per node")
+    return ", ".join(words)
+
+
+def figures(points: Sequence[Point], axes: Sequence[str]) -> Iterator[tuple[str, Figure]]:
+    """Name and figure, for each value of the swept axes that the figure does not show itself."""
+    for values, part in split_by(points, axes, OWN_AXES):
+        suffix = style.slug(point_label(values, list(values)))
+        groups = [group for point in part for group in point.groups if nodes(group) is not None]
+        yield f"scaling{'-' + suffix if suffix else ''}", against_nodes(groups)
+
+
+def against_nodes(groups: Sequence[Group]) -> Figure:
+    """Time of an operation, and slowdown of the job, against compute nodes, with their intervals."""
+    from matplotlib.lines import Line2D
+
+    figure, grid = style.new_figure(1, 2, width_in=_WIDTH_IN, height_in=2.9)
+    left, right = grid[0]
+    names = list(dict.fromkeys(series_of(group) for group in groups))
+    platforms = list(dict.fromkeys(group.platform for group in groups))
+    handles: dict[str, Any] = {}
+    every: list[float] = []
+    for number, name in enumerate(names):
+        colour = style.SERIES_COLOURS[number % len(style.SERIES_COLOURS)]
+        marker = style.SERIES_MARKERS[number % len(style.SERIES_MARKERS)]
+        handles[name] = Line2D([], [], color=colour, marker=marker)
+        for dashes, platform in zip(style.LINE_STYLES, platforms, strict=False):
+            line = [g for g in groups if series_of(g) == name and g.platform == platform]
+            look = {"color": colour, "marker": marker, "linestyle": dashes}
+            if platform == platforms[0] and len(platforms) > 1:
+                look["fillstyle"] = "none"
+            every += _line(left, line, TIME, look)
+            _line(right, line, "slowdown", {**look, "linestyle": "-"})
+    if len(platforms) > 1:
+        for dashes, platform in zip(style.LINE_STYLES, platforms, strict=False):
+            label = f"left: {style.platform_style(platform).label}"
+            handles[label] = Line2D([], [], color=style.BLACK, linestyle=dashes)
+    sizes = sorted({float(found) for group in groups if (found := nodes(group)) is not None})
+    for panel in (left, right):
+        _node_axis(panel, sizes)
+    style.plain_log_ticks(left, "y")
+    left.set_ylabel("time of one operation (µs)")
+    right.set_ylabel("slowdown of the whole job")
+    right.axhline(1.0, color=style.BLACK, linewidth=0.6)
+    style.legend_outside(figure, handles, columns=2)
+    return figure
+
+
+def _line(panel: Axes, groups: Sequence[Group], metric: str, look: dict[str, Any]) -> list[float]:
+    """Draw a metric with its interval; return what was drawn."""
+    known = sorted(
+        (
+            (found, group.cells[metric])
+            for group in groups
+            if metric in group.cells and (found := nodes(group))
+        ),
+        key=lambda pair: pair[0],
+    )
+    if not known:
+        return []
+    x, y = [float(place) for place, _ in known], [cell.mean for _, cell in known]
+    panel.plot(x, y, **look)
+    low = [cell.mean if cell.low is None else cell.low for _, cell in known]
+    high = [cell.mean if cell.high is None else cell.high for _, cell in known]
+    panel.fill_between(x, low, high, color=look["color"], alpha=0.2, linewidth=0)
+    return y
+
+
+def _node_axis(panel: Axes, sizes: Sequence[float]) -> None:
+    """A logarithmic axis with the partitions' own sizes as ticks."""
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    panel.set_xscale("log")
+    panel.xaxis.set_major_locator(FixedLocator(list(sizes)))
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.set_xticks(list(sizes), [f"{size:,.0f}" for size in sizes], rotation=40, ha="right")
+    panel.set_xlabel("compute nodes")
