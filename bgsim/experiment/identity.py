@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from bgsim.cures import settings
 from bgsim.machine.shipped import shipped_sha256
 from bgsim.workloads.support import SUPPORT
 
@@ -55,9 +56,16 @@ def machines(config: Mapping[str, Any]) -> tuple[Datasheet, Datasheet]:
     bgsim.datasheet.DatasheetError
         For parameters that do not exist or values that do not fit.
     """
-    section = config["machine"]
-    machine, reference = _sheets(section["base"], canonical(config["assume"]), canonical(section["set"]))
+    base, assume, changes = _machine_key(config)
+    machine, reference = _sheets(base, assume, changes)
     return machine.with_values({}), reference.with_values({})
+
+
+def _machine_key(config: Mapping[str, Any]) -> tuple[str, str, str]:
+    """The base machine of a configuration, what is assumed of it, and what is changed, by cures too."""
+    section = config["machine"]
+    changes = {**section["set"], **settings(config.get("cures", ()))}
+    return section["base"], canonical(config["assume"]), canonical(changes)
 
 
 @lru_cache(maxsize=512)
@@ -89,7 +97,6 @@ def identity_text(config: Mapping[str, Any]) -> str:
     str
         One JSON object, keys sorted, no spaces.
     """
-    section = config["machine"]
     partition = config["partition"]
     rest = {
         "model_version": config["model_version"],
@@ -103,9 +110,7 @@ def identity_text(config: Mapping[str, Any]) -> str:
     if config["workload"].get("cost_model") == "auto":  # a file that is named has its hash beside its name
         rest["cost_model"] = shipped_sha256(config["platform"], config["guest"])
     pieces = {key: canonical(value) for key, value in rest.items()}
-    pieces["machine"], pieces["reference_machine"] = _machine_texts(
-        section["base"], canonical(config["assume"]), canonical(section["set"])
-    )
+    pieces["machine"], pieces["reference_machine"] = _machine_texts(*_machine_key(config))
     return "{" + ",".join(f"{json.dumps(key)}:{pieces[key]}" for key in sorted(pieces)) + "}"
 
 

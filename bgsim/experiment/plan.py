@@ -15,12 +15,19 @@ from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Any
 
+from bgsim.cures import expanded
 from bgsim.experiment.errors import ExperimentError, Problem, shown
 from bgsim.experiment.identity import MODEL_VERSION, canonical, run_id, seed_of_replication
 from bgsim.experiment.labels import brief
 from bgsim.experiment.locate import Document, Path, Place, dotted, split_path
 from bgsim.experiment.partition import Topology
-from bgsim.experiment.resolve import Finding, machine_findings, partition_findings, support_findings
+from bgsim.experiment.resolve import (
+    Finding,
+    cure_findings,
+    machine_findings,
+    partition_findings,
+    support_findings,
+)
 from bgsim.experiment.settings import Overrides, Setting, Source, read, settings
 from bgsim.experiment.sweep import Axis, covering, fixed, points, read_axes
 from bgsim.workloads.support import SUPPORT
@@ -170,6 +177,8 @@ class _Planner:
         document, value = self.document, self.document.value
         if isinstance(value.get("machine"), str):
             value["machine"] = {"base": value["machine"]}
+        if isinstance(value.get("cures"), str):
+            value["cures"] = [value["cures"]]
         if "platform" in value:
             if "platforms" in value:
                 self.problem(("platform",), "'platforms' is given too; keep one", on_key=True)
@@ -236,11 +245,13 @@ class _Planner:
             self.report(
                 axes, indexes, support_findings(kind, model.platforms, model.guest, topology, partition)
             )
+            self.report(axes, indexes, cure_findings(model.cures, model.machine.set))
             if topology is None or self.problems:
                 continue
             config = {
                 "model_version": MODEL_VERSION,
                 "machine": {"base": model.machine.base, "set": dict(sorted(model.machine.set.items()))},
+                "cures": list(expanded(model.cures)),
                 "assume": dict(sorted(model.assume.items())),
                 "partition": topology.resolved(),
                 "guest": model.guest or SUPPORT[kind].guests[0],
@@ -281,6 +292,8 @@ class _Planner:
                     self.problem(where[:-1], refused, on_key=True)
                 if isinstance(value.get("machine"), str):
                     value["machine"] = {"base": value["machine"]}
+                if isinstance(value.get("cures"), str):
+                    value["cures"] = [value["cures"]]
         return value, point
 
     def problem_at(

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bgsim import cures
 from bgsim.experiment import partition as partitions
 from bgsim.experiment import shipped
 from bgsim.experiment.errors import quoted
@@ -62,6 +63,17 @@ def machine_findings(machine: Mapping[str, Any], assume: Any) -> list[Finding]:
                 said = f"the datasheet says {sheet[name].text} already; this changes nothing"
                 findings.append(Finding((*section, name), said, remark=True))
         sheet = changed
+    return findings
+
+
+def cure_findings(names: Sequence[str], machine_set: Mapping[str, Any]) -> list[Finding]:
+    """What is wrong with the cures of a point."""
+    findings = [Finding(("cures", position), said) for position, said in cures.problems(names)]
+    for name in cures.expanded(names):
+        for record in cures.CURES[name].sets if name in cures.CURES else ():
+            if record in machine_set:
+                said = f"the cure '{name}' sets this too; keep one"
+                findings.append(Finding(("machine", "set", record), said, on_key=True))
     return findings
 
 
@@ -189,6 +201,7 @@ def resolved_run(config: Mapping[str, Any]) -> ResolvedRun:
         workload=workload_config(config["workload"]),
         seed=config["seed"],
         replication=config["replication"],
+        cures=tuple(config.get("cures", ())),
     )
 
 
@@ -202,6 +215,12 @@ def settings_without_effect(run: ResolvedRun) -> list[str]:
     unread = set(run.machine.overridden_unread)
     assumed = set(run.reference_machine.overridden)
     names = (unread - assumed) | (unread & unread_reference)
-    return sorted(
+    found = []
+    for name in run.cures:
+        cure = cures.CURES[name]
+        if names.issuperset(cure.sets) and (run.platform != "bare-metal" or cure.place == "hardware"):
+            found.append(f"cures.{name}")
+        names -= cure.sets.keys()
+    return found + sorted(
         dotted(("machine", "set", name)) if name not in assumed else f"assume.{name}" for name in names
     )

@@ -125,6 +125,10 @@ class ExperimentModel(Section):
         description="what is believed of the real machine where the datasheet is a guess; also holds for the "
         "reference machine on which native times are matched",
     )
+    cures: list[str] = Field(
+        default_factory=list,
+        description="changes by name, or all, software, hardware; 'bgsim cures' lists them",
+    )
     partition: Partition = Field(description="the nodes of the job")
     platforms: list[Platform] = Field(
         min_length=1, description="what the guest runs on, compared at every point"

@@ -20,7 +20,7 @@ from bgsim.spelling import did_you_mean
 POINTS_MAX = 1_000_000
 ZIP = "zip"
 
-SWEPT_SECTIONS = ("workload", "machine", "assume", "partition", "guest")
+SWEPT_SECTIONS = ("workload", "machine", "assume", "cures", "partition", "guest")
 _NOT_SWEPT = {
     "platform": "platforms are compared at every point; list them under 'platforms'",
     "platforms": "platforms are compared at every point; list them under 'platforms'",

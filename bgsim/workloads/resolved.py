@@ -68,6 +68,8 @@ class ResolvedRun:
     reference_machine
         Datasheet with ``assume`` only: what we believe of the real machine, on which a workload
         that is matched to a native time is matched.
+    cures
+        Names of the cures that ``machine`` has; nothing but messages may depend on them.
     """
 
     machine: Datasheet
@@ -78,3 +80,4 @@ class ResolvedRun:
     workload: WorkloadConfig
     seed: int
     replication: int
+    cures: tuple[str, ...] = ()
