@@ -267,9 +267,9 @@ class Messenger:
         offset = reg.reception_counter if reception else reg.injection_counter
         register = reg.group_address(GROUP, offset(counter, CounterRegister.VALUE))
         yield from poll(Poll(((Load(register), _is_zero),), self._pause))
-        yield from self._mark("noticed counter")
+        yield from self.mark("noticed counter")
         yield self.code.cycles(self.costs.complete)
-        yield from self._mark("handled counter")
+        yield from self.mark("handled counter")
 
     # -- two-sided
 
@@ -313,7 +313,7 @@ class Messenger:
         polled = Poll(tuple((load, wanted) for _, load, wanted in reads), self._pause)
         position, word = yield from poll(polled)
         what = reads[position][0]
-        yield from self._mark(f"noticed {what}")
+        yield from self.mark(f"noticed {what}")
         if position == 0:
             yield from self._drain()
         elif what == "data":
@@ -328,7 +328,7 @@ class Messenger:
                 yield self.code.cycles(self.costs.complete)
                 self._sending.pop(counter).done = True
                 self._free[False].append(counter)
-        yield from self._mark(f"handled {what}")
+        yield from self.mark(f"handled {what}")
 
     # -- within the node
 
@@ -349,7 +349,8 @@ class Messenger:
     def _copied(self, size: int) -> int:
         return round(size * self.costs.per_byte)
 
-    def _mark(self, what: str) -> Code:
+    def mark(self, what: str) -> Code:
+        """Tell an instrument, if there is one, what the library has come to."""
         if self.on_mark is not None:
             self.on_mark(what, (yield Now()))
 

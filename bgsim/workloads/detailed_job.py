@@ -17,6 +17,7 @@ import simpy
 
 from bgsim.datasheet import Datasheet
 from bgsim.guests.cnk import Cnk
+from bgsim.guests.collective_messaging import Collectives
 from bgsim.guests.messaging import Messenger
 from bgsim.hardware.node import Node, Nodes, build_nodes
 from bgsim.platforms import PLATFORMS
@@ -38,7 +39,7 @@ class Process:
     ----------
     rank
         Number in the job.
-    messenger
+    messenger, collectives
         Its messaging library.
     core
         The platform under it, once the job runs.
@@ -48,6 +49,7 @@ class Process:
     node: Node
     guest: Cnk
     messenger: Messenger
+    collectives: Collectives
     core: Any = None
     results: list[Any] = field(default_factory=list)
 
@@ -97,7 +99,9 @@ class Job:
         self._program = program
         self._build = PLATFORMS[platform]
         self._phase_seed = phase_seed
-        self.nodes: Nodes = build_nodes(self.environment, machine, partition.shape, partition.torus, numbers)
+        self.nodes: Nodes = build_nodes(
+            self.environment, machine, partition.shape, partition.torus, numbers, partition.pset
+        )
         self.processes = [
             self._process(rank, node, partition) for rank, node in enumerate(self.nodes.nodes.values())
         ]
@@ -140,5 +144,5 @@ class Job:
 
         guest = Cnk(self.machine, main)
         messenger = Messenger(self.machine, guest, node.number, partition.shape, partition.torus)
-        process = Process(rank, node, guest, messenger)
+        process = Process(rank, node, guest, messenger, Collectives(self.machine, messenger))
         return process
