@@ -39,6 +39,7 @@ _DOUBLE, _BYTE = 0, 6
 _RANK = re.compile(r"(?:p|rank-)?(\d+)$")
 _POINT_TO_POINT = ("send", "isend", "recv", "irecv")
 _PROBLEMS_MAX = 1000
+_SHOWN_MAX = 60
 _FIRST_TAG = INT32_MAX
 """Written-out collectives have tags from here downwards."""
 
@@ -93,12 +94,20 @@ def files_of(path: Path) -> list[Path]:
         if not name or name.startswith("#"):
             continue
         each = path.parent / name
-        if not each.is_file():
-            problems.append(TraceProblem(f"{path}:{number}", f"no trace file '{name}' beside this one"))
+        if not _is_file(each):
+            said = f"'{name[:_SHOWN_MAX]}' is no action (RANK ACTION ...) and no trace file beside this one"
+            problems.append(TraceProblem(f"{path}:{number}", said))
         found.append(each)
     if problems:
         raise TraceError(problems)
     return found
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # names that the file system cannot even look up
+        return False
 
 
 class _Importer:

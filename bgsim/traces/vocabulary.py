@@ -105,15 +105,21 @@ class Vocabulary(dict[str, int]):
         self.table.extend((kind, peer, amount, tag, core, label, chained, self._begun))
 
     def _read_message(self, text: str) -> bool:
-        """Read a plain message, the most frequent line that is new; whether it was one."""
+        """Read a plain message or computation, which most new lines are; return whether it was one."""
         words = text.split()
         label = -1
-        if len(words) > 3 and words[0][-1] == ":":
+        if len(words) > 2 and words[0][-1] == ":":
             name = words.pop(0)[:-1]
             if not (name.isalnum() and name.isascii()) or name in _RESERVED:
                 return False
             label = self.labels.setdefault(name, len(self.labels))
         many = len(words)
+        if many == 2 and words[0] == "compute":
+            number, scale = words[1][:-2], _SCALES.get(words[1][-2:], 0)
+            if not (scale and number.isdigit() and number.isascii() and len(number) < 7):
+                return False
+            self.table.extend((0, -1, int(number) * scale, 0, 0, label, 1, self._begun))
+            return True
         if not (many == 3 or (many == 5 and words[3] == "tag" and words[4].isdigit())):
             return False
         kind, peer, size = _PLAIN.get(words[0], -1), words[1], words[2]

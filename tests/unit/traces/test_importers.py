@@ -148,7 +148,9 @@ def test_simgrid_files_per_rank(file, tmp_path):
     file(NEW, "r1.txt")
     assert digest(index) != before
     (tmp_path / "r1.txt").unlink()
-    assert f"{index}:2: no trace file 'r1.txt'" in told(simgrid.read, index, 1e9)
+    assert f"{index}:2: 'r1.txt' is no action (RANK ACTION ...) and no trace file beside" in told(
+        simgrid.read, index, 1e9
+    )
 
 
 def test_simgrid_defaults_and_vectors(file):
