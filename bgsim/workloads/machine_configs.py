@@ -116,7 +116,9 @@ class CollectivesConfig(MachineTierConfig):
     kind: Literal["collectives"]
     operation: CollectiveOperation = Field("allreduce", description="which operation")
     algorithm: CollectiveAlgorithm = Field(
-        "auto", description="how; auto: the library's default for all ranks of a partition"
+        "auto",
+        validate_default=True,
+        description="how; auto: the library's default for all ranks of a partition",
     )
     size: Size = Field(
         default=parse("8 B", "bytes"),

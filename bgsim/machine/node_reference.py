@@ -1,0 +1,53 @@
+"""The readable twin of :mod:`bgsim.machine.node_loops`: one node at a time, in plain Python."""
+
+from __future__ import annotations
+
+from bgsim.machine.node_loops import NodeWork
+from bgsim.network.detours import Detours
+
+
+def enter_node(clock: list[int], cores: list[int], work: NodeWork, detours: Detours) -> tuple[list[int], int]:
+    """The ranks of one node enter an operation.
+
+    Parameters
+    ----------
+    clock, cores
+        Time and core of each rank of the node, the master first.
+
+    Returns
+    -------
+    tuple
+        The ranks' times, and when the master is ready for the network.
+    """
+    after = list(clock)
+    master = clock[0]
+    for member in range(1, len(clock)):
+        after[member] = detours.finish(cores[member], clock[member], work.member_enter)
+        if work.gathers:
+            told = max(master, after[member])
+            master = detours.finish(cores[0], told, work.master_take)
+    after[0] = detours.finish(cores[0], master, work.master_enter)
+    return after, after[0]
+
+
+def leave_node(
+    clock: list[int],
+    cores: list[int],
+    work: NodeWork,
+    detours: Detours,
+    wait: int,
+    done: int,
+    receives: bool,
+) -> list[int]:
+    """The ranks of one node leave an operation; return their times."""
+    after = list(clock)
+    if not receives:
+        after[0] = max(clock[0], done)
+        return after
+    master = detours.finish(cores[0], max(done + wait, clock[0]), work.master_leave)
+    if work.scatters:
+        for member in range(1, len(clock)):
+            master = detours.finish(cores[0], master, work.master_give)
+            after[member] = detours.finish(cores[member], max(clock[member], master), work.member_leave)
+    after[0] = master
+    return after

@@ -1,0 +1,158 @@
+"""Algorithms over the torus: who knows what in the end, on every network, and closed forms."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+
+import numpy as np
+import pytest
+
+from bgsim.machine import cost_model as cost
+from bgsim.machine.algorithms import TORUS
+from bgsim.machine.cost_model import CostModel
+from bgsim.machine.networks import DepositError, run_graph
+from bgsim.machine.program import Placement, Program, Settings, TooManyMessagesError
+from bgsim.machine.uncontended import Executed
+from bgsim.network.detours import Detours
+from bgsim.network.mapping import named
+from bgsim.network.router import RouterParameters
+
+SETTINGS = Settings(eager_limit=1200, segment=8192, combine_cycles=0.5, serve_cycles=200)
+ROUTER = RouterParameters()
+
+
+def model(cycles: float) -> CostModel:
+    """Made up for tests: every step of a message costs the same, nothing interrupts."""
+    return CostModel(
+        name="bare-metal/cnk", platform="bare-metal", guest="cnk", machine=cost.Machine("bgp", {}, {}),
+        datasheet_digest="", model_version=1, created_by="test", put=cost.OneSided(cycles, cycles),
+        get=cost.OneSided(cycles, cycles), eager=cost.Eager(cycles, 0.0, cycles, 0.0),
+        rendezvous=cost.Rendezvous(cycles, cycles, cycles), local=cost.Local(cycles, cycles, 0.0),
+        collective=cost.Collective(cycles, cycles, cycles), barrier=cost.Barrier(cycles, cycles),
+        delivery=cost.Delivery((0.0,), (1.0,)), detours=(), measured=(),
+    )  # fmt: skip
+
+
+def placed(shape: tuple[int, int, int], per_node: int, closed: bool = False) -> Placement:
+    mapping = named("XYZT", shape, per_node)
+    node = mapping.nodes.astype(np.int64)
+    return Placement(shape, (closed,) * 3, node, node * per_node + mapping.cores, per_node)
+
+
+def programmed(which: tuple[str, str], placement: Placement, size: int, cycles: float = 100.0) -> Program:
+    program = Program(placement, model(cycles), SETTINGS, np.zeros(placement.ranks, np.int64), 1)
+    program.step(np.arange(placement.ranks))
+    TORUS[which](program, size)
+    return program
+
+
+def executed(program: Program, network: str = "uncontended") -> Executed:
+    messages, gates, rides = program.graph()
+    placement = program.placement
+    return run_graph(
+        network,
+        placement.shape,
+        placement.torus,
+        ROUTER,
+        messages,
+        gates,
+        Detours.none(),
+        rides,  # type: ignore[arg-type]
+    )
+
+
+def knowledge(program: Program) -> list[set[int]]:
+    """Whose data has reached each rank in the end, by following the graph."""
+    messages, gates, rides = program.graph()
+    follow: dict[int, list[int]] = defaultdict(list)
+    waits = gates.needs.copy()
+    leader = (
+        np.arange(messages.size) if rides is None else np.where(rides >= 0, rides, np.arange(messages.size))
+    )
+    opened_by: dict[int, list[int]] = defaultdict(list)
+    for message in range(messages.size):
+        opened_by[int(messages.gate[leader[message]])].append(message)
+    for gate in range(gates.size):
+        follow[gate] += [int(gates.then[gate])]
+        for message in opened_by[gate]:
+            follow[gate] += [int(messages.then[message]), int(messages.sent_then[message])]
+    knows: list[set[int]] = [set() for _ in range(gates.size)]
+    ready = deque(np.flatnonzero(waits == 0).tolist())
+    for gate in ready:
+        knows[gate].add(int(np.flatnonzero(program.placement.core == gates.core[gate])[0]))
+    while ready:
+        gate = ready.popleft()
+        for after in follow[gate]:
+            if after >= 0:
+                knows[after] |= knows[gate]
+                waits[after] -= 1
+                if waits[after] == 0:
+                    ready.append(after)
+    assert (waits == 0).all(), "every gate opens"
+    return [knows[gate] for gate in program.last]
+
+
+PARTITIONS = [((4, 4, 2), 1), ((3, 2, 2), 2), ((8, 2, 1), 4)]
+
+
+@pytest.mark.parametrize("which", TORUS, ids=" ".join)
+@pytest.mark.parametrize(("shape", "per_node"), PARTITIONS)
+@pytest.mark.parametrize("size", [8, 20_000])
+def test_everyone_gets_what_the_operation_promises(
+    which: tuple[str, str], shape: tuple[int, int, int], per_node: int, size: int
+) -> None:
+    placement = placed(shape, per_node)
+    knows = knowledge(programmed(which, placement, size))
+    everyone = set(range(placement.ranks))
+    if which[0] == "broadcast":
+        assert all(0 in known for known in knows)
+    elif which[0] == "reduce":
+        assert knows[0] == everyone
+    else:
+        assert all(known == everyone for known in knows)
+
+
+@pytest.mark.parametrize("which", [which for which in TORUS if which[1] != "rectangle"], ids=" ".join)
+@pytest.mark.parametrize("size", [8, 5_000])
+def test_all_networks_run_it(which: tuple[str, str], size: int) -> None:
+    program = programmed(which, placed((2, 2, 2), 2), size)
+    times = {
+        network: int(executed(program, network).opened_cycles[program.last].max())
+        for network in ("uncontended", "packet", "flow")
+    }
+    if which[1] == "torus":  # everyone's messages meet in the middle, which one network leaves out
+        assert times["uncontended"] < min(times["packet"], times["flow"])
+        return
+    assert times["uncontended"] == pytest.approx(times["packet"], rel=0.25)
+    assert times["uncontended"] == pytest.approx(times["flow"], rel=0.25)
+
+
+def test_a_binomial_broadcast_takes_its_rounds() -> None:
+    program = programmed(("broadcast", "binomial"), placed((4, 1, 1), 1), 8, cycles=0.0)
+    ran = executed(program)
+    wire, hop = ROUTER.link_cycles(8), ROUTER.hop_cycles
+    first = wire + 2 * hop + ROUTER.endpoint_cycles
+    second = 2 * wire + hop + ROUTER.endpoint_cycles  # over the same link, after the first
+    third = first + wire + hop + ROUTER.endpoint_cycles
+    assert ran.opened_cycles[program.last].tolist() == [0, second, first, third]
+
+
+def test_a_rectangle_broadcast_crosses_each_link_once() -> None:
+    program = programmed(("broadcast", "rectangle"), placed((8, 8, 8), 1, closed=True), 8)
+    assert executed(program).packet_hops == 511
+    with pytest.raises(DepositError):
+        executed(program, "packet")
+
+
+def test_longer_messages_take_longer() -> None:
+    for which in TORUS:
+        placement = placed((4, 2, 2), 1)
+        short, long = (programmed(which, placement, size) for size in (8, 100_000))
+        ends = [executed(p).opened_cycles[p.last].max() for p in (short, long)]
+        assert ends[1] > ends[0], which
+
+
+def test_too_many_messages_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bgsim.machine.program.MESSAGES_MAX", 100)
+    with pytest.raises(TooManyMessagesError, match="fewer ranks"):
+        programmed(("alltoall", "torus"), placed((4, 4, 4), 1), 8)
