@@ -210,6 +210,14 @@ _CATALOGUE = (
         guesses=("l4.ipc.fast_word_instructions",),
     ),
     Cure(
+        "inject-on-resume",
+        "pending interrupts looked at when a guest resumes",
+        "kernel",
+        "After the VMM has handled a device interrupt, the kernel raises it in the guest it resumes. The "
+        "real kernel looks for them at other exits only, so an idle guest waits for the next timer tick.",
+        {"l4.inject_on_resume": True},
+    ),
+    Cure(
         "bic-in-kernel",
         "interrupt controller emulated in the kernel",
         "kernel",
@@ -242,23 +250,6 @@ _CATALOGUE = (
             "l4.emulation.once_instructions",
             "l4.emulation.loop_instructions",
         ),
-    ),
-    Cure(
-        "vmm-own-core",
-        "VMM on another core",
-        "vmm",
-        "The VMM's server runs on a second core and takes faults and device interrupts there; the guest's "
-        "core waits for replies, but loses no cache lines and TLB entries to the VMM.",
-        {"vmm.own_core": True},
-        guesses=("l4.remote_ipc_instructions", "l4.remote_interrupt_cycles"),
-    ),
-    Cure(
-        "coalesce-interrupts",
-        "interrupt coalescing in the driver",
-        "guest",
-        "The torus driver asks for an interrupt per eight packets; what stays below the threshold is fetched"
-        " at the next timer interrupt or transmission.",
-        {"guest.torus_coalesce_packets": 8},
     ),
 )
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import simpy
 
@@ -25,10 +25,14 @@ from bgsim.hardware.bus import Bus
 from bgsim.hardware.dcr import DcrBus
 from bgsim.hardware.decrementer import Decrementer
 from bgsim.l4.fpu import Fpu
+from bgsim.l4.kernel_devices import DevicesHost, KernelDevices
 from bgsim.l4.paths import Paths
 from bgsim.l4.scheduler import Scheduler
 from bgsim.l4.thread import Message, Thread, ThreadState
 from bgsim.l4.vcpu import Vcpu
+
+if TYPE_CHECKING:
+    from bgsim.vmm.server import VirtualDevices
 
 
 @dataclass
@@ -74,12 +78,14 @@ class Kernel:
         self.tick_cycles = datasheet.cycles("l4.tick")
         self.mmio_cycles = datasheet.cycles("mmio.latency")
         self.dcr_cycles = datasheet.cycles("dcr.latency")
-        self.inject_on_resume = datasheet.flag("l4.inject_on_resume")
+        self.hypervisor = datasheet.flag("core.hypervisor_mode")
+        self.inject_on_resume = datasheet.flag("l4.inject_on_resume") or self.hypervisor
         self.started = int(environment.now)
         self.ended = self.started
         self.decrementer = decrementer
         self.decrementer.start(self.started, self.tick_cycles)
         self.fpu = Fpu(datasheet.cycles("l4.fpu_switch_cycles"))
+        self.own_devices = KernelDevices(datasheet, self.paths)
         self.vcpus: list[Vcpu] = []
         self.interrupt_handler: Thread | None = None
         self.causes: dict[str, CauseCost] = {}
@@ -195,6 +201,9 @@ class Kernel:
         accesses = self.datasheet.integer(path)
         self._masked[number] = self.bic.target_of(number)
         self.bic.set_target(number, TARGET_OFF)  # until the handler acknowledges it
+        if self.own_devices.raises(number):
+            yield from self._raise_interrupt(number, accesses)
+            return
         self.fetch_kernel_lines("stub", "interrupt")
         cycles = self.paths.cycles("irq.l4_to_vmm")
         self.charge("PPC_HVM_EXCEPT_EXTERNAL", l4=cycles, count=1)
@@ -212,6 +221,31 @@ class Kernel:
             self.scheduler.switch_to(handler)
         else:
             handler.inbox.append(message)
+
+    def _raise_interrupt(self, number: int, accesses: int) -> Generator[simpy.Event, Any, None]:
+        """Raise a device's interrupt in the guests without the VMM."""
+        path = self.own_devices.raise_path()
+        in_kernel = path != "sc_reflect"
+        self.fetch_kernel_lines("stub", "interrupt" if in_kernel else "enter")
+        cycles = self.paths.cycles(path)
+        self.charge("PPC_HVM_EXCEPT_EXTERNAL", l4=cycles, count=1)
+        self.owe(cycles)
+        if in_kernel:
+            self.owe_device_time(accesses)
+        yield from self.settle()
+        for vcpu in self.vcpus:
+            devices = self.models_of(vcpu)
+            devices.interrupt(number)
+            vcpu.event_pending = devices.pending()
+        current = self.scheduler.current
+        if isinstance(current, Vcpu):
+            current.inject(int(self.environment.now))
+
+    def models_of(self, vcpu: Vcpu) -> VirtualDevices:
+        """The device models of a vCPU's virtual machine."""
+        host = self.interrupt_handler
+        assert host is not None
+        return cast("DevicesHost", host).devices_of(vcpu)
 
     def unmask(self, number: int) -> None:
         """The handler acknowledged an interrupt: clear its status and let it come again."""

@@ -73,6 +73,10 @@ COUNTERS = {
 _SAME_PATH = {"mtspr_SPRG3": "mtspr_SPRG0", "mtspr_PID": "mtspr_PID_0valid"}
 
 
+DEVICE_INDEX = 20
+"""Virtual TLB entry of the device page in the executed paths of device accesses."""
+
+
 def counter(instruction: str) -> str:
     """The kernel's counter of exits for a privileged instruction such as ``mtspr_SPRG0``."""
     return COUNTERS[instruction.split("_", maxsplit=1)[0]]
@@ -110,6 +114,44 @@ class Paths:
     def tail(self, path: str) -> int:
         """Extra cycles of an insert that empties the L1I under itself."""
         return int(at_setting(self.datasheet, self._record(path, "tail")))
+
+    # -- messages between a guest and the VMM -----------------------------------------------------
+
+    def send(self, path: str) -> int:
+        """Warm cycles from a fault of the guest to the VMM's first instruction.
+
+        On the fast path: taking an interrupt and switching to the VMM, as executed, and the words of the
+        message; what a device access has before its message (the miss) stays.
+        """
+        cycles = self.cycles(f"{path}.send")
+        if path.startswith("mmio_") and self.hashed:
+            searched = DEVICE_INDEX + 1
+            cycles += round(self._hash_cycles("hash_instructions") - searched * self._insert_slope())
+        if not self.datasheet.flag("l4.ipc.fast_path"):
+            return cycles
+        words = "fault_words" if path.startswith("fwd_") else "page_fault_words"
+        miss = cycles - self.cycles("fwd_dcr.send")
+        return self.cycles("irq.l4_to_vmm") + self._word_cycles(words) + miss
+
+    def reply(self, path: str) -> int:
+        """Warm cycles from the VMM's reply to the guest's next instruction."""
+        if not self.datasheet.flag("l4.ipc.fast_path"):
+            return self.cycles(f"{path}.reply")
+        words = "map_words" if path.startswith("ram_") else "reply_words"
+        return self.cycles("irq.vmm_block_redispatch") + self._word_cycles(words)
+
+    def send_lines(self) -> tuple[str, ...]:
+        """Line groups of a fault's way to the VMM."""
+        return ("stub", "program", "interrupt" if self.datasheet.flag("l4.ipc.fast_path") else "send")
+
+    def reply_lines(self) -> tuple[str, ...]:
+        """Line groups of the way back."""
+        return ("stub", "interrupt" if self.datasheet.flag("l4.ipc.fast_path") else "reply")
+
+    def _word_cycles(self, record: str) -> int:
+        per_word = self.datasheet.integer("l4.ipc.fast_word_instructions")
+        words = self.datasheet.integer(f"l4.ipc.{record}")
+        return round(words * per_word * self.cpi("mmio_load_bic_status.reply"))
 
     def lines(self, path: str) -> int:
         """Distinct instruction lines of ``path``."""

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 import simpy
 
 from bgsim.hardware.decrementer import Decrementer
+from bgsim.l4.kernel_devices import KERNEL_BIC
 from bgsim.l4.thread import VCPU_PRIORITY, Message, Thread, ThreadState
 from bgsim.platforms import layout
 from bgsim.platforms.processor import FOREVER, Processor, access_memory
 from bgsim.platforms.seam import (
+    DeviceAccess,
     Guest,
     Now,
     Poll,
@@ -89,6 +91,9 @@ class Vcpu(Thread):
         if processor.finished:
             kernel.scheduler.block(ThreadState.ENDED)
             return
+        if kernel.hypervisor and self.event_pending:
+            # The core itself interrupts a guest whose interrupt is pending as soon as that takes it.
+            self.inject(int(kernel.environment.now))
         request = processor.request
         if isinstance(request, Run):
             yield from self._walk(kernel)
@@ -109,7 +114,44 @@ class Vcpu(Thread):
             processor.advance(access_memory(self.memory, request))
         else:
             assert request is not None
-            self._fault(kernel, "fault", request)
+            if isinstance(request, ReadDcr | WriteDcr):
+                self._fault(kernel, "fault", request)
+            elif kernel.own_devices.passes_through(request):
+                yield from self._access(kernel, request)
+            elif kernel.own_devices.answers(request):
+                yield from self._access_kernel(kernel, request)
+            else:
+                self._fault(kernel, "fault", request)
+
+    def _access(self, kernel: Kernel, access: DeviceAccess) -> Generator[simpy.Event, Any, None]:
+        """The guest's own access to a device that is mapped to it."""
+        kernel.owe_device_time(1)
+        yield from kernel.settle()
+        devices = kernel.models_of(self)
+        handled = devices.access(access)
+        for number in handled.acknowledged:
+            kernel.unmask(number)
+        self.event_pending = devices.pending()
+        self.processor.advance(handled.answer)
+
+    def _access_kernel(self, kernel: Kernel, access: DeviceAccess) -> Generator[simpy.Event, Any, None]:
+        """An access to the interrupt controller that the kernel answers."""
+        own = kernel.own_devices
+        devices = kernel.models_of(self)
+        handled = devices.access(access)
+        cycles = own.answer_cycles(handled.path)
+        if handled.acknowledged:
+            cycles += len(handled.acknowledged) * own.acknowledge_cycles()
+            kernel.owe_device_time(2 * len(handled.acknowledged))
+        kernel.fetch_kernel_lines("stub", "miss", "program", "mfspr")
+        kernel.charge(KERNEL_BIC, l4=cycles, count=1)
+        kernel.owe(cycles)
+        yield from kernel.settle()
+        for number in handled.acknowledged:
+            kernel.unmask(number)
+        self.event_pending = devices.pending()
+        self.processor.advance(handled.answer)
+        self.inject(int(kernel.environment.now))
 
     def _walk(self, kernel: Kernel) -> Generator[simpy.Event, Any, None]:
         processor = self.processor
@@ -147,8 +189,8 @@ class Vcpu(Thread):
 
     def _fault(self, kernel: Kernel, label: str, content: Any) -> None:
         path, cause = fault_path(label, content)
-        kernel.fetch_kernel_lines("stub", "program", "send")
-        cycles = kernel.paths.cycles(f"{path}.send") + kernel.fpu.hand_over(self, self.pager)
+        kernel.fetch_kernel_lines(*kernel.paths.send_lines())
+        cycles = kernel.paths.send(path) + kernel.fpu.hand_over(self, self.pager)
         kernel.charge(cause, l4=cycles, count=1)
         kernel.owe(cycles)
         kernel.call(self, self.pager, Message(self, label, content))

@@ -90,6 +90,11 @@ class Server(Thread):
         self.tlb_misses = 0
         self.messages = 0
 
+    def devices_of(self, vcpu: object) -> VirtualDevices:
+        """The device models of a vCPU's virtual machine."""
+        assert isinstance(vcpu, Thread)
+        return self.devices[vcpu]
+
     def deliver(self, message: Message) -> None:
         """Take the next message to handle."""
         self.message = message
@@ -127,8 +132,8 @@ class Server(Thread):
                 for number in handled.acknowledged:
                     kernel.unmask(number)
             vcpu.event_pending = devices.pending()
-        kernel.fetch_kernel_lines("stub", "reply")
-        reply = kernel.paths.cycles(f"{path}.reply") + kernel.fpu.hand_over(self, vcpu)
+        kernel.fetch_kernel_lines(*kernel.paths.reply_lines())
+        reply = kernel.paths.reply(path) + kernel.fpu.hand_over(self, vcpu)
         kernel.charge(cause, l4=reply)
         kernel.owe(reply)
         kernel.reply_and_wait(self, vcpu)
