@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bgsim.cli import messages
+from bgsim.cli import messages, topology
 from bgsim.cli.failures import guarded, leave, say
 from bgsim.experiment.errors import EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_RUN_FAILED
 
@@ -33,6 +33,8 @@ app = typer.Typer(
 )
 
 app.add_typer(messages.app, name="messages", epilog=EXIT_CODES)
+
+app.add_typer(topology.app, name="topology")
 
 ExperimentArgument = Annotated[
     str, typer.Argument(metavar="EXPERIMENT", help="A YAML file, or the name of a shipped experiment.")

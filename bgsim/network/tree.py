@@ -212,6 +212,11 @@ class CollectiveTree:
         """The node of each pset at whose third port the I/O node is, shape (psets,)."""
         return self._embedding.pset_roots
 
+    @property
+    def pset_classes(self) -> list[Route]:
+        """The classes over the psets; every node contributes to one of them."""
+        return [self.classes[number] for number in CLASS_PSETS if number in self.classes]
+
     @cached_property
     def wires(self) -> NDArray[np.int32]:
         """All wires between compute nodes, tree first, shape (wires, 2): upper and lower, or both leaves."""
