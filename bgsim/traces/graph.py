@@ -19,21 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsim.machine.columns import Columns
-from bgsim.machine.program import FIFO_LOCAL, FIFO_REQUESTS
+from bgsim.machine.program import FIFO_REQUESTS
 from bgsim.machine.program import Program as Steps
-from bgsim.network.traffic import (
-    FULL_CHUNKS,
-    NEVER,
-    PAYLOAD_BYTES,
-    REQUEST_CHUNKS,
-    Gates,
-    Ints,
-    Messages,
-    hops_word,
-)
+from bgsim.network.traffic import FULL_CHUNKS, NEVER, PAYLOAD_BYTES, REQUEST_CHUNKS, Gates, Ints, Messages
 from bgsim.traces.collectives import COLLECT, ENTER, LEAVE, MARK, PUT, WrittenOut
 from bgsim.traces.matching import Matches
 from bgsim.traces.program import PICOSECONDS, Kind, is_started
+from bgsim.traces.tables import gate_table, message_table
 
 COMPUTE, SEND, RECEIVE, WAIT = range(4)
 """What a rank's core time goes to."""
@@ -359,45 +351,9 @@ class _Builder:
     # ---- the graph
 
     def _graph(self, entry: Ints, done: Ints, post: Ints, arrival: Ints, size: Ints) -> Graph:
-        columns, gates = self.messages, self.gates
-        source, destination = columns["source"], columns["destination"]
-        placement = self.steps.placement
-        word, _ = hops_word(source, destination, placement.shape, placement.torus)
-        bits = word.astype(np.int64)
-        direction = np.full(len(source), FIFO_LOCAL, np.int64)
-        for dimension in (2, 1, 0):
-            backwards = bits >> (24 + dimension) & 1
-            direction = np.where(bits >> 8 * dimension & 255, 2 * dimension + backwards, direction)
-        messages = Messages.make(
-            source,
-            destination,
-            columns["packets"],
-            last_chunks=columns["last"],
-            dynamic=columns["dynamic"],
-            fifo=np.where(columns["fifo"] >= 0, columns["fifo"], direction),
-            post_cycles=NEVER,
-            gate=columns["gate"],
-            then=columns["then"],
-            sent_then=columns["sent_then"],
-        )
-        earlier = np.concatenate([pair[0] for pair in self.edges])
-        later = np.concatenate([pair[1] for pair in self.edges])
-        order = np.argsort(earlier, kind="stable")
-        earlier, later = earlier[order], later[order]
-        first = np.ones(len(earlier), np.bool_)
-        first[1:] = earlier[1:] != earlier[:-1]
-        then = np.full(gates.size, NEVER)
-        then[earlier[first]] = later[first]
-        needs = np.bincount(later, minlength=gates.size)
-        for column in (columns["then"], columns["sent_then"]):
-            needs += np.bincount(column[column >= 0], minlength=gates.size)
-        table = Gates.make(
-            needs,
-            core=gates["core"],
-            work_cycles=gates["work"],
-            then=then,
-            also=np.stack([earlier[~first], later[~first]], axis=1),
-        )
+        gates = self.gates
+        messages = message_table(self.messages, self.steps.placement)
+        table = gate_table(gates, self.edges, messages)
         return Graph(
             messages=messages,
             gates=table,

@@ -102,6 +102,8 @@ def test_replay_runs(bgsim, replay, tmp_path):
     assert sum(record["attribution"].values()) == record["metrics"]["cycles_total"]
     assert record["details"]["message_sizes"] == [{"bytes_max": 8, "messages": 1, "bytes": 8}]
     assert [row["rank"] for row in record["details"]["rank_account"]] == [0, 1]
+    drawn = bgsim("plot", tmp_path / "study", "-o", tmp_path, "--format", "png").out.split()
+    assert [path.rsplit("/", 1)[1] for path in drawn] == ["replay-ranks.png", "replay-messages.png"]
 
 
 def test_a_trace_is_its_content_and_not_its_place(replay, trace, tmp_path):

@@ -1,0 +1,74 @@
+"""The tables of a message graph, from columns and from which gate counts which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bgsim.machine.columns import Columns
+from bgsim.machine.program import FIFO_LOCAL, Placement
+from bgsim.network.traffic import NEVER, Gates, Ints, Messages, hops_word
+
+
+def message_table(columns: Columns, placement: Placement) -> Messages:
+    """Messages, each in the injection FIFO of its first direction unless its column names another one.
+
+    Parameters
+    ----------
+    columns
+        source, destination (nodes), packets, last (chunks), dynamic, fifo, gate, then, sent_then.
+    placement
+        Knows the partition.
+    """
+    source, destination = columns["source"], columns["destination"]
+    word, _ = hops_word(source, destination, placement.shape, placement.torus)
+    bits = word.astype(np.int64)
+    direction = np.full(len(source), FIFO_LOCAL, np.int64)
+    for dimension in (2, 1, 0):
+        backwards = bits >> (24 + dimension) & 1
+        direction = np.where(bits >> 8 * dimension & 255, 2 * dimension + backwards, direction)
+    return Messages.make(
+        source,
+        destination,
+        columns["packets"],
+        last_chunks=columns["last"],
+        dynamic=columns["dynamic"],
+        fifo=np.where(columns["fifo"] >= 0, columns["fifo"], direction),
+        post_cycles=NEVER,
+        gate=columns["gate"],
+        then=columns["then"],
+        sent_then=columns["sent_then"],
+    )
+
+
+def gate_table(columns: Columns, edges: Sequence[tuple[Ints, Ints]], messages: Messages) -> Gates:
+    """Gates that wait for all that counts them.
+
+    Parameters
+    ----------
+    columns
+        core and work.
+    edges
+        Pairs of columns: gates, and gates that they count.
+    messages
+        Count gates, too.
+    """
+    earlier = np.concatenate([pair[0] for pair in edges])
+    later = np.concatenate([pair[1] for pair in edges])
+    order = np.argsort(earlier, kind="stable")
+    earlier, later = earlier[order], later[order]
+    first = np.ones(len(earlier), np.bool_)
+    first[1:] = earlier[1:] != earlier[:-1]
+    then = np.full(columns.size, NEVER)
+    then[earlier[first]] = later[first]
+    needs = np.bincount(later, minlength=columns.size)
+    for column in (messages.then, messages.sent_then):
+        needs += np.bincount(column[column >= 0], minlength=columns.size)
+    return Gates.make(
+        needs,
+        core=columns["core"],
+        work_cycles=columns["work"],
+        then=then,
+        also=np.stack([earlier[~first], later[~first]], axis=1),
+    )
