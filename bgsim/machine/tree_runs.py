@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -26,10 +27,17 @@ from bgsim.network.barrier import BarrierTree, barrier_vector
 from bgsim.network.collective_packet import CollectiveParameters
 from bgsim.network.collective_vector import broadcast, combine_broadcast
 from bgsim.network.detours import Detours, nothing_watched
+from bgsim.network.topology import Shape
 from bgsim.network.traffic import Ints
 from bgsim.network.tree import CollectiveTree
 
 TreeOperation = Literal["barrier", "broadcast", "reduce", "allreduce", "allgather"]
+
+
+@lru_cache(maxsize=8)
+def tree_of(shape: Shape, pset: int) -> CollectiveTree:
+    """The collective network of a partition; many runs of a study have the same."""
+    return CollectiveTree(shape, pset)
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,7 @@ class TreeRun:
         """Set up an operation."""
         if kind == "barrier":
             return self._barrier()
-        tree = CollectiveTree(self._shape, self._pset)
+        tree = tree_of(self._shape, self._pset)
         if kind == "allgather":
             size_bytes *= self._ranks
         packets = max(1, -(-size_bytes // self._datasheet.integer("collective.packet_payload")))

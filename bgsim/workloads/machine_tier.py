@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -102,11 +103,17 @@ def _costs(resolved: ResolvedRun, config: MachineTierConfig) -> tuple[CostModel,
     found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
     if found != config.cost_model_digest:
         raise CostModelError([f"{path}: is not what it was when the run was planned ({found})"])
-    costs = CostModel.load(path)
+    costs = _loaded(path, found)
     if (costs.platform, costs.guest) != (resolved.platform, resolved.guest):
         said = f"is of {costs.name}, and the run is {resolved.platform}/{resolved.guest}"
         raise CostModelError([f"{path}: {said}"])
     return costs, "file"
+
+
+@lru_cache(maxsize=32)
+def _loaded(path: Path, _sha256: str) -> CostModel:
+    """A cost model by its file and the file's hash; reading one takes longer than many a run."""
+    return CostModel.load(path)
 
 
 def _detours(
