@@ -14,16 +14,19 @@ packet slots in a memory that is read faster than a link sends, one packet at a 
   link that brings it nearer, takes the dynamic channel with more free slots, and falls back to the bubble
   channel on the link that dimension order names.
 * **Head of line.** Only the packet at the head of a FIFO asks for links.
-* **Arbitration.** A free link takes priority packets first. Then it serves the longest of the input FIFOs
+* **Hint bits.** Which way a packet goes round each dimension is settled where it starts: the shorter one;
+  half way round, in positive direction from an even coordinate and in negative direction from an odd one.
+* **Arbitration.** A free link takes priority packets first. Then it serves the fullest of the input FIFOs
   that ask for it (in turn, if equal), and the injection FIFOs only if no packet of the network can use it.
-  But a fraction of its grants is drawn by lot between all of them, which keeps everyone alive.
+  But for part of the time it draws lots between all of them instead, which keeps everyone alive.
 
 At one instant all headers become known first; then the links of a node are granted in order of direction.
 
 The virtual channels, the bubble rule and token flow control follow Adiga et al., "Blue Gene/L torus
-interconnection network", IBM JRD 49(2/3), 2005, whose router Blue Gene/P inherits. Left out: tokens finer
-than a full packet (a short packet takes a whole slot), link-level retransmission, and the two-cycle phases
-of the arbiters.
+interconnection network", IBM JRD 49(2/3), 2005, whose router Blue Gene/P inherits. The hint bits and the
+share of lots are those of Blue Gene/L's system software, whose torus registers Blue Gene/P has at the same
+places. Left out: tokens finer than a full packet (a short packet takes a whole slot), link-level
+retransmission, the two-cycle phases of the arbiters, and the fixed periods in which they draw lots.
 """
 
 from __future__ import annotations
@@ -86,7 +89,7 @@ class RouterParameters:
     endpoint_cycles: int = 90
     dma_interval_cycles: int = 90
     local_interval_cycles: int = 90
-    lots_in_256: int = 40
+    lots_in_256: int = 65
 
     def __post_init__(self) -> None:
         if not 2 <= self.slots <= 8 or not 1 <= self.injection_slots <= 8:
@@ -110,6 +113,8 @@ class RouterParameters:
         chunk = datasheet.integer("torus.packet_chunk") * per_byte
         overhead = datasheet.integer("torus.packet_link_overhead") * per_byte
         full = datasheet.integer("torus.packet_size_max")
+        lots = datasheet.integer("torus.router_lots_cycles")
+        period = lots + datasheet.integer("torus.router_fullness_cycles")
         return cls(
             slots=datasheet.integer("torus.virtual_channel_buffer") // full,
             injection_slots=datasheet.integer("torus.injection_fifo_packets"),
@@ -118,7 +123,7 @@ class RouterParameters:
             hop_cycles=datasheet.cycles("torus.hop_latency"),
             token_cycles=datasheet.cycles("torus.hop_latency"),
             read_cycles=datasheet.cycles("torus.router_read_time"),
-            lots_in_256=datasheet.integer("torus.router_lots_in_256"),
+            lots_in_256=round(DITHER_RANGE * lots / period),
             endpoint_cycles=datasheet.cycles("torus.endpoint_latency"),
             dma_interval_cycles=datasheet.cycles("dma.packet_interval"),
             local_interval_cycles=datasheet.cycles("dma.local_copy_interval"),

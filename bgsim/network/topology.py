@@ -96,7 +96,8 @@ def neighbour(node: int, direction: Direction, shape: Shape, torus: Closed) -> i
 def displacement(source: int, destination: int, shape: Shape, torus: Closed) -> Coordinates:
     """Signed hops per dimension of a minimal route.
 
-    Halfway round a closed dimension both ways are minimal; the positive one is taken.
+    Halfway round a closed dimension both ways are minimal. The hardware's cut-offs for hint bits take the
+    positive one from an even coordinate, and the negative one from an odd one.
     """
     here, there = node_coordinates(source, shape), node_coordinates(destination, shape)
     hops = []
@@ -104,7 +105,8 @@ def displacement(source: int, destination: int, shape: Shape, torus: Closed) -> 
         delta, size = there[dimension] - here[dimension], shape[dimension]
         if torus[dimension]:
             forward = delta % size
-            delta = forward if 2 * forward <= size else forward - size
+            odd = here[dimension] & 1
+            delta = forward if 2 * forward + odd <= size else forward - size
         hops.append(delta)
     return hops[0], hops[1], hops[2]
 

@@ -249,24 +249,27 @@ def gets(
 def hops_word(
     source: Ints, destination: Ints, shape: Shape, torus: Closed
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Pack minimal hops of each message into a word, and the dimensions in which both ways are minimal.
+    """Pack minimal hops of each message into a word, and the dimensions whose way a packet may choose.
+
+    Half way round a dimension both ways are minimal. The hardware's hint bits settle it by where the packet
+    starts: in positive direction from an even coordinate, in negative direction from an odd one.
 
     Returns
     -------
     word
         Hops in x, y and z in bytes 0, 1 and 2, and in bits 24 to 26 whether they go in negative direction.
     ties
-        Bits 0 to 2: the destination is half way round the dimension.
+        Bits 0 to 2: dimensions left open; none, as the hint bits settle all.
     """
     word = np.zeros(len(source), np.int64)
     ties = np.zeros(len(source), np.int64)
     stride = 1
     for dimension, (size, closed) in enumerate(zip(shape, torus, strict=True)):
-        delta = destination // stride % size - source // stride % size
+        position = source // stride % size
+        delta = destination // stride % size - position
         if closed:
             delta %= size
-            ties |= (2 * delta == size).astype(np.int64) << dimension
-            delta = np.where(2 * delta > size, delta - size, delta)
+            delta = np.where(2 * delta + (position & 1) > size, delta - size, delta)
         word |= np.abs(delta) << 8 * dimension
         word |= (delta < 0).astype(np.int64) << (24 + dimension)
         stride *= size

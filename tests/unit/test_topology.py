@@ -62,8 +62,13 @@ def test_distance_is_the_shortest_path_of_the_graph(closed: tuple[bool, bool, bo
             assert distance(source, destination, shape, closed) == lengths[source][destination]
 
 
-def test_halfway_round_goes_in_the_positive_direction() -> None:
+def test_halfway_round_the_parity_of_the_source_decides() -> None:
     assert displacement(0, 4, (8, 1, 1), CLOSED) == (4, 0, 0)
+    assert displacement(4, 0, (8, 1, 1), CLOSED) == (4, 0, 0)
+    assert displacement(1, 5, (8, 1, 1), CLOSED) == (-4, 0, 0)
+    assert displacement(1, 4, (8, 1, 1), CLOSED) == (3, 0, 0)
+    assert displacement(1, 0, (3, 1, 1), CLOSED) == (-1, 0, 0)
+    assert displacement(1, 2, (3, 1, 1), CLOSED) == (1, 0, 0)
     assert displacement(0, 5, (8, 1, 1), CLOSED) == (-3, 0, 0)
     assert displacement(0, 5, (8, 1, 1), OPEN) == (5, 0, 0)
 
