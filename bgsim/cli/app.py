@@ -251,6 +251,32 @@ def validate(
         raise SystemExit(EXIT_INTERNAL)
 
 
+@app.command(epilog=EXIT_CODES)
+@guarded
+def characterize(
+    platform: Annotated[str | None, typer.Option("--platform", help="bare-metal or virtual-machine.")] = None,
+    guest: Annotated[str | None, typer.Option("--guest", help="The guest, such as cnk.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the machine to change."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Where the cost model goes [default: standard output]."
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare the shipped cost models with what would be made.")
+    ] = False,
+    update: Annotated[bool, typer.Option("--update", help="Write the shipped cost models anew.")] = False,
+) -> None:
+    """Measure what a node's software costs in the detailed tier: a cost model for the machine tier."""
+    from bgsim.cli import characterizing
+
+    characterizing.command(platform, guest, set_ or [], output, check, update)
+
+
 @app.command()
 @guarded
 def version() -> None:

@@ -69,6 +69,7 @@ class Collectives:
 
     def barrier(self) -> Code:
         """Wait until all nodes have come here."""
+        yield from self.messenger.mark("begun barrier")
         yield self._code.instructions(self._enter)
         yield from poll(Poll(((_BARRIER, _is_up),), self._pause))
         register = barrier_device.DCR_BASE + _BARRIER_CHANNEL
@@ -82,6 +83,7 @@ class Collectives:
         yield from self.messenger.mark("handled barrier")
 
     def _operate(self, size: int, operation: Operation, sends: bool) -> Code:
+        yield from self.messenger.mark("called collective")
         yield self._code.instructions(self._call)
         yield from self.messenger.mark("begun collective")
         total = self.packets(size)

@@ -1,0 +1,348 @@
+"""Characterisation: the detailed tier measures what the machine tier takes as a node's software costs.
+
+The same guest programs run on the platform in question, on one node or two, instruction path by instruction
+path; what they take becomes a :class:`bgsim.machine.cost_model.CostModel` with the measurements it rests
+on. It is deterministic: the same machine gives the same model.
+
+Cost models are shipped for the default machine, together with the names of all parameters that were read
+to make them. They hold for every machine that has these at the same values; for another machine one is made
+when first needed, and kept in the user's cache.
+
+How each number is taken is told in the modules ``probe_*``; docs/cost-models.md shows the results.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bgsim.datasheet import Datasheet
+from bgsim.machine.cost_model import (
+    Barrier,
+    Collective,
+    CostModel,
+    CostModelError,
+    Eager,
+    Local,
+    Machine,
+    OneSided,
+    Rendezvous,
+    shipped_path,
+)
+from bgsim.network.barrier import BarrierTree, barrier_vector
+from bgsim.network.collective_packet import CollectiveParameters
+from bgsim.network.collective_vector import combine_broadcast
+from bgsim.network.tree import PSET_NODES_DEFAULT, CollectiveTree
+from bgsim.workloads import probe_collective, probe_messaging, probe_noise
+from bgsim.workloads.samples import Samples, rounded
+
+if TYPE_CHECKING:
+    from bgsim.workloads.resolved import ResolvedRun
+
+__all__ = ["Characterisation", "characterize", "cost_model_for", "differences", "machine_digest"]
+
+VERSION = 1
+"""Version of what is measured and how; models of another version are made anew."""
+
+PLATFORMS = ("bare-metal", "virtual-machine")
+LOCAL_BYTES = (240, 4096)
+
+Progress = Callable[[str], None]
+
+
+def machine_digest(machine: Datasheet, parameters: Iterable[str]) -> str:
+    """SHA-256, in hexadecimal, of the named parameters; what the machine lacks differs from what it has.
+
+    The machine does not count them as read.
+    """
+    sheet = machine.with_values({})
+    lines = [
+        f"{name}={sheet[name].text};{sheet[name].round}\n" if name in sheet else f"{name} is missing\n"
+        for name in sorted(parameters)
+    ]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Characterisation:
+    """A cost model and the parameters of the machine that were read to make it."""
+
+    model: CostModel
+    parameters: tuple[str, ...]
+
+    def fits(self, machine: Datasheet) -> bool:
+        """Whether a machine has all of these parameters at the same values."""
+        same = machine_digest(machine, self.parameters) == self.model.datasheet_digest
+        return same and self.model.model_version == VERSION
+
+    def save(self, path: Path) -> None:
+        """Write the model, and beside it the names of the parameters."""
+        self.model.save(path)
+        parameters_path(path).write_text("".join(f"{name}\n" for name in self.parameters), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Characterisation | None:
+        """Read what :meth:`save` wrote; None if it is not there, or not all of it."""
+        try:
+            names = parameters_path(path).read_text(encoding="utf-8").split()
+            return cls(CostModel.load(path), tuple(names))
+        except (OSError, CostModelError):
+            return None
+
+
+def parameters_path(path: Path) -> Path:
+    """Where the names of the parameters of a cost model stand."""
+    return path.with_suffix(".parameters.txt")
+
+
+def characterize(
+    machine: Datasheet, platform: str, guest: str, progress: Progress = lambda what: None
+) -> Characterisation:
+    """Measure a cost model.
+
+    Parameters
+    ----------
+    machine
+        The machine.
+    platform, guest
+        Names.
+    progress
+        Told what is measured next.
+
+    Raises
+    ------
+    CostModelError
+        If this guest cannot be characterised.
+    """
+    if guest not in GUESTS:
+        raise CostModelError([f"guest {guest!r}: cost models are made for {', '.join(GUESTS)}"])
+    # Copies know what was read of them. In the second the microkernel's tick is put off: an operation of
+    # many packets would have several in it.
+    sheet = machine.with_values({})
+    quiet = machine.with_values({"l4.tick": "1000 s"})
+    model = GUESTS[guest](sheet, quiet, platform, progress)
+    names = tuple(sorted(sheet.read | quiet.read))
+    model = replace(model, machine=_as_written(machine), datasheet_digest=machine_digest(machine, names))
+    return Characterisation(model, names)
+
+
+def _cnk(machine: Datasheet, quiet: Datasheet, platform: str, progress: Progress) -> CostModel:
+    samples = Samples()
+    payload = machine.integer("collective.packet_payload")
+    messaging: dict[str, Callable[[Datasheet, str, Samples], None]] = {
+        "puts and gets": probe_messaging.one_sided,
+        "eager messages": probe_messaging.eager,
+        "rendezvous": probe_messaging.rendezvous,
+        "waits until arrivals are noticed": probe_messaging.delivery,
+        "barriers": probe_collective.barriers,
+    }
+    for what, probe in messaging.items():
+        progress(what)
+        probe(machine, platform, samples)
+    progress("messages within a node")
+    probe_messaging.local(machine, platform, samples, LOCAL_BYTES)
+    progress("allreduces")
+    probe_collective.allreduces(quiet, platform, samples, payload)
+    progress("detours")
+    detours = probe_noise.detours(machine, platform, "cnk", samples)
+    wait = samples.delivery("delivery")
+    mean = samples.mean
+    few, many = probe_messaging.PACKETS[0], probe_messaging.PACKETS[-1]
+    send, send_packet = samples.per_unit("eager send", few, many)
+    receive, receive_packet = samples.per_unit("eager receive", few, many)
+    local_send, byte = samples.per_unit("local send", *LOCAL_BYTES)
+    local_receive, _ = samples.per_unit("local receive", *LOCAL_BYTES)
+    collective_call, inject = mean("collective call"), mean("collective inject")
+    collective_net, barrier_net = _network_cycles(machine)
+    return CostModel(
+        name=f"{platform}/cnk",
+        platform=platform,
+        guest="cnk",
+        machine=_as_written(machine),
+        datasheet_digest="",
+        model_version=VERSION,
+        created_by=_program(),
+        put=OneSided(rounded(mean("put post")), rounded(mean("put complete"))),
+        get=OneSided(rounded(mean("get post")), rounded(mean("get complete"))),
+        eager=Eager(
+            send_cycles=rounded(send),
+            send_packet_cycles=rounded(max(0.0, send_packet)),
+            receive_cycles=rounded(receive),
+            receive_packet_cycles=rounded(receive_packet),
+        ),
+        rendezvous=Rendezvous(
+            send_cycles=rounded(mean("rendezvous send")),
+            receive_cycles=rounded(mean("rendezvous receive")),
+            complete_cycles=rounded(mean("rendezvous complete")),
+        ),
+        local=Local(rounded(local_send), rounded(local_receive), rounded(byte)),
+        collective=Collective(
+            call_cycles=rounded(collective_call),
+            inject_packet_cycles=rounded(inject),
+            receive_packet_cycles=rounded(
+                mean("allreduce 1 packets") - collective_call - inject - collective_net - wait.mean_cycles
+            ),
+        ),
+        barrier=Barrier(
+            enter_cycles=rounded(mean("barrier enter")),
+            leave_cycles=rounded(
+                max(
+                    mean("barrier leave"),
+                    mean("barrier 2 nodes") - mean("barrier enter") - barrier_net - wait.mean_cycles,
+                )
+            ),
+        ),
+        delivery=wait,
+        detours=detours,
+        measured=samples.measured(),
+    )
+
+
+GUESTS: Mapping[str, Callable[[Datasheet, Datasheet, str, Progress], CostModel]] = {"cnk": _cnk}
+"""By guest: how its cost model is made."""
+
+
+def _network_cycles(machine: Datasheet) -> tuple[int, int]:
+    """Time of one packet through the collective network, and of a barrier, between two nodes at once."""
+    ready = np.zeros(2, np.int64)
+    tree = CollectiveTree((2, 1, 1), PSET_NODES_DEFAULT)
+    packet = combine_broadcast(tree, ready, 1, CollectiveParameters.from_datasheet(machine))
+    barrier = barrier_vector(BarrierTree.from_datasheet(2, machine), ready)
+    return int(packet.max()), int(barrier.max())
+
+
+def _as_written(machine: Datasheet) -> Machine:
+    sheet = machine.with_values({})
+    return Machine("bgp", {name: sheet[name].text for name in machine.overridden}, {})
+
+
+def _program() -> str:
+    from bgsim import __version__
+
+    return f"bgsim {__version__}"
+
+
+# -- which one a run uses ---------------------------------------------------------------------------
+
+
+def cost_model_for(resolved: ResolvedRun) -> tuple[CostModel, str]:
+    """The cost model of a run's machine, platform and guest, and where it comes from.
+
+    Returns
+    -------
+    tuple
+        The model, and ``shipped`` if the machine is the one the shipped model was made on; else
+        ``characterised``: made now, or taken from the cache of this process or this user.
+    """
+    kept = shipped_characterisation(resolved.platform, resolved.guest)
+    if kept is not None and kept.fits(resolved.machine):
+        return _used(kept, resolved.machine), "shipped"
+    made = _made(_Key(resolved.machine), resolved.platform, resolved.guest)
+    return _used(made, resolved.machine), "characterised"
+
+
+def _used(found: Characterisation, machine: Datasheet) -> CostModel:
+    """The model; the machine's parameters it was made with count as read."""
+    for name in found.parameters:
+        if name in machine:
+            machine[name]
+    return found.model
+
+
+@lru_cache(maxsize=16)
+def shipped_characterisation(platform: str, guest: str) -> Characterisation | None:
+    """The shipped cost model of a platform and guest with its parameters, or None."""
+    return Characterisation.load(shipped_path(platform, guest))
+
+
+class _Key:
+    """A machine as a key: equal machines are equal."""
+
+    def __init__(self, machine: Datasheet) -> None:
+        self.machine = machine
+        self.digest = machine.digest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and other.digest == self.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+
+@lru_cache(maxsize=64)
+def _made(key: _Key, platform: str, guest: str) -> Characterisation:
+    path = cache_directory() / f"{platform}-{guest}-{key.digest[:24]}-v{VERSION}.yaml"
+    kept = Characterisation.load(path)
+    if kept is not None and kept.fits(key.machine) and kept.model.created_by == _program():
+        return kept
+    made = characterize(key.machine, platform, guest)
+    _keep(made, path)
+    return made
+
+
+def cache_directory() -> Path:
+    """Where cost models of changed machines are kept."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("bgsim") / "cost_models"
+
+
+def _keep(made: Characterisation, path: Path) -> None:
+    """Write a model into the cache; a cache that cannot be written is no cache."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=path.parent) as directory:
+            partial = Path(directory) / path.name
+            made.save(partial)
+            # The model last: who finds it finds the names of its parameters too.
+            parameters_path(partial).replace(parameters_path(path))
+            partial.replace(path)
+    except OSError:
+        return
+
+
+# -- are the shipped ones what this program makes? ----------------------------------------------------
+
+
+def differences(made: CostModel, kept: CostModel) -> list[str]:
+    """Fields in which two cost models differ, the program that wrote them apart."""
+    return [
+        f"{name}: {_short(value)} is kept, {_short(new)} is made"
+        for (name, value), new in zip(_fields(kept).items(), _fields(made).values(), strict=True)
+        if value != new
+    ]
+
+
+def _fields(model: CostModel) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in model.as_dict().items():
+        if isinstance(value, dict) and name != "machine":
+            found |= {f"{name}.{key}": part for key, part in value.items()}
+        elif name != "created_by":
+            found[name] = value
+    return found
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) < 60 else f"{text[:57]}..."
+
+
+def shipped_drift(made: Characterisation) -> list[str]:
+    """How the shipped cost model of a platform and guest differs from one just made."""
+    model = made.model
+    path = shipped_path(model.platform, model.guest)
+    kept = Characterisation.load(path)
+    if kept is None:
+        return [f"{path.name}: there is none"]
+    found = differences(model, kept.model)
+    if kept.parameters != made.parameters:
+        found.append("the parameters that are read have changed")
+    return [f"{path.name}: {said}" for said in found]
