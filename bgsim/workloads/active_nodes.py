@@ -55,7 +55,7 @@ _COMPARISONS: Final[dict[type[ast.cmpop], Callable[[Any, Any], Any]]] = {
 
 _FOREIGN: Final = (
     (re.compile(r"(?<![=!<>:])=(?!=)"), "numbers are compared with '==', not with '='"),
-    (re.compile(r"&&|\\|\\||!(?!=)"), "conditions are joined by the words 'and', 'or', 'not'"),
+    (re.compile(r"&&|\|\||!(?!=)"), "conditions are joined by the words 'and', 'or', 'not'"),
 )
 """Ways of other languages to write what is meant."""
 

@@ -17,7 +17,8 @@ the last nodes finish, the first ones no longer compete.
 rate lasts. But bytes are fluid in the large: half of everything to move takes half the time. The job is run
 to its end with 128 packets per node, with 256, 512 and so on; when the time that the last doubling added
 agrees with that of the one before, in the mean and for the last node, the rest of the job is added at the
-same pace; within three times the tolerance, since these are single runs. A node's distance from the mean is
+same pace; within three times the tolerance, since these are single runs, and ten times for the last node.
+A node's distance from the mean is
 taken to grow as it did in the last doubling, by a power between the square root and proportion. The interval
 is the difference of the two paces.
 """
@@ -47,7 +48,8 @@ AGREEING_BLOCKS: Final = 3
 """Blocks of the same rate after which lasting leads are believed."""
 
 SINGLE_RUNS: Final = 3.0
-"""Factor on the tolerance for paces of single runs."""
+LAST_NODE: Final = 10.0
+"""Factors on the tolerance for paces of single runs: of all nodes in the mean, of the last one."""
 
 WINDOWS: Final = 8
 T_QUANTILE: Final = 2.3646
@@ -215,7 +217,7 @@ def scaled_job(
             paces.append((mean_and_last[1] - mean_and_last[0]) / (sizes[-1] - sizes[-2]))
         if len(paces) > 1:
             off = np.abs(paces[-1] / paces[-2] - 1)
-            if off.max() <= SINGLE_RUNS * tolerance:
+            if off[0] <= SINGLE_RUNS * tolerance and off[1] <= LAST_NODE * tolerance:
                 break
         target *= 2
     end, mean = ends[-1], float(ends[-1].mean())
@@ -230,9 +232,9 @@ def scaled_job(
             "simulated_share": sizes[-1] / packets,
             "packets_per_node": sizes[-1],
             "windows": len(paces),
-            "rates_agree_within": float(off.max()),
+            "rates_agree_within": float(off[0]),
             "leads_grow_with_power": growth,
             "tolerance": tolerance,
-            "interval_percent": 100 * float(off.max()),
+            "interval_percent": 100 * float(off[0]),
         },
     )
