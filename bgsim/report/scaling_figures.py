@@ -39,14 +39,18 @@ def series_of(group: Group) -> str:
         whose = "per rank" if workload["scaling"] == "weak" else "in all"
         words = [f"halo, {cells} cells {whose}"]
         if workload.get("compute"):
-            words.append(f"{workload['compute']} computing")
+            words.append(f"{_time(workload['compute'])} of computing included")
     else:
         size = "" if workload["operation"] == "barrier" else f" {workload['size']}"
         words = [f"{workload['operation']}{size}"]
         if workload.get("compute", "0 s") != "0 s":
-            words.append(f"every {workload['compute']}")
+            words.append(f"every {_time(workload['compute'])}")
     words.append(f"{per_node} rank{'s' if per_node > 1 else ''} per node")
     return ", ".join(words)
+
+
+def _time(text: str) -> str:
+    return text.replace(" us", " µs")
 
 
 def figures(points: Sequence[Point], axes: Sequence[str]) -> Iterator[tuple[str, Figure]]:
@@ -87,7 +91,7 @@ def against_nodes(groups: Sequence[Group]) -> Figure:
         _node_axis(panel, sizes)
     style.plain_log_ticks(left, "y")
     left.set_ylabel("time of one operation (µs)")
-    right.set_ylabel("slowdown of the whole job")
+    right.set_ylabel("slowdown of the whole job, computing included")
     right.axhline(1.0, color=style.BLACK, linewidth=0.6)
     style.legend_outside(figure, handles, columns=2)
     return figure

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bgsim.machine.cost_model import CostModel, CostModelError, shipped
+from bgsim.machine.cost_model import CostModel, CostModelError
 from bgsim.machine.program import Placement, Settings
 from bgsim.machine.timeline import Timeline
 from bgsim.network.detours import Detours, DetourSource
@@ -96,9 +96,7 @@ def _costs(resolved: ResolvedRun, config: MachineTierConfig) -> tuple[CostModel,
     if config.cost_model == AUTO:
         from bgsim.workloads.characterize import cost_model_for
 
-        costs = cost_model_for(resolved)
-        same = costs == shipped(resolved.platform, resolved.guest)
-        return costs, "shipped" if same else "characterised"
+        return cost_model_for(resolved)
     path = Path(config.cost_model)
     found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
     if found != config.cost_model_digest:
