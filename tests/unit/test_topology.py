@@ -1,6 +1,7 @@
 """Torus and mesh topology: numbering, neighbours, distances, the networkx graph."""
 
 import networkx as nx
+import numpy as np
 import pytest
 
 from bgsim.network.topology import (
@@ -14,6 +15,7 @@ from bgsim.network.topology import (
     node_index,
     torus_graph,
 )
+from bgsim.network.traffic import hops_word
 
 CLOSED = (True, True, True)
 OPEN = (False, False, False)
@@ -71,6 +73,23 @@ def test_halfway_round_the_parity_of_the_source_decides() -> None:
     assert displacement(1, 2, (3, 1, 1), CLOSED) == (1, 0, 0)
     assert displacement(0, 5, (8, 1, 1), CLOSED) == (-3, 0, 0)
     assert displacement(0, 5, (8, 1, 1), OPEN) == (5, 0, 0)
+
+
+@pytest.mark.parametrize("closed", [CLOSED, OPEN, (True, False, True)])
+def test_packed_hops_are_the_displacement(closed: tuple[bool, bool, bool]) -> None:
+    shape = (4, 3, 2)
+    nodes = np.arange(node_count(shape))
+    source, destination = np.repeat(nodes, nodes.size), np.tile(nodes, nodes.size)
+    word, ties = hops_word(source, destination, shape, closed)
+    hops = [tuple(int(packed) >> 8 * dimension & 255 for dimension in range(3)) for packed in word.tolist()]
+    signs = [
+        tuple(1 - 2 * (packed >> 24 + dimension & 1) for dimension in range(3)) for packed in word.tolist()
+    ]
+    signed = [tuple(h * s for h, s in zip(*pair, strict=True)) for pair in zip(hops, signs, strict=True)]
+    assert signed == [
+        displacement(a, b, shape, closed) for a, b in zip(source.tolist(), destination.tolist(), strict=True)
+    ]
+    assert not ties.any()
 
 
 def test_opposite_directions_lead_back() -> None:
