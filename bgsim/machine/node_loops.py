@@ -83,7 +83,7 @@ def enter(begins, cores, clock, work, detours, quiet, ready):
 
 
 @compiled
-def leave(begins, cores, clock, work, detours, quiet, waits, number, done, receives):
+def leave(begins, cores, clock, work, detours, quiet, waits, number, done):
     """All ranks leave an operation, masters first; see :func:`enter`.
 
     Parameters
@@ -92,14 +92,9 @@ def leave(begins, cores, clock, work, detours, quiet, waits, number, done, recei
         Wait until a master notices the network, and the operation's number, from which it follows.
     done
         When the network has served each node, shape (nodes,).
-    receives
-        Whether each node waits for it, shape (nodes,).
     """
     for node in range(len(begins) - 1):
         master = begins[node]
-        if not receives[node]:  # it goes on when the network has taken its last packet
-            clock[master] = max(clock[master], done[node])
-            continue
         now = done[node] + wait_cycles(waits, cores[master], number)
         now = finish_watched(detours, quiet, cores[master], max(now, clock[master]), work.master_leave)
         for member in range(master + 1, begins[node + 1]):

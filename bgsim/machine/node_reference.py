@@ -31,19 +31,10 @@ def enter_node(clock: list[int], cores: list[int], work: NodeWork, detours: Deto
 
 
 def leave_node(
-    clock: list[int],
-    cores: list[int],
-    work: NodeWork,
-    detours: Detours,
-    wait: int,
-    done: int,
-    receives: bool,
+    clock: list[int], cores: list[int], work: NodeWork, detours: Detours, wait: int, done: int
 ) -> list[int]:
     """The ranks of one node leave an operation; return their times."""
     after = list(clock)
-    if not receives:
-        after[0] = max(clock[0], done)
-        return after
     master = detours.finish(cores[0], max(done + wait, clock[0]), work.master_leave)
     if work.scatters:
         for member in range(1, len(clock)):

@@ -15,7 +15,6 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bgsim.datasheet import Datasheet
 from bgsim.machine.cost_model import CostModel
@@ -42,7 +41,7 @@ def tree_of(shape: Shape, pset: int) -> CollectiveTree:
 
 @dataclass(frozen=True)
 class NetworkOperation:
-    """One operation: its software, the network's part, and which nodes wait for the network.
+    """One operation: its software, and the network's part.
 
     Attributes
     ----------
@@ -50,13 +49,10 @@ class NetworkOperation:
         Of the cores.
     network
         From when each node is ready to when each is served, shape (nodes,) both.
-    receives
-        Whether each node waits until it is served, shape (nodes,).
     """
 
     work: NodeWork
     network: Callable[[Ints], Ints]
-    receives: NDArray[np.bool_]
 
 
 class TreeRun:
@@ -119,37 +115,34 @@ class TreeRun:
         if kind == "allgather":
             size_bytes *= self._ranks
         packets = max(1, -(-size_bytes // self._datasheet.integer("collective.packet_payload")))
-        both = kind in ("allreduce", "allgather")
         costs, local = self._costs.collective, self._costs.local
         copy = size_bytes * local.byte_cycles
         add = size_bytes * float(self._datasheet.number("mpi.combine_cycles_per_byte"))
         inject, receive = costs.inject_packet_cycles, costs.receive_packet_cycles
-        # One core injects and receives: where it does both, a packet of each kind in turn.
-        interval = round(inject + receive) if both else round(inject)
-        parameters = CollectiveParameters.from_datasheet(self._datasheet, interval, round(receive))
+        # One core injects and receives, a packet of each in turn; of a reduce, too, all take what comes down.
+        receive_cycles = round(receive)
+        parameters = CollectiveParameters.from_datasheet(
+            self._datasheet, round(inject) + receive_cycles, receive_cycles
+        )
         work = NodeWork(
             gathers=kind != "broadcast",
             scatters=kind != "reduce",
             member_enter=round(local.send_cycles + copy) if kind != "broadcast" else 0,
             master_take=round(local.receive_cycles + copy + add),
             master_enter=round(costs.call_cycles + inject),
-            master_leave=round(receive),
+            master_leave=receive_cycles,
             master_give=round(local.send_cycles + copy),
             member_leave=round(local.receive_cycles + copy),
         )
-        everyone = np.ones(self.nodes, np.bool_)
-        receives = np.arange(self.nodes) == self._root if kind == "reduce" else everyone
-        route = tree.partition.with_roles(receives=receives)
-        taking = np.where(receives, parameters.reception_interval_cycles, 0)
 
         def network(ready: Ints) -> Ints:
             if kind == "broadcast":
-                done = broadcast(route, ready, packets, parameters, self._root)
+                done = broadcast(tree, ready, packets, parameters, self._root)
             else:
-                done = combine_broadcast(route, ready, packets, parameters)
-            return done - taking  # the core takes the last packet: a step of its own, with detours
+                done = combine_broadcast(tree, ready, packets, parameters)
+            return done - receive_cycles  # the core takes the last packet: a step of its own, with detours
 
-        return NetworkOperation(work, network, receives)
+        return NetworkOperation(work, network)
 
     def _barrier(self) -> NetworkOperation:
         costs = self._costs.barrier
@@ -165,8 +158,7 @@ class TreeRun:
             master_give=0,
             member_leave=lockbox,
         )
-        everyone = np.ones(self.nodes, np.bool_)
-        return NetworkOperation(work, lambda ready: barrier_vector(tree, ready), everyone)
+        return NetworkOperation(work, lambda ready: barrier_vector(tree, ready))
 
     def set_clock(self, by_rank: Ints) -> None:
         """Set the time of each rank, in order of rank."""
@@ -189,7 +181,7 @@ class TreeRun:
         enter(*arguments, ready)
         done = operation.network(ready)
         self._number += 1
-        leave(*arguments, self._waits, self._number, done, operation.receives)
+        leave(*arguments, self._waits, self._number, done)
 
     def repeat(
         self,

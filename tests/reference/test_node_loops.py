@@ -23,18 +23,14 @@ works = st.builds(NodeWork, st.booleans(), st.booleans(), *[st.sampled_from([0, 
     works,
     st.integers(0, 2**32 - 1),
     st.booleans(),
-    st.booleans(),
 )
-def test_compiled_equals_readable(
-    per_node: list[int], work: NodeWork, seed: int, noisy: bool, some: bool
-) -> None:
+def test_compiled_equals_readable(per_node: list[int], work: NodeWork, seed: int, noisy: bool) -> None:
     rng = np.random.default_rng(seed)
     begins = np.concatenate([[0], np.cumsum(per_node)])
     cores = np.concatenate([4 * node + np.arange(ranks) for node, ranks in enumerate(per_node)])
     tick = DetourSource("tick", 3_000, 0.3, False, (50.0, 400.0), (3.0, 1.0))
     detours = Detours.make([tick] * noisy, 4 * len(per_node), seed)
     clock = rng.integers(0, 5_000, cores.size)
-    receives = rng.random(len(per_node)) < 0.5 if some else np.ones(len(per_node), bool)
     table = waits(Delivery((0.0, 40.0), (1.0, 1.0)) if noisy else Delivery((25.0,), (1.0,)), seed)
     quiet, ready = nothing_watched(4 * len(per_node)), np.zeros(len(per_node), np.int64)
     now = clock.copy()
@@ -46,12 +42,12 @@ def test_compiled_equals_readable(
         assert ready[node] == told
     assert now.tolist() == expected
     done = ready + 500
-    leave(begins, cores, now, work, detours.table, quiet, table, 3, done, receives)
+    leave(begins, cores, now, work, detours.table, quiet, table, 3, done)
     left: list[list[int]] = []
     for node, (first, last) in enumerate(pairwise(begins)):
         clocks, mine = expected[first:last], cores[first:last].tolist()
         choices = {
-            tuple(leave_node(clocks, mine, work, detours, wait, int(done[node]), bool(receives[node])))
+            tuple(leave_node(clocks, mine, work, detours, wait, int(done[node])))
             for wait in table.values.tolist()
         }
         assert tuple(now[first:last].tolist()) in choices
