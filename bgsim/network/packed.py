@@ -4,8 +4,8 @@ numba's arrays check each index for being negative, and have one width; the pack
 mixed widths and asks its questions of a whole cache line ("which of these 32 times have passed?"). LLVM makes
 one or a few vector instructions of these, on whatever processor it runs.
 
-Offsets are in bytes from the beginning of an array of any type, and nobody checks them. Numbers are unsigned;
-they are 64 bits wide once loaded.
+An array is given by its address, which is the caller's to keep alive. Offsets are in bytes, and nobody checks
+them. Numbers are unsigned; they are 64 bits wide once loaded.
 """
 
 # llvmlite's and numba's inner functions have no types.
@@ -20,22 +20,19 @@ import numba as nb
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
 
 WORD = ir.IntType(64)
 HALF = ir.IntType(16)
 BYTE = ir.IntType(8)
 
 
-def _place(context: Any, builder: Any, signature: Any, arguments: Any, kind: Any) -> Any:
-    """Pointer of a kind to a byte offset (second argument) of an array (first argument)."""
-    view = make_array(signature.args[0])(context, builder, arguments[0])
-    first = builder.bitcast(view.data, BYTE.as_pointer())
-    return builder.bitcast(builder.gep(first, [arguments[1]]), kind.as_pointer())
+def _place(builder: Any, arguments: Any, kind: Any) -> Any:
+    """Pointer of a kind to an address (first argument) and an offset (second argument)."""
+    return builder.inttoptr(builder.add(arguments[0], arguments[1]), kind.as_pointer())
 
 
-def _vector(context: Any, builder: Any, signature: Any, arguments: Any, kind: Any) -> Any:
-    vector = builder.load(_place(context, builder, signature, arguments, kind))
+def _vector(builder: Any, arguments: Any, kind: Any) -> Any:
+    vector = builder.load(_place(builder, arguments, kind))
     vector.align = 1
     return vector
 
@@ -67,25 +64,25 @@ def _reduce(builder: Any, name: str, vector: Any) -> Any:
 
 def _loader(bits: int) -> Any:
     @intrinsic
-    def load(context: Any, array: Any, offset: Any) -> Any:
+    def load(context: Any, address: Any, offset: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            value = builder.load(_place(context, builder, signature, arguments, ir.IntType(bits)))
+            value = builder.load(_place(builder, arguments, ir.IntType(bits)))
             return value if bits == 64 else builder.zext(value, WORD)
 
-        return types.int64(array, types.int64), generate
+        return types.int64(types.int64, types.int64), generate
 
     return load
 
 
 def _storer(bits: int) -> Any:
     @intrinsic
-    def store(context: Any, array: Any, offset: Any, value: Any) -> Any:
+    def store(context: Any, address: Any, offset: Any, value: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             value = arguments[2] if bits == 64 else builder.trunc(arguments[2], ir.IntType(bits))
-            builder.store(value, _place(context, builder, signature, arguments, ir.IntType(bits)))
+            builder.store(value, _place(builder, arguments, ir.IntType(bits)))
             return context.get_dummy_value()
 
-        return types.void(array, types.int64, types.int64), generate
+        return types.void(types.int64, types.int64, types.int64), generate
 
     return store
 
@@ -99,33 +96,33 @@ def _asker(lanes: int) -> tuple[Any, Any, Any]:
     row = ir.VectorType(HALF, lanes)
 
     @intrinsic
-    def passed(context: Any, array: Any, offset: Any, now: Any) -> Any:
+    def passed(context: Any, address: Any, offset: Any, now: Any) -> Any:
         """Bits of the times that are not later than now."""
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            times = _vector(context, builder, signature, arguments, row)
+            times = _vector(builder, arguments, row)
             now = _splat(builder, builder.trunc(arguments[2], HALF), lanes)
             return _bits_of(builder, builder.icmp_unsigned("<=", times, now), lanes)
 
-        return types.int64(array, types.int64, types.int64), generate
+        return types.int64(types.int64, types.int64, types.int64), generate
 
     @intrinsic
-    def equal(context: Any, array: Any, offset: Any, time: Any) -> Any:
+    def equal(context: Any, address: Any, offset: Any, time: Any) -> Any:
         """Bits of the times that are this one."""
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            times = _vector(context, builder, signature, arguments, row)
+            times = _vector(builder, arguments, row)
             time = _splat(builder, builder.trunc(arguments[2], HALF), lanes)
             return _bits_of(builder, builder.icmp_unsigned("==", times, time), lanes)
 
-        return types.int64(array, types.int64, types.int64), generate
+        return types.int64(types.int64, types.int64, types.int64), generate
 
     @intrinsic
-    def earliest(context: Any, array: Any, offset: Any, now: Any, asked: Any) -> Any:
+    def earliest(context: Any, address: Any, offset: Any, now: Any, asked: Any) -> Any:
         """First of the times that are asked for by their bits and later than now; 65,535 if there is none."""
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            times = _vector(context, builder, signature, arguments, row)
+            times = _vector(builder, arguments, row)
             now = _splat(builder, builder.trunc(arguments[2], HALF), lanes)
             wanted = builder.and_(
                 builder.icmp_unsigned(">", times, now), _lanes_of(builder, arguments[3], lanes)
@@ -134,7 +131,7 @@ def _asker(lanes: int) -> tuple[Any, Any, Any]:
             least = _reduce(builder, "umin", builder.select(wanted, times, never))
             return builder.zext(least, WORD)
 
-        return types.int64(array, types.int64, types.int64, types.int64), generate
+        return types.int64(types.int64, types.int64, types.int64, types.int64), generate
 
     return passed, equal, earliest
 
@@ -144,18 +141,18 @@ passed32, equal32, earliest32 = _asker(32)
 
 
 @intrinsic
-def largest(context: Any, array: Any, offset: Any, asked: Any) -> Any:
+def largest(context: Any, address: Any, offset: Any, asked: Any) -> Any:
     """Of 32 bytes those asked for by their bits that are the largest, as bits."""
     row = ir.VectorType(BYTE, 32)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        values = _vector(context, builder, signature, arguments, row)
+        values = _vector(builder, arguments, row)
         lanes = _lanes_of(builder, arguments[2], 32)
         most = _reduce(builder, "umax", builder.select(lanes, values, ir.Constant(row, [0] * 32)))
         found = builder.icmp_unsigned("==", values, _splat(builder, most, 32))
         return _bits_of(builder, builder.and_(found, lanes), 32)
 
-    return types.int64(array, types.int64, types.int64), generate
+    return types.int64(types.int64, types.int64, types.int64), generate
 
 
 def _counter(generate_count: Callable[[Any, Any, Any], Any]) -> Any:
@@ -179,15 +176,15 @@ bit_count = _counter(lambda context, builder, word: builder.ctpop(word))
 
 
 @intrinsic
-def prefetch(context: Any, array: Any, offset: Any) -> Any:
+def prefetch(context: Any, address: Any, offset: Any) -> Any:
     """Ask for the cache line at a byte offset, without waiting for it."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = _place(context, builder, signature, arguments, BYTE)
+        place = _place(builder, arguments, BYTE)
         word = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [place.type, word, word, word])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
         builder.call(function, [place, word(1), word(3), word(1)])
         return context.get_dummy_value()
 
-    return types.void(array, types.int64), generate
+    return types.void(types.int64, types.int64), generate

@@ -7,7 +7,7 @@ Life cycle: construct with a partition, the router's parameters and a table of m
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,8 @@ from bgsim.network.router import DIRECTIONS, RouterParameters
 from bgsim.network.topology import Closed, Shape, node_count
 from bgsim.network.traffic import Gates, Ints, Messages, hops_word
 
-
 FOREVER = 1 << 60
-CACHE_BYTES = 2 << 20
+CACHE_BYTES = 1 << 18
 """A network of more state does not stay in the cache by itself: lines are fetched ahead."""
 
 
@@ -40,17 +39,23 @@ class Router(NamedTuple):
     dma: int
     local: int
     lots: int
+    capacity: int
     stride: int
     large: bool
 
 
 class Wheel(NamedTuple):
-    """The timing wheel: cycles less one, where the next event of each goes, the blocks, and the scalars."""
+    """The timing wheel: cycles less one, and the addresses of its cursors, its blocks, and the scalars."""
 
     mask: int
-    cursors: NDArray[np.uint32]
-    pool: NDArray[np.uint32]
-    scalars: NDArray[np.int64]
+    cursors: int
+    pool: int
+    scalars: int
+
+
+def address(array: NDArray[Any]) -> int:
+    """Where an array's numbers are; compiled code reads them there while the array lives."""
+    return int(array.ctypes.data)
 
 
 class NetworkStuckError(RuntimeError):
@@ -94,8 +99,7 @@ class PacketEngine:
     ) -> None:
         nodes = node_count(shape)
         most = max(parameters.slots, parameters.injection_slots)
-        self._room = (0,) * (4 if most <= 4 else 8)
-        capacity = len(self._room)
+        capacity = 4 if most <= 4 else 8
         stride = at.node_bytes(capacity)
         self.shape, self.torus, self.parameters, self.messages = shape, torus, parameters, messages
         self.sent_cycles = np.full(messages.size, -1, np.int64)
@@ -106,7 +110,7 @@ class PacketEngine:
             parameters.injection_slots, parameters.chunk_cycles, parameters.overhead_cycles,
             parameters.hop_cycles, parameters.token_cycles, parameters.read_cycles,
             parameters.endpoint_cycles, parameters.dma_interval_cycles, parameters.local_interval_cycles,
-            parameters.lots_in_256, stride, nodes * stride > CACHE_BYTES,
+            parameters.lots_in_256, capacity, stride, nodes * stride > CACHE_BYTES,
         )  # fmt: skip
         self._memory = np.zeros(nodes * stride, np.uint8)
         records = self._memory.reshape(nodes, stride)
@@ -126,10 +130,10 @@ class PacketEngine:
         self._post_time, self._post_message = messages.post_cycles[order], order.astype(np.int32)
         turn = max(at.WHEEL_LEAST, 1 << parameters.horizon_cycles.bit_length())
         blocks = np.zeros((turn, at.BLOCK), np.uint32)
-        cursors = np.arange(turn, dtype=np.uint32) * at.BLOCK + 1
-        self._wheel = Wheel(turn - 1, cursors, blocks.reshape(-1), np.zeros(at.SCALARS, np.int64))
-        self._scalars = self._wheel.scalars
-        self._scalars[at.UNDELIVERED] = int(messages.packets.sum())
+        self._turn, self._pool = turn, blocks.reshape(-1)
+        self._cursors = np.arange(turn, dtype=np.uint32) * at.BLOCK + 1
+        self._scalars = np.zeros(at.SCALARS, np.int64)
+        self._scalars[at.UNDELIVERED // 8] = int(messages.packets.sum())
         self._grow_wheel(turn + nodes // 2)
 
     @staticmethod
@@ -155,27 +159,27 @@ class PacketEngine:
     @property
     def now_cycles(self) -> int:
         """Time reached."""
-        return int(self._scalars[at.EPOCH] + self._scalars[at.NOW])
+        return int(self._scalars[at.EPOCH // 8] + self._scalars[at.NOW // 8])
 
     @property
     def packet_hops(self) -> int:
         """Links entered by packets so far."""
-        return int(self._scalars[at.HOPS])
+        return int(self._scalars[at.HOPS // 8])
 
     @property
     def events(self) -> int:
         """Events taken from the timing wheel so far: looks of a node at a link, its reception or its DMA."""
-        return int(self._scalars[at.EVENTS])
+        return int(self._scalars[at.EVENTS // 8])
 
     @property
     def packets_injected(self) -> int:
         """Packets that have entered a router."""
-        return int(self._scalars[at.INJECTED])
+        return int(self._scalars[at.INJECTED // 8])
 
     @property
     def packets_delivered(self) -> int:
         """Packets that have arrived."""
-        return int(self._scalars[at.DELIVERED])
+        return int(self._scalars[at.DELIVERED // 8])
 
     @property
     def packets_in_flight(self) -> int:
@@ -208,7 +212,7 @@ class PacketEngine:
     @property
     def state_bytes(self) -> int:
         """Memory of the network's state, without the table of messages."""
-        wheel = (self._wheel.cursors, self._wheel.pool)
+        wheel = (self._cursors, self._pool)
         return sum(array.nbytes for array in (self._memory, self._dirty, self._nodes, self._outbox, *wheel))
 
     def _link_counter(self, offset: int) -> Ints:
@@ -217,7 +221,7 @@ class PacketEngine:
 
     def _links(self, records: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """View of the links' records, shape (nodes, 6, bytes)."""
-        capacity = len(self._room)
+        capacity = self._router.capacity
         length = at.link_bytes(capacity)
         return records[:, at.LINKS : at.packets_at(capacity)].reshape(-1, DIRECTIONS, length)
 
@@ -232,18 +236,19 @@ class PacketEngine:
         while True:
             horizon = FOREVER
             if until_cycles is not None:
-                horizon = until_cycles - int(self._scalars[at.EPOCH])
+                horizon = until_cycles - int(self._scalars[at.EPOCH // 8])
             outcome = run(
-                min(at.REBASE, horizon), horizon, self._router, self._memory, self._dirty, self._nodes,
-                self._outbox, self._table, self.sent_cycles, self.done_cycles, self._post_time,
-                self._post_message, self._released, self._gates, self._wheel, self._room,
+                min(at.REBASE, horizon), horizon, self._router, address(self._memory), address(self._dirty),
+                address(self._nodes), address(self._outbox), address(self._table), self.sent_cycles,
+                self.done_cycles, self._post_time, self._post_message, self._released, self._gates,
+                Wheel(self._turn - 1, *map(address, (self._cursors, self._pool, self._scalars))),
             )  # fmt: skip
             self.check()
             if outcome == STUCK:
-                left = int(self._scalars[at.UNDELIVERED])
+                left = int(self._scalars[at.UNDELIVERED // 8])
                 raise NetworkStuckError(f"{left} packets can never arrive; at cycle {self.now_cycles}")
             if outcome == FULL:
-                self._grow_wheel(int(self._scalars[at.PUSHES]) // at.BLOCK_EVENTS + len(self._wheel.cursors))
+                self._grow_wheel(int(self._scalars[at.PUSHES // 8]) // at.BLOCK_EVENTS + self._turn)
             elif outcome == FINISHED or (until_cycles is not None and self.now_cycles >= until_cycles):
                 return self.now_cycles
             else:
@@ -257,20 +262,21 @@ class PacketEngine:
 
     def _grow_wheel(self, blocks: int) -> None:
         """Make room for events: more blocks, in front of the chain of spare ones."""
-        first = self._wheel.pool.size // at.BLOCK
+        first = self._pool.size // at.BLOCK
         fresh = np.zeros((blocks, at.BLOCK), np.uint32)
         fresh[:, 0] = np.arange(first + 1, first + blocks + 1)
-        fresh[-1, 0] = self._scalars[at.SPARE]
-        self._wheel = self._wheel._replace(pool=np.concatenate([self._wheel.pool, fresh.reshape(-1)]))
-        self._scalars[at.SPARE] = first
-        self._scalars[at.SPARES] += blocks
+        fresh[-1, 0] = self._scalars[at.SPARE // 8]
+        self._pool = np.concatenate([self._pool, fresh.reshape(-1)])
+        self._scalars[at.SPARE // 8] = first
+        self._scalars[at.SPARES // 8] += blocks
 
     def _move_epoch(self) -> None:
         """Subtract a multiple of the wheel's turn from all relative times."""
-        shift = int(self._scalars[at.NOW]) & ~self._wheel.mask
-        rebase(shift, self._memory, self._router.stride, self._room)
-        self._scalars[at.NOW] -= shift
-        self._scalars[at.EPOCH] += shift
+        shift = int(self._scalars[at.NOW // 8]) & -self._turn
+        router = self._router
+        rebase(shift, address(self._memory), self._memory.size, router.stride, router.capacity)
+        self._scalars[at.NOW // 8] -= shift
+        self._scalars[at.EPOCH // 8] += shift
 
 
 __all__ = ["NetworkStuckError", "PacketEngine"]

@@ -40,6 +40,7 @@ from bgsim.network.packed import (
 from bgsim.network.packet_moves import (
     INNER,
     OPTIONS,
+    add,
     behead,
     choose,
     fifo_for,
@@ -62,9 +63,8 @@ PUSHES_RECEPTION = 24 * 5
 
 
 @nb.njit(**INNER)
-def grant(node, base, direction, now, sends, router, memory, outbox, wheel, room):
+def grant(node, base, direction, now, sends, router, memory, messages, outbox, wheel, capacity):
     """Look at a link, and send a packet if one can be; return the number of packets sent in this cycle."""
-    capacity = len(room)
     link = base + at.LINKS + direction * 16 * capacity
     subject = node * 8 + direction
     dynamic = load32(memory, link + at.LINK_DYNAMIC)
@@ -107,7 +107,7 @@ def grant(node, base, direction, now, sends, router, memory, outbox, wheel, room
             dynamic = 0
             channel = 3
     if not able:
-        await_tokens(link, subject, slots, now, dynamic, bubble, priority, memory, wheel, room)
+        await_tokens(link, subject, slots, now, dynamic, bubble, priority, memory, wheel, capacity)
         return sends
     grants = load32(memory, link + at.LINK_GRANTS)
     mixed = (grants * 2654435761 + subject * 2246822519) & 0xFFFFFFFF
@@ -127,11 +127,11 @@ def grant(node, base, direction, now, sends, router, memory, outbox, wheel, room
     store32(memory, link + at.LINK_GRANTS, grants + 1)
     store32(memory, link + at.LINK_CHUNKS, load32(memory, link + at.LINK_CHUNKS) + chunks)
     store8(memory, link + at.LINK_TURN, (bit + 1) & 31)
-    withdraw(base, direction, bit, packet, memory, room)
+    withdraw(base, direction, bit, packet, memory, capacity)
     if asking & ~(nb.int64(1) << bit):
         store16(memory, link + at.LINK_WAKE, free)
         push_if(1, free, subject, wheel)
-    behead(node, base, bit, now, router, memory, wheel, room)
+    behead(node, base, bit, now, router, memory, messages, wheel, capacity)
     there = load32(memory, base + at.NEIGHBOUR + 4 * direction)
     token = nb.int64(-1)
     if bit < FIRST_INJECTION:
@@ -140,7 +140,7 @@ def grant(node, base, direction, now, sends, router, memory, outbox, wheel, room
             prefetch(memory, upstream * router.stride + at.LINKS + (bit >> 2) * 16 * capacity)
         token = ((upstream * 8 + (bit >> 2)) << 2 | bit & 3) << 16 | (free + router.token)
     else:
-        start_engine(node, base, now, memory, wheel)
+        start_engine(node, base, now, memory, messages, wheel)
     store64(outbox, sends * 24, there << 5 | direction * 4 + channel)
     store64(outbox, sends * 24 + 8, packet - (nb.int64(1) << 8 * (direction >> 1)))
     store64(outbox, sends * 24 + 16, token)
@@ -153,9 +153,8 @@ def grant(node, base, direction, now, sends, router, memory, outbox, wheel, room
 
 
 @nb.njit(**INNER)
-def await_tokens(link, subject, slots, now, dynamic, bubble, priority, memory, wheel, room):
+def await_tokens(link, subject, slots, now, dynamic, bubble, priority, memory, wheel, capacity):
     """No packet fits downstream: have the link woken when one more slot is free."""
-    capacity = len(room)
     starved = (3 if dynamic else 0) | (4 if bubble else 0) | (8 if priority else 0)
     store8(memory, link + at.LINK_STARVED, starved)
     every = (nb.int64(1) << capacity) - 1
@@ -172,8 +171,8 @@ def await_tokens(link, subject, slots, now, dynamic, bubble, priority, memory, w
 @nb.njit(**INNER)
 def deliver(message, arrival, scalars, messages, done, gates):
     """Count a packet whose tail will have arrived at a time."""
-    scalars[at.DELIVERED] += 1
-    scalars[at.UNDELIVERED] -= 1
+    add(scalars, at.DELIVERED, 1)
+    add(scalars, at.UNDELIVERED, -1)
     record = message * at.MESSAGE_BYTES
     left = load32(messages, record + at.MESSAGE_UNDELIVERED) - 1
     store32(messages, record + at.MESSAGE_UNDELIVERED, left)
@@ -185,7 +184,7 @@ def deliver(message, arrival, scalars, messages, done, gates):
 
 
 @nb.njit(**INNER)
-def receive(node, base, now, router, memory, messages, done, gates, wheel, room):
+def receive(node, base, now, router, memory, messages, done, gates, wheel, capacity):
     """Deliver the heads of FIFOs that have arrived at their destination."""
     arrived = load32(memory, base + at.RECEIVE) & passed32(memory, base + at.READY, now)
     while arrived:
@@ -193,16 +192,16 @@ def receive(node, base, now, router, memory, messages, done, gates, wheel, room)
         arrived &= arrived - 1
         store32(memory, base + at.RECEIVE, load32(memory, base + at.RECEIVE) ^ nb.int64(1) << bit)
         head = load8(memory, base + at.HEAD + bit)
-        packet = load64(memory, base + at.LINKS + 96 * len(room) + (bit * len(room) + head) * 8)
+        packet = load64(memory, base + at.LINKS + 96 * capacity + (bit * capacity + head) * 8)
         tail = now + (packet >> at.CHUNKS_BIT & 15) * router.chunk + router.overhead
-        return_token(base, bit, tail + router.token, router, memory, wheel, room)
-        behead(node, base, bit, now, router, memory, wheel, room)
-        arrival = wheel.scalars[at.EPOCH] + tail + router.endpoint
+        return_token(base, bit, tail + router.token, router, memory, wheel, capacity)
+        behead(node, base, bit, now, router, memory, messages, wheel, capacity)
+        arrival = load64(wheel.scalars, at.EPOCH) + tail + router.endpoint
         deliver(packet >> at.MESSAGE_BIT, arrival, wheel.scalars, messages, done, gates)
 
 
 @nb.njit(**INNER)
-def inject(node, base, now, router, memory, messages, sent, done, gates, wheel, room):
+def inject(node, base, now, router, memory, messages, sent, done, gates, wheel, capacity):
     """Move a packet of the next message that can from a DMA engine to an injection FIFO."""
     scalars = wheel.scalars
     store8(memory, base + at.DMA_PENDING, 0)
@@ -222,7 +221,7 @@ def inject(node, base, now, router, memory, messages, sent, done, gates, wheel, 
         interval = router.dma
         if packet & at.HOPS_MASK == 0:
             interval = router.local
-            deliver(message, scalars[at.EPOCH] + now + interval, scalars, messages, done, gates)
+            deliver(message, load64(scalars, at.EPOCH) + now + interval, scalars, messages, done, gates)
         else:
             if packet >> at.DYNAMIC_BIT & 1:
                 ties = load32(messages, record + at.MESSAGE_TIES)
@@ -232,19 +231,19 @@ def inject(node, base, now, router, memory, messages, sent, done, gates, wheel, 
                 continue
             packet |= chunks << at.CHUNKS_BIT | message << at.MESSAGE_BIT
             bit = FIRST_INJECTION + target
-            tail = (load8(memory, base + at.HEAD + bit) + used) & (len(room) - 1)
-            store64(memory, base + at.LINKS + 96 * len(room) + (bit * len(room) + tail) * 8, packet)
+            tail = (load8(memory, base + at.HEAD + bit) + used) & (capacity - 1)
+            store64(memory, base + at.LINKS + 96 * capacity + (bit * capacity + tail) * 8, packet)
             store8(memory, base + at.COUNT + bit, used + 1)
             if used == 0:
                 ready = max(now + 1, load16(memory, base + at.READY + 2 * bit))
-                introduce(node, base, bit, packet, ready, memory, wheel, room)
-        scalars[at.INJECTED] += 1
+                introduce(node, base, bit, packet, ready, memory, messages, wheel, capacity)
+        add(scalars, at.INJECTED, 1)
         store32(messages, record + at.MESSAGE_UNSENT, unsent - 1)
         if unsent == 1:
-            sent[message] = scalars[at.EPOCH] + now
+            sent[message] = load64(scalars, at.EPOCH) + now
             then = load32(messages, record + at.MESSAGE_SENT_THEN)
             if then != at.NONE:
-                count(then, scalars[at.EPOCH] + now, gates)
+                count(then, load64(scalars, at.EPOCH) + now, gates)
             following = load32(messages, record + at.MESSAGE_NEXT)
             if following == at.NONE:
                 store8(memory, base + at.DMA_ACTIVE, active ^ 1 << fifo)
@@ -252,14 +251,13 @@ def inject(node, base, now, router, memory, messages, sent, done, gates, wheel, 
                 store32(memory, base + at.DMA_HEAD + 4 * fifo, following)
         store8(memory, base + at.DMA_TURN, (fifo + 1) & 7)
         store16(memory, base + at.DMA_FREE, now + interval)
-        start_engine(node, base, now, memory, wheel)
+        start_engine(node, base, now, memory, messages, wheel)
         return
 
 
 @nb.njit(**INNER)
-def append(sends, now, router, memory, outbox, wheel, room):
+def append(sends, now, router, memory, messages, outbox, wheel, capacity):
     """Put the packets sent in this cycle into the FIFOs downstream, and return their tokens."""
-    capacity = len(room)
     for index in range(sends):
         queue = load64(outbox, index * 24)
         packet = load64(outbox, index * 24 + 8)
@@ -273,16 +271,16 @@ def append(sends, now, router, memory, outbox, wheel, room):
         store8(memory, base + at.COUNT + bit, used + 1)
         if used == 0:
             ready = max(now + router.hop, load16(memory, base + at.READY + 2 * bit))
-            introduce(node, base, bit, packet, ready, memory, wheel, room)
+            introduce(node, base, bit, packet, ready, memory, messages, wheel, capacity)
         if token >= 0:
             subject = token >> 18
             link = (subject >> 3) * router.stride + at.LINKS + (subject & 7) * 16 * capacity
-            hand_back(link, subject, token >> 16 & 3, token & 0xFFFF, memory, wheel, room)
-    wheel.scalars[at.HOPS] += sends
+            hand_back(link, subject, token >> 16 & 3, token & 0xFFFF, memory, wheel, capacity)
+    add(wheel.scalars, at.HOPS, sends)
 
 
 @nb.njit(**INNER)
-def collect(now, router, memory, dirty, nodes, wheel, room):
+def collect(now, router, memory, dirty, nodes, wheel, capacity):
     """Take the events of a cycle: note which nodes should look at what; return how many nodes these are."""
     scalars = wheel.scalars
     slot = now & wheel.mask
@@ -306,45 +304,69 @@ def collect(now, router, memory, dirty, nodes, wheel, room):
                 prefetch(memory, base + at.READY)
                 prefetch(memory, base + at.COUNT)
                 prefetch(memory, base + at.NEIGHBOUR)
-                prefetch(memory, base + at.LINKS + (subject & 7) * 16 * len(room))
-        scalars[at.EVENTS] += end - block * at.BLOCK - 1
+                prefetch(memory, base + at.LINKS + (subject & 7) * 16 * capacity)
+        add(scalars, at.EVENTS, end - block * at.BLOCK - 1)
         following = load32(wheel.pool, block * at.BLOCK * 4)
         if block > wheel.mask:
-            store32(wheel.pool, block * at.BLOCK * 4, scalars[at.SPARE])
-            scalars[at.SPARE] = block
-            scalars[at.SPARES] += 1
+            store32(wheel.pool, block * at.BLOCK * 4, load64(scalars, at.SPARE))
+            store64(scalars, at.SPARE, block)
+            add(scalars, at.SPARES, 1)
         if block == last:
             break
         block = following
     store32(wheel.cursors, slot * 4, slot * at.BLOCK + 1)
-    scalars[at.PUSHES] = pushes
+    store64(scalars, at.PUSHES, pushes)
     return touched
+
+
+@nb.njit(**INNER)
+def foresee(touched, router, memory, dirty, nodes):
+    """Fetch the packets that the links to be looked at may send: the heads of two FIFOs that ask."""
+    capacity = router.capacity
+    for index in range(touched):
+        node = load32(nodes, index * 4)
+        base = node * router.stride
+        outputs = load8(dirty, node) & 63
+        while outputs:
+            link = base + at.LINKS + lowest_bit(outputs) * 16 * capacity
+            outputs &= outputs - 1
+            asking = load64(memory, link) | load64(memory, link + at.LINK_ESCAPE)
+            asking = (asking | asking >> 32) & 0xFFFFFFFF
+            if asking:
+                heads = base + at.LINKS + 96 * capacity
+                bit = lowest_bit(asking)
+                prefetch(memory, heads + (bit * capacity + load8(memory, base + at.HEAD + bit)) * 8)
+                asking &= asking - 1
+                if asking:
+                    bit = lowest_bit(asking)
+                    prefetch(memory, heads + (bit * capacity + load8(memory, base + at.HEAD + bit)) * 8)
 
 
 @nb.njit(**OPTIONS)
 def run(
-    until, horizon, router, memory, dirty, nodes, outbox, messages, sent, done, post_time, post_message, released_list,
-    gates, wheel, room,
+    until, horizon, router, memory, dirty, nodes, outbox, messages, sent, done, post_time, post_message, postings,
+    gates, wheel,
 ):  # fmt: skip
     """Run to a time relative to the epoch, to the end, or until nothing can happen; return which.
 
     If nothing happens for a turn of the wheel, the time may pass ``until``, but not ``horizon``.
     """
     scalars = wheel.scalars
-    now = scalars[at.NOW]
+    capacity = router.capacity
+    now = load64(scalars, at.NOW)
     posts = len(post_time)
     idle = 0
     while now < until:
-        touched = scalars[at.TOUCHED]
-        released = scalars[at.RELEASED]
+        touched = load64(scalars, at.TOUCHED)
+        released = load64(scalars, at.RELEASED)
         if not touched:
-            if scalars[at.UNDELIVERED] == 0 and gates.size[0] == 0:
-                scalars[at.NOW] = now
+            if load64(scalars, at.UNDELIVERED) == 0 and gates.size[0] == 0:
+                store64(scalars, at.NOW, now)
                 return FINISHED
-            time = scalars[at.EPOCH] + now
-            while scalars[at.POSTED] < posts and post_time[scalars[at.POSTED]] <= time:
-                released_list[released] = post_message[scalars[at.POSTED]]
-                scalars[at.POSTED] += 1
+            time = load64(scalars, at.EPOCH) + now
+            while load64(scalars, at.POSTED) < posts and post_time[load64(scalars, at.POSTED)] <= time:
+                postings[released] = post_message[load64(scalars, at.POSTED)]
+                add(scalars, at.POSTED, 1)
                 released += 1
             opening = gates.size[0] > 0 and gates.heap_time[0] <= time
             slot = now & wheel.mask
@@ -356,24 +378,29 @@ def run(
                         coming = nb.int64(1) << 62
                         if gates.size[0]:
                             coming = gates.heap_time[0]
-                        if scalars[at.POSTED] < posts:
-                            coming = min(coming, post_time[scalars[at.POSTED]])
+                        if load64(scalars, at.POSTED) < posts:
+                            coming = min(coming, post_time[load64(scalars, at.POSTED)])
                         elif not gates.size[0]:
-                            scalars[at.NOW] = now
+                            store64(scalars, at.NOW, now)
                             return STUCK
-                        now = min(horizon, max(now, coming - scalars[at.EPOCH]))
+                        now = min(horizon, max(now, coming - load64(scalars, at.EPOCH)))
                     continue
             else:
-                touched = collect(now, router, memory, dirty, nodes, wheel, room)
+                touched = collect(now, router, memory, dirty, nodes, wheel, capacity)
             idle = 0
-        if scalars[at.SPARES] < (scalars[at.PUSHES] + released) // at.BLOCK_EVENTS + wheel.mask:
-            scalars[at.TOUCHED] = touched
-            scalars[at.RELEASED] = released
-            scalars[at.NOW] = now
+        if (
+            load64(scalars, at.SPARES)
+            < (load64(scalars, at.PUSHES) + released) // at.BLOCK_EVENTS + wheel.mask
+        ):
+            store64(scalars, at.TOUCHED, touched)
+            store64(scalars, at.RELEASED, released)
+            store64(scalars, at.NOW, now)
             return FULL
-        scalars[at.TOUCHED] = 0
-        scalars[at.RELEASED] = 0
-        scalars[at.PUSHES] = 0
+        store64(scalars, at.TOUCHED, 0)
+        store64(scalars, at.RELEASED, 0)
+        store64(scalars, at.PUSHES, 0)
+        if router.large:
+            foresee(touched, router, memory, dirty, nodes)
         sends = 0
         for index in range(touched):
             node = load32(nodes, index * 4)
@@ -384,30 +411,31 @@ def run(
                 output = lowest_bit(outputs)
                 outputs &= outputs - 1
                 if output < at.RECEPTION:
-                    sends = grant(node, base, output, now, sends, router, memory, outbox, wheel, room)
+                    sends = grant(
+                        node, base, output, now, sends, router, memory, messages, outbox, wheel, capacity
+                    )
                 elif output == at.RECEPTION:
-                    receive(node, base, now, router, memory, messages, done, gates, wheel, room)
+                    receive(node, base, now, router, memory, messages, done, gates, wheel, capacity)
                 else:
-                    inject(node, base, now, router, memory, messages, sent, done, gates, wheel, room)
-        append(sends, now, router, memory, outbox, wheel, room)
-        time = scalars[at.EPOCH] + now
+                    inject(node, base, now, router, memory, messages, sent, done, gates, wheel, capacity)
+        append(sends, now, router, memory, messages, outbox, wheel, capacity)
+        time = load64(scalars, at.EPOCH) + now
         if gates.size[0] and gates.heap_time[0] <= time:
-            released = open_gates(time, gates, released_list, released)
+            released = open_gates(time, gates, postings, released)
         if released:
-            sort(released_list, released)
+            sort(postings, released)
             for index in range(released):
-                post(released_list[index], now, router, memory, messages, wheel)
+                post(postings[index], now, router, memory, messages, wheel)
         now += 1
-    scalars[at.NOW] = now
+    store64(scalars, at.NOW, now)
     return REACHED
 
 
 @nb.njit(**OPTIONS)
-def rebase(shift, memory, stride, room):
+def rebase(shift, memory, size, stride, capacity):
     """Subtract a time from all times; those that pass the epoch become 0."""
-    capacity = len(room)
     slots = at.LINK_SLOTS_LONG if capacity == 8 else at.LINK_SLOTS
-    for base in range(0, len(memory), stride):
+    for base in range(0, size, stride):
         for bit in range(32):
             back(base + at.READY + 2 * bit, shift, memory)
         back(base + at.DMA_FREE, shift, memory)

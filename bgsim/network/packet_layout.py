@@ -67,20 +67,20 @@ MESSAGE_PLACE: Final = 28  # FIFO (bits 0 to 2), last packet's chunks (3 to 7), 
 NONE: Final = 0xFFFFFFFF
 """Instead of a message or gate."""
 
-# Scalars of a run.
+# Byte offsets of the scalars of a run.
 NOW: Final = 0
-POSTED: Final = 1
-SPARE: Final = 2
-SPARES: Final = 3
-HOPS: Final = 4
-DELIVERED: Final = 5
-INJECTED: Final = 6
-UNDELIVERED: Final = 7
-EPOCH: Final = 8
-EVENTS: Final = 9
-TOUCHED: Final = 10
-RELEASED: Final = 11
-PUSHES: Final = 12
+POSTED: Final = 8
+SPARE: Final = 16
+SPARES: Final = 24
+HOPS: Final = 32
+DELIVERED: Final = 40
+INJECTED: Final = 48
+UNDELIVERED: Final = 56
+EPOCH: Final = 64
+EVENTS: Final = 72
+TOUCHED: Final = 80
+RELEASED: Final = 88
+PUSHES: Final = 96
 SCALARS: Final = 13
 
 # The timing wheel: for each cycle a chain of blocks of 16 words: the next block, and 15 events. Blocks with

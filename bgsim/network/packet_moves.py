@@ -22,15 +22,26 @@ from bgsim.network.packed import (
     load32,
     load64,
     lowest_bit,
+    prefetch,
     store8,
     store16,
     store32,
+    store64,
 )
 from bgsim.network.router import NETWORK_MASK
 
 OPTIONS = {"cache": True, "_nrt": False, "boundscheck": False, "error_model": "numpy"}
 INNER = {"_nrt": False, "boundscheck": False, "error_model": "numpy", "forceinline": True}
 INNER |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
+CALLED = INNER | {"forceinline": False}
+
+
+@nb.njit(**INNER)
+def add(address, offset, value):
+    """Add to a number of 64 bits."""
+    store64(address, offset, load64(address, offset) + value)
 
 
 @nb.njit(**INNER)
@@ -41,9 +52,9 @@ def push_if(needed, time, subject, wheel):
     if cursor & (at.BLOCK - 1) == 0:
         if not needed:
             return
-        spare = wheel.scalars[at.SPARE]
-        wheel.scalars[at.SPARE] = load32(wheel.pool, spare * at.BLOCK * 4)
-        wheel.scalars[at.SPARES] -= 1
+        spare = load64(wheel.scalars, at.SPARE)
+        store64(wheel.scalars, at.SPARE, load32(wheel.pool, spare * at.BLOCK * 4))
+        add(wheel.scalars, at.SPARES, -1)
         store32(wheel.pool, (cursor - at.BLOCK) * 4, spare)
         cursor = spare * at.BLOCK + 1
     store32(wheel.pool, cursor * 4, subject)
@@ -60,8 +71,8 @@ def ask(link, subject, ready, wanted, memory, wheel):
     push_if(needed, time, subject, wheel)
 
 
-@nb.njit(**INNER)
-def introduce(node, base, bit, packet, ready, memory, wheel, room):
+@nb.njit(**CALLED)
+def introduce(node, base, bit, packet, ready, memory, messages, wheel, capacity):
     """A packet is the head of its FIFO: from a time on it asks for links, or for reception."""
     store16(memory, base + at.READY + 2 * bit, ready)
     hops = packet & at.HOPS_MASK
@@ -69,8 +80,9 @@ def introduce(node, base, bit, packet, ready, memory, wheel, room):
         place = base + at.RECEIVE
         store32(memory, place, load32(memory, place) | nb.int64(1) << bit)
         push_if(1, ready, node * 8 + at.RECEPTION, wheel)
+        prefetch(messages, (packet >> at.MESSAGE_BIT) * at.MESSAGE_BYTES)
         return
-    length = 16 * len(room)
+    length = 16 * capacity
     links = base + at.LINKS
     first = lowest_bit(hops) >> 3
     direction = 2 * first + (packet >> (24 + first) & 1)
@@ -94,9 +106,9 @@ def introduce(node, base, bit, packet, ready, memory, wheel, room):
 
 
 @nb.njit(**INNER)
-def withdraw(base, direction, bit, packet, memory, room):
+def withdraw(base, direction, bit, packet, memory, capacity):
     """The head of a FIFO was granted a link in a direction: it asks for none any more."""
-    length = 16 * len(room)
+    length = 16 * capacity
     links = base + at.LINKS
     others = 0xFFFFFFFF ^ nb.int64(1) << bit
     if packet >> at.DYNAMIC_BIT & 1:
@@ -113,40 +125,40 @@ def withdraw(base, direction, bit, packet, memory, room):
 
 
 @nb.njit(**INNER)
-def behead(node, base, bit, now, router, memory, wheel, room):
+def behead(node, base, bit, now, router, memory, messages, wheel, capacity):
     """Take the head off a FIFO; its next packet asks when the read port is free again."""
-    head = (load8(memory, base + at.HEAD + bit) + 1) & (len(room) - 1)
+    head = (load8(memory, base + at.HEAD + bit) + 1) & (capacity - 1)
     left = load8(memory, base + at.COUNT + bit) - 1
     store8(memory, base + at.HEAD + bit, head)
     store8(memory, base + at.COUNT + bit, left)
     ready = now + router.read
     if left:
-        place = base + at.LINKS + 96 * len(room) + (bit * len(room) + head) * 8
-        introduce(node, base, bit, load64(memory, place), ready, memory, wheel, room)
+        place = base + at.LINKS + 96 * capacity + (bit * capacity + head) * 8
+        introduce(node, base, bit, load64(memory, place), ready, memory, messages, wheel, capacity)
     else:
         store16(memory, base + at.READY + 2 * bit, ready)
 
 
 @nb.njit(**INNER)
-def return_token(base, bit, release, router, memory, wheel, room):
+def return_token(base, bit, release, router, memory, wheel, capacity):
     """Tell the router upstream when a slot of a network FIFO will be free."""
     direction = bit >> 2
     channel = bit & 3
     upstream = load32(memory, base + at.NEIGHBOUR + 4 * (direction ^ 1))
-    place = upstream * router.stride + at.LINKS + direction * 16 * len(room)
-    hand_back(place, upstream * 8 + direction, channel, release, memory, wheel, room)
+    place = upstream * router.stride + at.LINKS + direction * 16 * capacity
+    hand_back(place, upstream * 8 + direction, channel, release, memory, wheel, capacity)
 
 
 @nb.njit(**INNER)
-def hand_back(link, subject, channel, release, memory, wheel, room):
+def hand_back(link, subject, channel, release, memory, wheel, capacity):
     """A link's router learns when one more slot of a channel downstream will be free."""
     slots = link + at.LINK_SLOTS
-    if len(room) == 8:
+    if capacity == 8:
         slots = link + at.LINK_SLOTS_LONG
         occupied = equal32(memory, slots, at.FAR) >> 8 * channel & 0xFF
     else:
         occupied = equal16(memory, slots, at.FAR) >> 4 * channel & 0xF
-    slot = len(room) * channel + lowest_bit(occupied)
+    slot = capacity * channel + lowest_bit(occupied)
     store16(memory, slots + 2 * slot, release)
     starved = load8(memory, link + at.LINK_STARVED)
     if starved >> channel & 1:
@@ -207,13 +219,17 @@ def post(message, now, router, memory, messages, wheel):
         store32(memory, base + at.DMA_HEAD + 4 * fifo, message)
         store8(memory, base + at.DMA_ACTIVE, active | 1 << fifo)
     store32(memory, base + at.DMA_TAIL + 4 * fifo, message)
-    start_engine(node, base, now, memory, wheel)
+    start_engine(node, base, now, memory, messages, wheel)
 
 
 @nb.njit(**INNER)
-def start_engine(node, base, now, memory, wheel):
+def start_engine(node, base, now, memory, messages, wheel):
     """Have a DMA engine with messages inject a packet soon."""
-    if load8(memory, base + at.DMA_ACTIVE) and not load8(memory, base + at.DMA_PENDING):
+    active = load8(memory, base + at.DMA_ACTIVE)
+    if active and not load8(memory, base + at.DMA_PENDING):
         store8(memory, base + at.DMA_PENDING, 1)
         ready = max(now + 1, load16(memory, base + at.DMA_FREE))
         push_if(1, ready, node * 8 + at.INJECTION, wheel)
+        turn = load8(memory, base + at.DMA_TURN)
+        fifo = turn if active >> turn & 1 else lowest_bit(active)
+        prefetch(messages, load32(memory, base + at.DMA_HEAD + 4 * fifo) * at.MESSAGE_BYTES)
