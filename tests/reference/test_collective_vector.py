@@ -121,7 +121,7 @@ def cases(draw: st.DrawFn) -> tuple[Shape, list[int], int, CollectiveParameters]
     return shape, ready, draw(st.integers(1, 20)), draw(sizes | st.just(MACHINE))
 
 
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=60)
 @given(cases())
 def test_allreduce(case) -> None:
     shape, ready, packets, parameters = case
@@ -130,7 +130,7 @@ def test_allreduce(case) -> None:
     assert done.tolist() == reference(tree, tree.partition, ready, packets, parameters)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(cases())
 def test_reduce(case) -> None:
     shape, ready, packets, parameters = case
@@ -140,7 +140,7 @@ def test_reduce(case) -> None:
     assert done.tolist() == reference(tree, route, ready, packets, parameters)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(cases(), st.data())
 def test_broadcast(case, data: st.DataObject) -> None:
     shape, ready, packets, parameters = case
@@ -152,7 +152,7 @@ def test_broadcast(case, data: st.DataObject) -> None:
     assert done.tolist() == reference(tree, route, ready, packets, parameters)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
 @given(cases(), st.sampled_from(CLASS_PSETS))
 def test_psets_side_by_side(case, number: int) -> None:
     shape, ready, packets, parameters = case
@@ -163,7 +163,7 @@ def test_psets_side_by_side(case, number: int) -> None:
         assert done.tolist() == reference(tree, route, ready, packets, parameters)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
 @given(cases(), st.data())
 def test_sub_boxes(case, data: st.DataObject) -> None:
     shape, ready, packets, parameters = case
