@@ -7,8 +7,8 @@ packets wait in the receiver's memory until the progress loop copies them out. A
 request that names a counter of the sender's; the receiver answers with a remote get, and either side
 is done when its counter is zero.
 
-Descriptors go into the injection FIFO of the direction their route begins with; remote gets have one for
-themselves, whose tail only the hardware moves. Contents are Python objects that travel with the last
+Descriptors go into the injection FIFO of the direction their route begins with; remote gets have six for
+themselves, whose tails only the hardware moves. Contents are Python objects that travel with the last
 packet. Left out: several communicating threads, interrupt mode, and messages nobody expects (a receiver
 takes whatever comes in order of arrival).
 
@@ -33,8 +33,10 @@ from bgsim.network.topology import Closed, Shape, displacement
 from bgsim.platforms.seam import Code, Load, Now, Poll, ReadMemory, Request, Store, WriteMemory, poll
 
 GROUP = 0
-REMOTE_GET_FIFO = 6
-"""Injection FIFO that remote gets are put into; FIFOs 0 to 5 are the program's, one per direction."""
+DIRECTIONS = 6
+REMOTE_GET_FIFO = DIRECTIONS
+"""First injection FIFO that remote gets are put into, one per direction of their data; the program's own,
+from 0 on, are one per direction too. Both lead to the direction's torus FIFO."""
 
 RECEPTION_FIFO = 0
 RING_ENTRIES = 256
@@ -178,7 +180,8 @@ class Messenger:
         Messages received and not yet taken, in order of their completion.
     on_mark
         Told what the library has just come to, and when: ``noticed`` when a poll has found something,
-        ``handled`` when that is dealt with. For instruments.
+        ``handled`` when that is dealt with; with packets, ``found`` and ``taken`` before and behind what is
+        done for each of them. For instruments.
     on_armed
         Told whenever a counter has been armed: True for a reception counter, and its number. For
         instruments; the library itself only polls.
@@ -199,7 +202,7 @@ class Messenger:
         self._full_packets = datasheet.flag("torus.put_full_packets")
         self._rings = [
             _Ring((RINGS_MIB << 20) + fifo * RING_ENTRIES * reg.DESCRIPTOR_BYTES)
-            for fifo in range(REMOTE_GET_FIFO + 1)
+            for fifo in range(REMOTE_GET_FIFO + DIRECTIONS)
         ]
         self._head = _RECEPTION_START
         self._chunk_units = datasheet.integer("torus.packet_chunk") >> 4
@@ -214,7 +217,7 @@ class Messenger:
         """Get FIFOs and counters from the kernel."""
         for fifo, ring in enumerate(self._rings):
             yield from self._kernel.allocate_injection_fifo(
-                GROUP, fifo, ring.base, RING_ENTRIES, network_fifos=0x80 >> fifo
+                GROUP, fifo, ring.base, RING_ENTRIES, network_fifos=0x80 >> fifo % DIRECTIONS
             )
         yield from self._kernel.allocate_reception_fifo(
             GROUP, RECEPTION_FIFO, _RECEPTION_RING, RECEPTION_ENTRIES
@@ -273,10 +276,12 @@ class Messenger:
 
     # -- two-sided
 
-    def send(self, target: int, size: int, content: Any = None) -> Generator[Request, Any, Send]:
-        """Start sending a message; short ones are eager."""
+    def send(
+        self, target: int, size: int, content: Any = None, eager: bool | None = None
+    ) -> Generator[Request, Any, Send]:
+        """Start sending a message; short ones are eager, unless told."""
         yield self.code.cycles(self.costs.post)
-        if size <= self.costs.eager_limit:
+        if size <= self.costs.eager_limit if eager is None else eager:
             message = Message(self.node, size, content)
             yield from self._post(self._packets(target, max(1, size), message))
             return Send(message, done=True)
@@ -358,6 +363,7 @@ class Messenger:
         """Copy all packets out of the reception FIFO."""
         self.accesses.handling += 2
         tail = yield Load(_RECEPTION[FifoRegister.TAIL])
+        yield from self.mark("found packets")
         while self._head != tail:
             packet = yield ReadMemory(self._head << 4)
             assert isinstance(packet, DmaPacket), f"no packet at {self._head << 4:#x}"
@@ -365,6 +371,7 @@ class Messenger:
             past = self._head + packet.chunks * self._chunk_units - _RECEPTION_START
             self._head = _RECEPTION_START + past % _RECEPTION_UNITS
             yield from self._packet(packet)
+        yield from self.mark("taken packets")
         yield Store(_RECEPTION[FifoRegister.HEAD], tail)
 
     def _packet(self, packet: DmaPacket) -> Code:
@@ -419,15 +426,16 @@ class Messenger:
 
     def _post(self, *descriptors: Descriptor) -> Code:
         """Write descriptors for one destination into a FIFO and move its tail."""
-        fifo = self._fifo_towards(descriptors[0].destination)
+        fifo = self._direction(self.node, descriptors[0].destination)
         ring = self._rings[fifo]
         for descriptor in descriptors:
             yield ring.write(descriptor)
         self.accesses.posting += 1
         yield Store(reg.group_address(GROUP, reg.injection_fifo(fifo, FifoRegister.TAIL)), ring.pointer)
 
-    def _fifo_towards(self, target: int) -> int:
-        hops = displacement(self.node, target, self._shape, self._torus)
+    def _direction(self, source: int, target: int) -> int:
+        """The direction in which a route begins."""
+        hops = displacement(source, target, self._shape, self._torus)
         dimension = next(each for each, distance in enumerate(hops) if distance)
         return 2 * dimension + (hops[dimension] < 0)
 
@@ -469,14 +477,13 @@ class Messenger:
         )
         return self._request(target, data, dynamic=True)
 
-    @staticmethod
-    def _request(target: int, message: Descriptor, dynamic: bool) -> Descriptor:
+    def _request(self, target: int, message: Descriptor, dynamic: bool) -> Descriptor:
         return Descriptor(
             Transfer.REMOTE_GET,
             destination=target,
             length=reg.DESCRIPTOR_BYTES,
             injection_counter=UNWATCHED_COUNTER,
-            remote_fifo=GROUP * reg.INJECTION_FIFOS + REMOTE_GET_FIFO,
+            remote_fifo=GROUP * reg.INJECTION_FIFOS + REMOTE_GET_FIFO + self._direction(target, self.node),
             payload=(message,),
             full_packets=False,
             dynamic=dynamic,

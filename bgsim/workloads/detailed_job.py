@@ -55,7 +55,7 @@ class Process:
 
     def interruptions(self) -> int:
         """How often something other than the program and what it asked for has taken the core so far."""
-        ticks = sum(row.count for row in self.core.exits() if row.cause == "PPC_HVM_EXCEPT_DECREMENTER")
+        ticks: int = sum(row.count for row in self.core.exits() if row.cause == "PPC_HVM_EXCEPT_DECREMENTER")
         return ticks + int(self.core.counters()["timer_interrupts"])
 
 

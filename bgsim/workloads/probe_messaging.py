@@ -33,6 +33,8 @@ DELIVERIES = 128
 SETTLE_CYCLES = 30_000
 """Time in which everything that was sent arrives, whatever the platform."""
 
+Mark = Callable[[str, int], None]
+
 SPIN_CYCLES = 3_001
 NATIVE = "bare-metal"
 
@@ -78,7 +80,7 @@ def one_sided(machine: Datasheet, platform: str, samples: Samples) -> None:
     run_pair(machine, platform, program)
 
 
-def marks(watch: Stopwatch, what: str, name: str) -> Callable[[str, int], None]:
+def marks(watch: Stopwatch, what: str, name: str) -> Mark:
     """Time the library from noticing something to having handled it."""
 
     def mark(label: str, now: int) -> None:
@@ -90,8 +92,21 @@ def marks(watch: Stopwatch, what: str, name: str) -> Callable[[str, int], None]:
     return mark
 
 
+def _batch(watch: Stopwatch) -> Mark:
+    def mark(label: str, now: int) -> None:
+        if label in ("noticed packets", "taken packets"):
+            watch.begin(now)
+        elif label in ("found packets", "handled packets"):
+            watch.end("eager batch", now)
+
+    return mark
+
+
 def eager(machine: Datasheet, platform: str, samples: Samples) -> None:
-    """Eager messages of some packets: ``eager send N`` and ``eager receive N``."""
+    """Eager messages of some packets: ``eager send N`` and ``eager receive N``; of that, ``eager batch``.
+
+    The last is what the receiver does once for all packets that it finds together, in two samples a message.
+    """
     turn = Turn()
 
     def program(process: Process) -> Code:
@@ -108,7 +123,14 @@ def eager(machine: Datasheet, platform: str, samples: Samples) -> None:
                     turn.number += 1
                 else:
                     yield from turn.wait(process, number + 1)
-                    messenger.on_mark = marks(watch, "packets", f"eager receive {packets}")
+                    whole = marks(watch, "packets", f"eager receive {packets}")
+                    batch = _batch(Stopwatch(kept, process.interruptions))
+
+                    def both(label: str, now: int, whole: Mark = whole, batch: Mark = batch) -> None:
+                        whole(label, now)
+                        batch(label, now)
+
+                    messenger.on_mark = both
                     yield from messenger.receive()
                     messenger.on_mark = None
                     turn.number += 1
@@ -226,4 +248,4 @@ def _deliver(
         if number >= WARM_UP:
             flights.add("flight", time - posted[number])
     for number, now in arrivals:
-        noticed.add("delivery", now - posted[number] - flight_cycles)
+        noticed.add("delivery", max(0.0, now - posted[number] - flight_cycles))
