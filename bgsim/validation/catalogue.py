@@ -6,6 +6,7 @@ from bgsim.experiment.errors import ExperimentError, Problem
 from bgsim.spelling import did_you_mean
 from bgsim.validation import (
     compile_time,
+    contention,
     hand_counts,
     hardware_inserts,
     packet_latency,
@@ -22,6 +23,9 @@ CASES: tuple[Case, ...] = (
     two_node.LATENCY,
     two_node.BANDWIDTH,
     packet_latency.CASE,
+    contention.GET,
+    contention.SEND,
+    contention.PUT,
 )
 
 NOT_VALIDATED = {
@@ -45,9 +49,9 @@ NOT_VALIDATED = {
         "that the law is exact, not its constant"
     ),
     "ARMCI": "the `armci_*` columns of the two-node bandwidths are not simulated",
-    "torus beyond two neighbours": (
-        "routing under load, buffers, contention: the measured tables of 512 nodes are shipped and not "
-        "yet compared"
+    "torus traffic beyond three tables": (
+        "antipodal gets and sends and eight shifts of puts on 512 nodes with all nodes active are compared; "
+        "other patterns, active sets and partitions are not measured here"
     ),
     "collective and barrier network": (
         "no measured packet or operation is known; even the rate has two sources"

@@ -8,8 +8,8 @@ active nodes onto themselves and any active node onto any other. Then all have t
 whoever is ahead for a while. The job itself is started, and watched in blocks that double: until every node
 has moved 128 packets in the mean, 256, 512 and so on. When the rates of two successive blocks agree,
 what is left goes on at the rate of the last one. A node's lead or lag, a random walk, is taken to grow with
-the square root of what was moved; if the leads were seen to grow almost in proportion instead, the nodes are
-not alike after all (who began first stays first), and the other method is used. The interval of the rate is
+the square root of what was moved; if large leads were seen to grow almost in proportion instead, the nodes
+are not alike after all (who began first stays first), and the other method is used. The interval of the rate is
 Student's, 95 %, from eight windows of the last block (batch means). What this leaves out is the end: while
 the last nodes finish, the first ones no longer compete.
 
@@ -41,8 +41,11 @@ FIRST_PACKETS: Final = 128
 LEADS_LAST: Final = 0.8
 """Leads that grow with a higher power of what was moved are taken to last; a random walk has 0.5."""
 
-LEADS_SMALL: Final = 0.005
+LEADS_SMALL: Final = 0.1
 """Share of what was moved up to which it does not matter how leads grow."""
+
+LEAST_PACKETS: Final = 512
+"""Packets per node that are watched at least, or that the largest job has at least."""
 
 AGREEING_BLOCKS: Final = 3
 """Blocks of the same rate after which lasting leads are believed."""
@@ -148,9 +151,9 @@ def steady_rate(
         lasting = growth > LEADS_LAST and lead > LEADS_SMALL * means[-1]
         if previous and abs(rate / previous - 1) <= tolerance:
             agreed += 1
-            if not lasting and target >= max(4 * FIRST_PACKETS, least_packets):
+            if not lasting and target >= max(LEAST_PACKETS, least_packets):
                 break
-            if lasting and agreed >= AGREEING_BLOCKS:
+            if lasting and agreed >= AGREEING_BLOCKS and target > LEAST_PACKETS:
                 return "leads last"
         previous, target, lead_before = rate, 2 * target, lead
         step = max(step, int((target - means[-1]) / rate / (4 * WINDOWS)))
@@ -183,7 +186,10 @@ def _window_rates(times: NDArray[np.float64], means: NDArray[np.float64]) -> NDA
 
 
 def scaled_job(
-    simulate: Callable[[int], tuple[int, NDArray[np.float64]]], packets: int, tolerance: float
+    simulate: Callable[[int], tuple[int, NDArray[np.float64]]],
+    packets: int,
+    tolerance: float,
+    least_packets: float,
 ) -> Finding:
     """Run a job in parts that double until twice the job takes twice the time.
 
@@ -196,6 +202,8 @@ def scaled_job(
         Packets per node of the whole job.
     tolerance
         How well two successive paces agree.
+    least_packets
+        Packets per node that the largest part has at least.
 
     Returns
     -------
@@ -217,7 +225,8 @@ def scaled_job(
             paces.append((mean_and_last[1] - mean_and_last[0]) / (sizes[-1] - sizes[-2]))
         if len(paces) > 1:
             off = np.abs(paces[-1] / paces[-2] - 1)
-            if off[0] <= SINGLE_RUNS * tolerance and off[1] <= LAST_NODE * tolerance:
+            steady = off[0] <= SINGLE_RUNS * tolerance and off[1] <= LAST_NODE * tolerance
+            if steady and target >= max(LEAST_PACKETS, least_packets):
                 break
         target *= 2
     end, mean = ends[-1], float(ends[-1].mean())

@@ -287,8 +287,8 @@ def _finding(setting: Setting) -> Finding:
     )
     if not partly:
         return _complete(setting)
+    least = WATCHED_HOPS / hops_of_packet
     if config.pattern in SHIFTING and alike(partition.shape, partition.torus, setting.active):
-        least = WATCHED_HOPS / hops_of_packet
         held = rounds
         # Few packets of many nodes are watched: a part of the operations is enough, and saves memory.
         while held > SHORT_ROUNDS and held * len(setting.active) > 2**18:
@@ -310,7 +310,7 @@ def _finding(setting: Setting) -> Finding:
         job.run()
         return round(part * per_round * short), (job.end_cycles() - begin).astype(np.float64)
 
-    found = scaled_job(simulate, total, config.tolerance)
+    found = scaled_job(simulate, total, config.tolerance, least)
     return Finding(found.end_cycles + begin, found.details)
 
 

@@ -90,7 +90,7 @@ def test_scaled_job_adds_the_rest_at_the_same_pace():
         asked.append(packets)
         return packets, 1000 + packets * 700 * speed
 
-    found = scaled_job(simulate, 50_000, 0.01)
+    found = scaled_job(simulate, 50_000, 0.01, 0)
     assert asked == [128, 256, 512]
     assert found.end_cycles == pytest.approx(50_000 * 700 * speed, rel=0.01)
     assert found.details["simulated_share"] == pytest.approx(512 / 50_000)
@@ -100,7 +100,7 @@ def test_scaled_job_without_agreement_runs_to_the_end():
     def simulate(packets):
         return packets, np.full(4, float(packets) ** 1.5)
 
-    found = scaled_job(simulate, 3000, 0.01)
+    found = scaled_job(simulate, 3000, 0.01, 0)
     assert not found.details["extrapolated"]
     assert found.end_cycles == pytest.approx(np.full(4, 3000.0**1.5))
 
