@@ -9,9 +9,9 @@ whoever is ahead for a while. The job itself is started, and watched in blocks t
 has moved 128 packets in the mean, 256, 512 and so on. When the rates of two successive blocks agree,
 what is left goes on at the rate of the last one. A node's lead or lag, a random walk, is taken to grow with
 the square root of what was moved; if large leads were seen to grow almost in proportion instead, the nodes
-are not alike after all (who began first stays first), and the other method is used. The interval of the rate is
-Student's, 95 %, from eight windows of the last block (batch means). What this leaves out is the end: while
-the last nodes finish, the first ones no longer compete.
+are not alike after all (who began first stays first), and the other method is used. The interval is
+Student's for the rate, 95 %, from eight windows of the last block (batch means). What this leaves out is the
+end, when the first nodes no longer compete with the last, and a state that would break down later.
 
 **Scaled job**, where nodes differ: the fast ones end first and leave their links to the others, so that no
 rate lasts. But bytes are fluid in the large: half of everything to move takes half the time. The job is run
