@@ -64,9 +64,10 @@ class HaloExchange:
                 if not here.size:
                     continue
                 if protocol == "rendezvous":
-                    taken, sent = self._rendezvous(program, here, there, size)
-                    handled.append((taken, there))
-                elif protocol == "put":
+                    finished, taken = self._rendezvous(program, here, there, size)
+                    handled += [(finished, here), (taken, there)]
+                    continue
+                if protocol == "put":
                     posted = program.step(here, program.costs.put.post_cycles)
                     sent = program.post(here, there, size, posted)
                     arriving.append((sent, there))
@@ -101,9 +102,11 @@ class HaloExchange:
 
     @staticmethod
     def _rendezvous(program: Program, here: Ints, there: Ints, size: int) -> tuple[Ints, Ints]:
-        """Announcement, remote get, data: the receivers' last work, and the data's messages."""
+        """Announcement, remote get, data: the senders' and the receivers' last work."""
         costs = program.costs.rendezvous
         announced = program.step(here, costs.send_cycles)
         fetched = program.aside(there, costs.receive_cycles)
-        taken = program.aside(there, costs.complete_cycles)
-        return taken, program.fetch(here, there, size, announced, fetched, taken)
+        finished, taken = (program.aside(whose, costs.complete_cycles) for whose in (here, there))
+        data = program.fetch(here, there, size, announced, fetched, taken)
+        program.on_departure(data, program.noticed(finished))
+        return finished, taken

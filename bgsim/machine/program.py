@@ -6,7 +6,7 @@ that receives also waits for one. The protocols are those of the DCMF messaging 
 * *put*: one descriptor; the target's core takes no part.
 * *eager*, up to ``mpi.eager_limit``: packets through the memory FIFOs, written and read by cores.
 * *rendezvous*, above: a request to send, which the receiver answers with a remote get, which the sender's DMA
-  engine serves; the sender goes on when its data has left.
+  engine serves; either side completes the message when its counter is zero.
 * *local*: between two ranks of a node, copied by the DMA engine.
 
 An arrival is noticed after a wait drawn from the cost model's ``delivery`` histogram. Data of rendezvous
@@ -285,7 +285,7 @@ class Program:
         taken = self.step(destination, complete + receive_cycles)
         self.post(source[same], destination[same], size_bytes, announced[same], self.noticed(taken[same]))
         data = self.fetch(source[far], destination[far], size_bytes, announced[far], fetched, taken[far])
-        self.on_departure(data, self.step(source[far]))
+        self.on_departure(data, self.noticed(self.step(source[far], costs.complete_cycles)))
 
     def fetch(
         self, source: Ints, destination: Ints, size_bytes: int, announced: Ints, fetched: Ints, taken: Ints
