@@ -53,7 +53,7 @@ def permutation_packets(size: int, dynamic: int) -> float:
 
 
 def halo_graph(size: int, iterations: int = 10) -> tuple[Messages, Gates]:
-    """Exchange 100 KB with each of six neighbours, several times; a node waits for all six before the next."""
+    """Exchange 100 KB with six neighbours, several times; a node waits for all six before the next."""
     nodes = size**3
     there = neighbour_table((size, size, size), CLOSED).reshape(-1).astype(np.int64)
     here = np.repeat(np.arange(nodes), 6)

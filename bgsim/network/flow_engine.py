@@ -3,8 +3,9 @@
 Where packets cannot reach, a message is a flow along its dimension-order route, from the time it is the
 first of its DMA injection FIFO until its bytes are through. At each moment the rates are max-min fair: no
 flow could go faster without slowing one that is not faster. When flows begin or end, the rates are worked out
-again. Exact for fluids; what it leaves out is everything a router does (finite buffers, head-of-line blocking,
-the bubble rule, adaptive routes, priority), so it bounds what the packet engine finds.
+again. Exact for fluids; what it leaves out is everything a router does (finite buffers, head-of-line
+blocking, the bubble rule, adaptive routes, priority, full memory FIFOs), so it bounds what the packet engine
+finds. The copies a message deposits on its way cost nothing.
 
 It executes the same message graphs as :class:`bgsim.network.packet_engine.PacketEngine`, gates included.
 """
@@ -68,7 +69,7 @@ class FlowEngine:
         self.shape, self.torus, self.parameters, self.messages = shape, torus, parameters, messages
         nodes, count = node_count(shape), messages.size
         links = nodes * (DIRECTIONS + 1)
-        word, _ = hops_word(messages.source, messages.destination, shape, torus)
+        word, _ = hops_word(messages.source, messages.destination, shape, torus, messages.hints)
         hops = (word & 255) + (word >> 8 & 255) + (word >> 16 & 255)
         first = np.zeros(count + 1, np.int64)
         np.cumsum(np.maximum(hops, 1), out=first[1:])

@@ -18,8 +18,10 @@ from typing import Any
 
 import numba as nb
 from llvmlite import ir
+from numba import extending
 from numba.core import cgutils, types
-from numba.extending import intrinsic
+
+intrinsic: Any = extending.intrinsic
 
 WORD = ir.IntType(64)
 HALF = ir.IntType(16)

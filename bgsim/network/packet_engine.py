@@ -19,7 +19,7 @@ from bgsim.network.implicit import neighbour_table
 from bgsim.network.packet_kernel import FINISHED, FULL, STUCK, rebase, run
 from bgsim.network.router import DIRECTIONS, RouterParameters
 from bgsim.network.topology import Closed, Shape, node_count
-from bgsim.network.traffic import Gates, Ints, Messages, hops_word
+from bgsim.network.traffic import Gates, Ints, Messages, copies, hops_word
 
 FOREVER = 1 << 60
 CACHE_BYTES = 1 << 18
@@ -38,6 +38,8 @@ class Router(NamedTuple):
     endpoint: int
     dma: int
     local: int
+    reception_slots: int
+    reception_cycles: int
     lots: int
     capacity: int
     stride: int
@@ -110,7 +112,8 @@ class PacketEngine:
             parameters.injection_slots, parameters.chunk_cycles, parameters.overhead_cycles,
             parameters.hop_cycles, parameters.token_cycles, parameters.read_cycles,
             parameters.endpoint_cycles, parameters.dma_interval_cycles, parameters.local_interval_cycles,
-            parameters.lots_in_256, capacity, stride, nodes * stride > CACHE_BYTES,
+            parameters.reception_slots, parameters.reception_cycles, parameters.lots_in_256, capacity,
+            stride, nodes * stride > CACHE_BYTES,
         )  # fmt: skip
         self._memory = np.zeros(nodes * stride, np.uint8)
         records = self._memory.reshape(nodes, stride)
@@ -133,20 +136,21 @@ class PacketEngine:
         self._turn, self._pool = turn, blocks.reshape(-1)
         self._cursors = np.arange(turn, dtype=np.uint32) * at.BLOCK + 1
         self._scalars = np.zeros(at.SCALARS, np.int64)
-        self._scalars[at.UNDELIVERED // 8] = int(messages.packets.sum())
+        self._scalars[at.UNDELIVERED // 8] = int(self._deliveries.sum())
         self._grow_wheel(turn + nodes // 2)
 
-    @staticmethod
-    def _message_table(messages: Messages, shape: Shape, torus: Closed) -> NDArray[np.int32]:
+    def _message_table(self, messages: Messages, shape: Shape, torus: Closed) -> NDArray[np.int32]:
         table = np.zeros((messages.size, at.MESSAGE_BYTES // 4), np.int32)
-        word, ties = hops_word(messages.source, messages.destination, shape, torus)
+        word, _ = hops_word(messages.source, messages.destination, shape, torus, messages.hints)
+        self._deliveries = messages.packets * copies(messages, word)
         word |= (messages.dynamic << at.DYNAMIC_BIT).astype(np.int32)
         word |= (messages.priority << at.PRIORITY_BIT).astype(np.int32)
-        columns = {
+        word |= (messages.deposit << at.DEPOSIT_BIT).astype(np.int32)
+        word |= (messages.memory_fifo << at.MEMORY_BIT).astype(np.int32)
+        columns: dict[int, Ints | NDArray[np.int32] | int] = {
             at.MESSAGE_HOPS: word,
-            at.MESSAGE_TIES: ties,
             at.MESSAGE_UNSENT: messages.packets,
-            at.MESSAGE_UNDELIVERED: messages.packets,
+            at.MESSAGE_UNDELIVERED: self._deliveries,
             at.MESSAGE_NEXT: -1,
             at.MESSAGE_THEN: messages.then,
             at.MESSAGE_SENT_THEN: messages.sent_then,
@@ -188,13 +192,13 @@ class PacketEngine:
 
     @property
     def undelivered_packets(self) -> Ints:
-        """Packets of each message that have not arrived yet, shape (messages,)."""
+        """Packets of each message, and their copies, that have not arrived yet, shape (messages,)."""
         return self._table[:, at.MESSAGE_UNDELIVERED // 4].astype(np.int64)
 
     @property
     def delivered_packets(self) -> Ints:
-        """Packets of each message that have arrived, shape (messages,)."""
-        return self.messages.packets - self.undelivered_packets
+        """Packets of each message, and their copies, that have arrived, shape (messages,)."""
+        return self._deliveries - self.undelivered_packets
 
     @property
     def link_packets(self) -> Ints:
@@ -241,7 +245,7 @@ class PacketEngine:
                 min(at.REBASE, horizon), horizon, self._router, address(self._memory), address(self._dirty),
                 address(self._nodes), address(self._outbox), address(self._table), self.sent_cycles,
                 self.done_cycles, self._post_time, self._post_message, self._released, self._gates,
-                Wheel(self._turn - 1, *map(address, (self._cursors, self._pool, self._scalars))),
+                self._wheel(),
             )  # fmt: skip
             self.check()
             if outcome == STUCK:
@@ -253,6 +257,11 @@ class PacketEngine:
                 return self.now_cycles
             else:
                 self._move_epoch()
+
+    def _wheel(self) -> Wheel:
+        """Where the timing wheel is now; its blocks move when it grows."""
+        places = (address(self._cursors), address(self._pool), address(self._scalars))
+        return Wheel(self._turn - 1, *places)
 
     def check(self) -> None:
         """Assert that no packet was lost or made up."""

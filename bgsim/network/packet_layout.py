@@ -1,9 +1,9 @@
 """Packed state of the compiled packet engine: where everything is in its arrays.
 
-A node is one record of bytes: a few lines about its FIFOs and its DMA engine, one cache line per output link,
-and the packets. What a link decides on is in its own line: which FIFOs ask for it, and the times at which
-each slot downstream is free again, as far as its tokens tell. Times inside a record are 16 bits wide, relative
-to an epoch that the engine moves.
+A node is one record of bytes: a few lines about its FIFOs and its DMA engine, one cache line per output
+link, and the packets. What a link decides on is in its own line: which FIFOs ask for it, and the times at
+which each slot downstream is free again, as far as its tokens tell. Times inside a record are 16 bits wide,
+relative to an epoch that the engine moves.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from bgsim.network.router import DIRECTIONS, QUEUES
 # A packet, 64 bits: hops left in x, y, z (bytes 0 to 2), their signs (24 to 26), routing, size, message.
 DYNAMIC_BIT: Final = 27
 PRIORITY_BIT: Final = 28
+DEPOSIT_BIT: Final = 29
+MEMORY_BIT: Final = 30
 CHUNKS_BIT: Final = 32
 MESSAGE_BIT: Final = 36
 HOPS_MASK: Final = 0xFFFFFF
@@ -31,6 +33,9 @@ DMA_FREE: Final = 158  # 16 bits
 DMA_HEAD: Final = 160  # 32 bits each: first message of each DMA FIFO
 DMA_TAIL: Final = 192  # 32 bits each: last one
 DMA_PENDING: Final = 224  # 8 bits: an event will come
+RECEPTION_TURN: Final = 225  # 8 bits: the next packet for memory comes from this FIFO or a later one
+RECEPTION_USED: Final = 226  # 16 bits each: packets in the memory FIFO, and in that for priority packets
+RECEPTION_NEXT: Final = 230  # 16 bits each: when software takes the next one
 LINKS: Final = 256
 
 # Byte offsets in a link's record, 64 bytes with up to four slots in a FIFO, else 128.
@@ -57,7 +62,7 @@ INJECTION: Final = 7
 # A message's record, 32 bits each.
 MESSAGE_BYTES: Final = 32
 MESSAGE_HOPS: Final = 0
-MESSAGE_TIES: Final = 4
+MESSAGE_LATEST: Final = 4  # lower 32 bits of the latest arrival of a packet so far
 MESSAGE_UNSENT: Final = 8
 MESSAGE_UNDELIVERED: Final = 12
 MESSAGE_NEXT: Final = 16

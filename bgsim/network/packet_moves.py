@@ -9,8 +9,11 @@ changes in this file or in the layout: delete the cache after editing them.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba as nb
 
+from bgsim.compiled import compiled_inner
 from bgsim.network import packet_layout as at
 from bgsim.network.packed import (
     bit_count,
@@ -30,12 +33,9 @@ from bgsim.network.packed import (
 )
 from bgsim.network.router import NETWORK_MASK
 
-OPTIONS = {"cache": True, "_nrt": False, "boundscheck": False, "error_model": "numpy"}
-INNER = {"_nrt": False, "boundscheck": False, "error_model": "numpy", "forceinline": True}
+INNER: dict[str, Any] = {"_nrt": False, "forceinline": True, "error_model": "numpy"}
 INNER |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-
-
-CALLED = INNER | {"forceinline": False}
+"""Small steps are part of the loop's code."""
 
 
 @nb.njit(**INNER)
@@ -71,7 +71,7 @@ def ask(link, subject, ready, wanted, memory, wheel):
     push_if(needed, time, subject, wheel)
 
 
-@nb.njit(**CALLED)
+@compiled_inner
 def introduce(node, base, bit, packet, ready, memory, messages, wheel, capacity):
     """A packet is the head of its FIFO: from a time on it asks for links, or for reception."""
     store16(memory, base + at.READY + 2 * bit, ready)
@@ -211,6 +211,7 @@ def post(message, now, router, memory, messages, wheel):
     place = load32(messages, message * at.MESSAGE_BYTES + at.MESSAGE_PLACE)
     node, fifo = place >> 8, place & 7
     base = node * router.stride
+    store32(messages, message * at.MESSAGE_BYTES + at.MESSAGE_LATEST, load64(wheel.scalars, at.EPOCH) + now)
     active = load8(memory, base + at.DMA_ACTIVE)
     if active >> fifo & 1:
         last = load32(memory, base + at.DMA_TAIL + 4 * fifo)

@@ -8,8 +8,7 @@ events of one instant, the nodes' looks come first, then the packets sent enter 
 
 from __future__ import annotations
 
-import heapq
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,6 +18,7 @@ import simpy
 from simpy.events import Event
 
 from bgsim.network.detours import Detours
+from bgsim.network.gates_reference import GatesReference
 from bgsim.network.implicit import neighbour_table
 from bgsim.network.router import (
     BUBBLE,
@@ -30,7 +30,7 @@ from bgsim.network.router import (
     draw,
 )
 from bgsim.network.topology import Closed, Shape, node_count
-from bgsim.network.traffic import FULL_CHUNKS, Gates, Messages, hops_word
+from bgsim.network.traffic import FULL_CHUNKS, Gates, Messages, copies, hops_word
 
 ROUTERS: Final = 1
 ARRIVALS: Final = 2
@@ -97,6 +97,9 @@ class Node:
     turn: int = 0
     free_at: int = 0
     inject_at: int = -1
+    held: list[int] = field(default_factory=lambda: [0, 0])
+    drain_at: list[int] = field(default_factory=lambda: [0, 0])
+    reception_turn: int = 0
 
 
 class PacketReference:
@@ -118,9 +121,10 @@ class PacketReference:
         self.packet_hops = 0
         self.packets_injected = 0
         self.packets_delivered = 0
-        self._words, self._ties = hops_word(messages.source, messages.destination, shape, torus)
+        self._words, _ = hops_word(messages.source, messages.destination, shape, torus, messages.hints)
         self._unsent = messages.packets.tolist()
-        self._undelivered = messages.packets.tolist()
+        self._undelivered = (messages.packets * copies(messages, self._words)).tolist()
+        self._latest = [0] * messages.size
         self._sends: list[tuple[Fifo, Packet]] = []
         self._released: list[int] = []
         self._nodes = [self._node(number) for number in range(node_count(shape))]
@@ -132,17 +136,14 @@ class PacketReference:
         self._upstream = {
             id(fifo): node for node in self._nodes for link in node.links for fifo in link.below
         }
-        self.gates, self.detours = gates or Gates.none(), detours or Detours.none()
-        self.gates.check(messages)
-        self.opened_cycles = np.full(self.gates.size, -1, np.int64)
-        self._needs = self.gates.needs.tolist()
-        self._counted_at = self.gates.start_cycles.tolist()
-        self._agenda: list[tuple[int, int]] = []  # times at which gates become ready, or open
-        self._delays: set[int] = set()  # gates without a core whose delay has begun
-        self._at_work: dict[int, int] = {}  # gate each busy core works on
-        self._queues: dict[int, deque[int]] = defaultdict(deque)
-        for gate in np.flatnonzero(self.gates.needs == 0).tolist():
-            self._plan(self._counted_at[gate], gate)
+        self._gates = GatesReference(
+            gates or Gates.none(),
+            detours or Detours.none(),
+            messages,
+            lambda time, action: self._at(time, GATES, action, time),
+            self._release,
+        )
+        self.opened_cycles = self._gates.opened_cycles
         for message in np.flatnonzero(messages.post_cycles >= 0).tolist():
             self._at(int(messages.post_cycles[message]), MESSAGES, self._release, message)
 
@@ -168,56 +169,6 @@ class PacketReference:
         assert event.callbacks is not None
         event.callbacks.append(lambda _: action(*arguments))
         self.environment.schedule(event, priority=step, delay=time - int(self.environment.now))  # type: ignore[arg-type]
-
-    # ---- gates
-
-    def _count(self, gate: int, time: int) -> None:
-        """Count a gate, if there is one, at a time not before the present."""
-        if gate < 0:
-            return
-        self._counted_at[gate] = max(self._counted_at[gate], time)
-        self._needs[gate] -= 1
-        if not self._needs[gate]:
-            self._plan(self._counted_at[gate], gate)
-
-    def _plan(self, time: int, gate: int) -> None:
-        heapq.heappush(self._agenda, (time, gate))
-        self._at(time, GATES, self._serve_gates)
-
-    def _serve_gates(self) -> None:
-        """Take the gates of this instant in order of number, those that they bring about included."""
-        now = int(self.environment.now)
-        while self._agenda and self._agenda[0][0] <= now:
-            _, gate = heapq.heappop(self._agenda)
-            core = int(self.gates.core[gate])
-            if core < 0 and gate not in self._delays:
-                self._delays.add(gate)
-                self._plan(now + int(self.gates.work_cycles[gate]), gate)
-            elif core < 0:
-                self._open(gate, now)
-            elif self._at_work.get(core) == gate:
-                self._open(gate, now)
-                del self._at_work[core]
-                if self._queues[core]:
-                    self._work(core, self._queues[core].popleft(), now)
-            elif core in self._at_work:
-                self._queues[core].append(gate)
-            else:
-                self._work(core, gate, now)
-
-    def _work(self, core: int, gate: int, now: int) -> None:
-        self._at_work[core] = gate
-        self._plan(self.detours.finish(core, now, int(self.gates.work_cycles[gate])), gate)
-
-    def _open(self, gate: int, now: int) -> None:
-        self.opened_cycles[gate] = now
-        for message in np.flatnonzero(self.messages.gate == gate).tolist():
-            self._release(message)
-        for counted in (
-            int(self.gates.then[gate]),
-            *self.gates.also[self.gates.also[:, 0] == gate, 1].tolist(),
-        ):
-            self._count(counted, now)
 
     # ---- DMA engine
 
@@ -260,9 +211,10 @@ class PacketReference:
             self.packets_injected += 1
             if not self._unsent[message]:
                 self.sent_cycles[message] = now
-                self._count(int(self.messages.sent_then[message]), now)
+                self._gates.count(int(self.messages.sent_then[message]), now)
                 node.posted[number].popleft()
             if fifo is None:
+                self.packets_delivered += 1
                 self._deliver(packet, now + interval)
             else:
                 fifo.packets.append(packet)
@@ -286,8 +238,6 @@ class PacketReference:
         word, unsent = int(self._words[message]), self._unsent[message]
         dynamic = bool(self.messages.dynamic[message])
         signs = word >> 24 & 7
-        if dynamic:  # packets of a message take both ways if they are equally long
-            signs ^= int(self._ties[message]) & (unsent ^ message * 5)
         directions = tuple(2 * dimension + (signs >> dimension & 1) for dimension in range(3))
         hops = [word >> 8 * dimension & 255 for dimension in range(3)]
         chunks = int(self.messages.last_chunks[message]) if unsent == 1 else FULL_CHUNKS
@@ -307,9 +257,12 @@ class PacketReference:
         for link in node.links:
             if link.below and link.free_at <= now:
                 self._grant(node, link, now)
-        for fifo in node.fifos:
+        self._drain(node, now)
+        turn = node.reception_turn
+        for fifo in node.fifos[turn:] + node.fifos[:turn]:
             packet = fifo.head(now)
-            if packet and not any(packet.hops):
+            if packet and not any(packet.hops) and self._accept(node, fifo, packet, now):
+                self.packets_delivered += 1
                 self._leave(fifo, packet, now)
                 length = self.parameters.link_cycles(packet.chunks)
                 self._deliver(packet, now + length + self.parameters.endpoint_cycles)
@@ -318,11 +271,37 @@ class PacketReference:
 
     def _deliver(self, packet: Packet, arrival: int) -> None:
         """Count a packet whose tail will have arrived at a time."""
-        self.packets_delivered += 1
-        self._undelivered[packet.message] -= 1
-        if not self._undelivered[packet.message]:
-            self.done_cycles[packet.message] = arrival
-            self._count(int(self.messages.then[packet.message]), arrival)
+        message = packet.message
+        self._latest[message] = max(self._latest[message], arrival)
+        self._undelivered[message] -= 1
+        if not self._undelivered[message]:
+            self.done_cycles[message] = self._latest[message]
+            self._gates.count(int(self.messages.then[message]), self._latest[message])
+
+    def _drain(self, node: Node, now: int) -> None:
+        """Have software take a packet out of each memory FIFO whose time has come."""
+        for kind in range(2):
+            if node.held[kind] and node.drain_at[kind] <= now:
+                node.held[kind] -= 1
+                if node.held[kind]:
+                    self._drain_later(node, kind, now)
+
+    def _drain_later(self, node: Node, kind: int, now: int) -> None:
+        node.drain_at[kind] = now + self.parameters.reception_cycles
+        self._at(node.drain_at[kind], ROUTERS, self._look, node)
+
+    def _accept(self, node: Node, fifo: Fifo, packet: Packet, now: int) -> bool:
+        """Whether there is room for a packet at its destination; it takes it."""
+        if not self.messages.memory_fifo[packet.message] or not self.parameters.reception_slots:
+            return True
+        kind = int(packet.priority)
+        if node.held[kind] == self.parameters.reception_slots:
+            return False
+        node.reception_turn = (fifo.number + 1) % len(node.fifos)
+        node.held[kind] += 1
+        if node.held[kind] == 1:
+            self._drain_later(node, kind, now)
+        return True
 
     def _channel(self, fifo: Fifo, link: OutputLink, now: int) -> int | None:
         """Virtual channel on which a FIFO's head can take a link now."""
@@ -360,6 +339,8 @@ class PacketReference:
         link.turn = (number + 1) % len(node.fifos)
         self._at(link.free_at, ROUTERS, self._look, node)
         self._leave(fifo, packet, now)
+        if self.messages.deposit[packet.message] and number < DIRECTIONS * CHANNELS:
+            self._deliver(packet, link.free_at + self.parameters.endpoint_cycles)
         if number >= DIRECTIONS * CHANNELS:
             self._start_engine(node, now)
         packet.hops[link.direction >> 1] -= 1

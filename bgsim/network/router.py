@@ -14,13 +14,18 @@ packet slots in a memory that is read faster than a link sends, one packet at a 
   link that brings it nearer, takes the dynamic channel with more free slots, and falls back to the bubble
   channel on the link that dimension order names.
 * **Head of line.** Only the packet at the head of a FIFO asks for links.
+* **Deposit bit.** A packet that goes straight may leave a copy at each node it passes, when it leaves it.
+* **Reception.** A packet at its destination leaves the network at once, unless it is for a reception FIFO in
+  memory that is full: then it stays the head of its FIFO. Software takes the packets out of a memory FIFO one
+  by one; priority packets have a memory FIFO of their own.
 * **Hint bits.** Which way a packet goes round each dimension is settled where it starts: the shorter one;
   half way round, in positive direction from an even coordinate and in negative direction from an odd one.
 * **Arbitration.** A free link takes priority packets first. Then it serves the fullest of the input FIFOs
   that ask for it (in turn, if equal), and the injection FIFOs only if no packet of the network can use it.
   But for part of the time it draws lots between all of them instead, which keeps everyone alive.
 
-At one instant all headers become known first; then the links of a node are granted in order of direction.
+At one instant the links of a node are granted in order of direction, then the node receives, then its DMA
+engine injects; what is sent to other nodes they see afterwards.
 
 The virtual channels, the bubble rule and token flow control follow Adiga et al., "Blue Gene/L torus
 interconnection network", IBM JRD 49(2/3), 2005, whose router Blue Gene/P inherits. The hint bits and the
@@ -75,6 +80,10 @@ class RouterParameters:
         Shortest time between two packets of one node's DMA engine.
     local_interval_cycles
         The same for a packet that the DMA engine copies within its node, where it arrives after that time.
+    reception_slots
+        Packets that a node's memory FIFO holds, and the same for priority packets; 0: they are never full.
+    reception_cycles
+        Time software takes to take a packet out of a memory FIFO.
     lots_in_256
         Grants of 256 that are drawn by lot instead of going to the longest queue.
     """
@@ -89,6 +98,8 @@ class RouterParameters:
     endpoint_cycles: int = 90
     dma_interval_cycles: int = 90
     local_interval_cycles: int = 90
+    reception_slots: int = 0
+    reception_cycles: int = 1
     lots_in_256: int = 65
 
     def __post_init__(self) -> None:
@@ -97,7 +108,14 @@ class RouterParameters:
         if self.read_cycles < self.hop_cycles:
             raise ValueError("reading a packet from its FIFO takes at least as long as a header's way")
         if (
-            min(self.hop_cycles, self.dma_interval_cycles, self.local_interval_cycles, self.chunk_cycles) < 1
+            min(
+                self.hop_cycles,
+                self.dma_interval_cycles,
+                self.local_interval_cycles,
+                self.reception_cycles,
+                self.chunk_cycles,
+            )
+            < 1
             or self.token_cycles < 0
         ):
             raise ValueError("hops, packets and the DMA engine take at least one cycle")
@@ -132,7 +150,12 @@ class RouterParameters:
     @property
     def horizon_cycles(self) -> int:
         """Farthest that one of the router's or the DMA engine's events lies ahead of its cause."""
-        engines = (self.dma_interval_cycles, self.local_interval_cycles, self.read_cycles)
+        engines = (
+            self.dma_interval_cycles,
+            self.local_interval_cycles,
+            self.reception_cycles,
+            self.read_cycles,
+        )
         return max(self.link_cycles(FULL) + max(self.token_cycles, self.hop_cycles), *engines) + 1
 
     def link_cycles(self, chunks: int) -> int:

@@ -53,6 +53,15 @@ class Messages:
         Gate counted when its last packet has arrived, or -1.
     sent_then
         Gate counted when its last packet has left the DMA engine, or -1.
+    hints
+        Hint bits, X+ X- Y+ Y- Z+ Z- from the lowest: a bit forces the way round its dimension, be it the
+        longer one; 0 leaves all to the hardware.
+    deposit
+        Whether a copy is left at each node on the way, which must be a straight line. The message has arrived
+        when all copies have.
+    memory_fifo
+        Whether its packets go into the destination's reception FIFO in memory, which may be full, and not to
+        where the message says.
     """
 
     source: Ints
@@ -66,6 +75,9 @@ class Messages:
     gate: Ints
     then: Ints
     sent_then: Ints
+    hints: Ints
+    deposit: Ints
+    memory_fifo: Ints
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,6 +86,8 @@ class Messages:
             raise ValueError("a message has at least one packet")
         if ((self.post_cycles >= 0) & (self.gate >= 0)).any():
             raise ValueError("a message is posted at a time or by a gate, not both")
+        if (self.deposit & self.memory_fifo).any():
+            raise ValueError("copies left on the way do not go into memory FIFOs")
 
     @classmethod
     def make(
@@ -90,12 +104,17 @@ class Messages:
         gate: object = NEVER,
         then: object = NEVER,
         sent_then: object = NEVER,
+        hints: object = 0,
+        deposit: object = 0,
+        memory_fifo: object = 0,
     ) -> Messages:
         """Make a table from columns and scalars; with a gate, ``post_cycles`` need not be given."""
         size = np.broadcast(*map(np.asarray, (source, destination, packets))).size
         post_cycles = np.where(np.asarray(gate) >= 0, NEVER, post_cycles)  # type: ignore[call-overload]
         routing = (dynamic, priority, fifo)
-        columns = (source, destination, packets, last_chunks, *routing, post_cycles, gate, then, sent_then)
+        countings = (post_cycles, gate, then, sent_then)
+        handling = (hints, deposit, memory_fifo)
+        columns = (source, destination, packets, last_chunks, *routing, *countings, *handling)
         return cls(*(_column(column, size, np.int64) for column in columns))
 
 
@@ -247,12 +266,13 @@ def gets(
 
 
 def hops_word(
-    source: Ints, destination: Ints, shape: Shape, torus: Closed
+    source: Ints, destination: Ints, shape: Shape, torus: Closed, hints: Ints | int = 0
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Pack minimal hops of each message into a word, and the dimensions whose way a packet may choose.
 
     Half way round a dimension both ways are minimal. The hardware's hint bits settle it by where the packet
-    starts: in positive direction from an even coordinate, in negative direction from an odd one.
+    starts: in positive direction from an even coordinate, in negative direction from an odd one. Hint bits
+    set by the user, as in :class:`Messages`, come first.
 
     Returns
     -------
@@ -260,6 +280,11 @@ def hops_word(
         Hops in x, y and z in bytes 0, 1 and 2, and in bits 24 to 26 whether they go in negative direction.
     ties
         Bits 0 to 2: dimensions left open; none, as the hint bits settle all.
+
+    Raises
+    ------
+    ValueError
+        If hint bits ask for both ways, or for one that leads off a mesh.
     """
     word = np.zeros(len(source), np.int64)
     ties = np.zeros(len(source), np.int64)
@@ -270,7 +295,28 @@ def hops_word(
         if closed:
             delta %= size
             delta = np.where(2 * delta + (position & 1) > size, delta - size, delta)
+        up, down = np.asarray(hints) >> 2 * dimension & 1, np.asarray(hints) >> 2 * dimension + 1 & 1
+        if (up & down).any():
+            raise ValueError("hint bits ask for both ways round a dimension")
+        if closed:
+            delta = np.where(up, delta % size, np.where(down, -(-delta % size), delta))
+        elif ((up == 1) & (delta < 0) | (down == 1) & (delta > 0)).any():
+            raise ValueError("hint bits lead off the end of a mesh")
         word |= np.abs(delta) << 8 * dimension
         word |= (delta < 0).astype(np.int64) << (24 + dimension)
         stride *= size
     return word.astype(np.int32), ties.astype(np.int32)
+
+
+def copies(messages: Messages, word: NDArray[np.int32]) -> Ints:
+    """Nodes that each message's packets are delivered to, given :func:`hops_word`.
+
+    Raises
+    ------
+    ValueError
+        If a message that leaves copies does not go straight.
+    """
+    hops = np.stack([word >> 8 * dimension & 0xFF for dimension in range(3)])
+    if ((messages.deposit == 1) & ((hops > 0).sum(axis=0) != 1)).any():
+        raise ValueError("copies are left on a straight line to another node")
+    return np.where(messages.deposit == 1, hops.sum(axis=0), 1).astype(np.int64)

@@ -9,7 +9,7 @@ from bgsim.network.detours import Detours, DetourSource
 from bgsim.network.packet_engine import PacketEngine
 from bgsim.network.packet_reference import PacketReference
 from bgsim.network.router import RouterParameters
-from bgsim.network.traffic import Gates, Messages, gets, shifted
+from bgsim.network.traffic import Gates, Messages, gets, hops_word, shifted
 
 CORES = 6
 
@@ -18,10 +18,9 @@ CORES = 6
 def cases(draw):
     shape = draw(st.tuples(*[st.integers(1, 4)] * 3))
     torus = draw(st.tuples(*[st.booleans()] * 3))
-    nodes = int(np.prod(shape))
     count = draw(st.integers(1, 60))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    messages, gates = graph(rng, nodes, count, draw(st.integers(0, 30)))
+    messages, gates = graph(rng, shape, torus, count, draw(st.integers(0, 30)))
     hop = draw(st.integers(1, 80))
     parameters = RouterParameters(
         slots=draw(st.integers(2, 8)),
@@ -32,6 +31,8 @@ def cases(draw):
         lots_in_256=draw(st.integers(0, 256)),
         dma_interval_cycles=draw(st.integers(1, 200)),
         local_interval_cycles=draw(st.integers(1, 200)),
+        reception_slots=draw(st.sampled_from([0, 1, 3])),
+        reception_cycles=draw(st.sampled_from([1, 300, 2_000])),
     )
     sources = [
         DetourSource(f"source {number}", 3_000, 0.3, False, (50.0, 400.0), (3.0, 1.0))
@@ -40,9 +41,17 @@ def cases(draw):
     return shape, torus, parameters, messages, gates, Detours.make(sources, CORES, 5)
 
 
-def graph(rng, nodes, count, gate_count):
+def graph(rng, shape, torus, count, gate_count):
     """Make a message graph in which gates only wait for what comes before them."""
+    nodes = int(np.prod(shape))
     source = rng.integers(0, nodes, count)
+    destination = rng.integers(0, nodes, count)
+    word, _ = hops_word(source, destination, shape, torus)
+    hops = np.stack([word >> 8 * dimension & 0xFF for dimension in range(3)])
+    deposit = ((hops > 0).sum(axis=0) == 1) & (rng.random(count) < 0.7)
+    forced = np.array(torus) & (rng.random((count, 3)) < 0.2)  # ways round, on closed dimensions
+    forced[deposit] = False
+    hints = (forced << (2 * np.arange(3) + rng.integers(0, 2, (count, 3)))).sum(axis=1)
     routing = rng.integers(0, 3, count)
     gate, then, sent_then = (np.full(count, -1) for _ in range(3))
     gates_then = np.full(gate_count, -1)
@@ -66,7 +75,7 @@ def graph(rng, nodes, count, gate_count):
     )
     messages = Messages.make(
         source,
-        rng.integers(0, nodes, count),
+        destination,
         rng.integers(1, 9, count),
         last_chunks=rng.integers(1, 9, count),
         dynamic=routing == 1,
@@ -76,6 +85,9 @@ def graph(rng, nodes, count, gate_count):
         gate=gate,
         then=then,
         sent_then=sent_then,
+        hints=hints,
+        deposit=deposit,
+        memory_fifo=~deposit & (rng.random(count) < 0.5),
     )
     return messages, gates
 
