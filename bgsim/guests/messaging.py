@@ -117,10 +117,17 @@ class Accesses:
 
 @dataclass
 class _Ring:
-    """An injection FIFO's ring, and the slot its next descriptor goes to."""
+    """An injection FIFO's ring, the slot its next descriptor goes to, and where the engine was last seen."""
 
     base: int
     tail: int = 0
+    head: int = 0
+
+    def has_room(self, descriptors: int) -> bool:
+        return (self.head - self.tail - 1) % RING_ENTRIES >= descriptors
+
+    def seen(self, pointer: int) -> None:
+        self.head = ((pointer << 4) - self.base) // reg.DESCRIPTOR_BYTES
 
     def write(self, descriptor: Descriptor) -> WriteMemory:
         address = self.base + self.tail * reg.DESCRIPTOR_BYTES
@@ -428,6 +435,9 @@ class Messenger:
         """Write descriptors for one destination into a FIFO and move its tail."""
         fifo = self._direction(self.node, descriptors[0].destination)
         ring = self._rings[fifo]
+        while not ring.has_room(len(descriptors)):
+            self.accesses.posting += 1
+            ring.seen((yield Load(reg.group_address(GROUP, reg.injection_fifo(fifo, FifoRegister.HEAD)))))
         for descriptor in descriptors:
             yield ring.write(descriptor)
         self.accesses.posting += 1

@@ -1,0 +1,161 @@
+"""Cost models come out of the detailed tier; the shipped ones hold as long as the machine is the same."""
+
+from pathlib import Path
+
+import pytest
+
+from bgsim.datasheet import Datasheet
+from bgsim.machine.cost_model import CostModel, CostModelError
+from bgsim.workloads import characterize, probe_messaging, probe_noise
+from bgsim.workloads.characterize import Characterisation, cost_model_for, machine_digest
+from bgsim.workloads.configs import DcmfConfig
+from bgsim.workloads.resolved import Partition, ResolvedRun
+from bgsim.workloads.samples import BINS, Samples, histogram
+
+SHEET = Datasheet.load()
+PAIR = Partition("pair", (2, 1, 1), (False, False, False))
+TICK_CYCLES = SHEET.cycles("l4.tick")
+
+
+def run_on(machine: Datasheet, platform: str = "bare-metal") -> ResolvedRun:
+    config = DcmfConfig.model_validate({"kind": "dcmf"})
+    return ResolvedRun(machine, machine, PAIR, platform, "cnk", config, 1, 0)
+
+
+# -- probes
+
+
+def test_bare_metal_has_no_detours_under_cnk() -> None:
+    samples = Samples()
+    assert probe_noise.detours(SHEET, "bare-metal", "cnk", samples) == ()
+    seen = probe_noise.fixed_work_quanta(SHEET, "bare-metal", "cnk", 200)
+    assert set(seen.detour) == {0}
+
+
+def test_the_microkernels_tick_is_all_that_interrupts_cnk_in_a_virtual_machine() -> None:
+    (source,) = probe_noise.detours(SHEET, "virtual-machine", "cnk", Samples())
+    assert source.name == "l4_tick"
+    assert source.period_cycles == TICK_CYCLES
+    # A tick with nothing to do, and every sixth one a time slice that has run out.
+    assert len(source.durations_cycles) == 2
+    assert source.weights[0] / sum(source.weights) == pytest.approx(5 / 6, abs=0.02)
+
+
+def test_a_tick_that_costs_nothing_is_no_detour(free_machine: Datasheet) -> None:
+    assert probe_noise.detours(free_machine, "virtual-machine", "cnk", Samples()) == ()
+
+
+def test_linux_is_interrupted_by_its_timer_on_both_platforms() -> None:
+    period = SHEET.integer("core.frequency") // SHEET.integer("guest.timer_frequency")
+    (native,) = probe_noise.detours(SHEET, "bare-metal", "kittyhawk-linux", Samples())
+    assert (native.name, native.period_cycles, native.jitter) == ("guest_timer", period, 0)
+    tick, timer = probe_noise.detours(SHEET, "virtual-machine", "kittyhawk-linux", Samples())
+    assert (tick.name, timer.name, timer.period_cycles) == ("l4_tick", "guest_timer", period)
+    assert 0.3 < timer.jitter <= TICK_CYCLES / period  # it waits for a tick
+    assert min(timer.durations_cycles) > 3 * max(native.durations_cycles)
+
+
+@pytest.mark.parametrize("platform", ["bare-metal", "virtual-machine"])
+def test_eager_costs_are_linear_in_packets(platform: str) -> None:
+    samples = Samples()
+    probe_messaging.eager(SHEET, platform, samples)
+    fixed, each = samples.per_unit("eager receive", 1, 5)
+    assert samples.mean("eager receive 2") == pytest.approx(fixed + 2 * each, abs=3)
+    assert samples.mean("eager send 5") == pytest.approx(samples.mean("eager send 1"), abs=1)
+
+
+def test_waits_are_those_of_a_polling_round() -> None:
+    samples = Samples()
+    probe_messaging.delivery(SHEET, "bare-metal", samples)
+    values = samples.cycles["delivery"]
+    assert 140 < max(values) <= 156  # a load and the pause behind it
+    assert min(values) < 12
+    assert sum(values) / len(values) == pytest.approx(77, abs=5)
+
+
+def test_histograms_keep_the_mean() -> None:
+    values = [float(value * value % 97) for value in range(75)]
+    found = histogram(values)
+    assert len(found.values_cycles) == BINS
+    assert sum(found.weights) == len(values)
+    assert found.mean_cycles == pytest.approx(sum(values) / len(values), abs=0.01)
+    assert histogram([-3.0]).values_cycles == (0.0,)
+
+
+# -- which model a run gets
+
+
+@pytest.mark.parametrize("platform", characterize.PLATFORMS)
+def test_the_default_machine_has_a_shipped_model(platform: str) -> None:
+    kept = characterize.shipped_characterisation(platform, "cnk")
+    assert kept is not None
+    assert kept.fits(SHEET), "bgsim characterize --update"
+    model, source = cost_model_for(run_on(SHEET.with_values({}), platform))
+    assert (model.name, source) == (f"{platform}/cnk", "shipped")
+
+
+def test_parameters_that_were_not_read_do_not_matter() -> None:
+    kept = characterize.shipped_characterisation("bare-metal", "cnk")
+    assert kept is not None
+    assert kept.fits(SHEET.with_values({"vmm.cpi": 1.5}))
+    assert not kept.fits(SHEET.with_values({"mmio.latency": 120}))
+    assert "mmio.latency" in kept.parameters
+    assert "l4.map_size" not in kept.parameters
+
+
+def test_the_parameters_of_a_model_count_as_read() -> None:
+    machine = SHEET.with_values({"dcmf.operation": SHEET.integer("dcmf.operation"), "vmm.cpi": 1.4})
+    cost_model_for(run_on(machine))
+    assert machine.overridden_unread == ("vmm.cpi",)
+
+
+def test_the_digest_tells_values_and_names_apart() -> None:
+    names = ("l4.tick", "mmio.latency")
+    digest = machine_digest(SHEET, names)
+    assert machine_digest(SHEET, reversed(names)) == digest
+    assert machine_digest(SHEET.with_values({"mmio.latency": 101}), names) != digest
+    assert machine_digest(SHEET, (*names, "gone.parameter")) != digest
+
+
+def test_another_machine_is_characterised_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    kept = characterize.shipped_characterisation("bare-metal", "cnk")
+    assert kept is not None
+
+    def measure(machine: Datasheet, platform: str, guest: str) -> Characterisation:
+        assert kept is not None
+        made.append(platform)
+        model = CostModel(
+            **{
+                **kept.model.__dict__,
+                "datasheet_digest": machine_digest(machine, kept.parameters),
+                "detours": kept.model.detours,
+            }
+        )
+        return Characterisation(model, kept.parameters)
+
+    monkeypatch.setattr(characterize, "characterize", measure)
+    monkeypatch.setattr(characterize, "cache_directory", lambda: tmp_path / "cache")
+    changed = SHEET.with_values({"mmio.latency": 137})
+    for _ in range(2):
+        assert cost_model_for(run_on(changed))[1] == "characterised"
+    characterize._made.cache_clear()
+    model, source = cost_model_for(run_on(changed))
+    assert (source, made) == ("characterised", ["bare-metal"])  # the second time from the disk
+    assert model.datasheet_digest == machine_digest(changed, kept.parameters)
+    characterize._made.cache_clear()
+
+
+def test_differences_name_the_field() -> None:
+    kept = characterize.shipped_characterisation("bare-metal", "cnk")
+    assert kept is not None
+    assert characterize.differences(kept.model, kept.model) == []
+    other = characterize.shipped_characterisation("virtual-machine", "cnk")
+    assert other is not None
+    said = characterize.differences(other.model, kept.model)
+    assert any(line.startswith("put.post_cycles: ") for line in said)
+
+
+def test_a_guest_nobody_can_characterise_is_refused() -> None:
+    with pytest.raises(CostModelError, match="cost models are made for"):
+        characterize.characterize(SHEET, "bare-metal", "plan9")

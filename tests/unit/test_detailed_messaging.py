@@ -1,0 +1,110 @@
+"""Collective operations and halo exchanges in the detailed tier, and beside the machine tier."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bgsim.datasheet import Datasheet
+from bgsim.machine.halo_exchange import HaloExchange
+from bgsim.workloads import collectives, halo
+from bgsim.workloads.detailed_messaging import DetailedError, run_detailed_collective, run_detailed_halo
+from bgsim.workloads.machine_configs import CollectivesConfig, HaloConfig
+from bgsim.workloads.outcome import Outcome
+from bgsim.workloads.resolved import Partition, ResolvedRun
+
+SHEET = Datasheet.load()
+EIGHT = Partition("eight", (2, 2, 2), (False, False, False))
+BOTH = ["bare-metal", "virtual-machine"]
+
+
+def resolved(config: Any, platform: str, partition: Partition = EIGHT, guest: str = "cnk") -> ResolvedRun:
+    return ResolvedRun(SHEET, SHEET, partition, platform, guest, config, 7, 0)
+
+
+def collective(platform: str, tier: str, **settings: Any) -> Outcome:
+    config = CollectivesConfig.model_validate(
+        {"kind": "collectives", "iterations": 4, "tier": tier, **settings}
+    )
+    return collectives.run(resolved(config, platform))
+
+
+def exchange(platform: str, tier: str, **settings: Any) -> Outcome:
+    config = HaloConfig.model_validate({"kind": "halo", "iterations": 4, "tier": tier, **settings})
+    return halo.run(resolved(config, platform))
+
+
+@pytest.mark.parametrize("platform", BOTH)
+@pytest.mark.parametrize(
+    ("settings", "tolerance"),
+    [
+        ({"operation": "barrier"}, 0.2),
+        ({"operation": "allreduce"}, 0.03),
+        ({"operation": "allreduce", "size": "1 KiB"}, 0.03),
+    ],
+)
+def test_the_tiers_agree_on_collectives(platform: str, settings: dict[str, str], tolerance: float) -> None:
+    detailed, machine = (collective(platform, tier, **settings) for tier in ("detailed", "machine"))
+    assert detailed.metrics["operation_us_avg"] == pytest.approx(
+        machine.metrics["operation_us_avg"], rel=tolerance
+    )
+    assert detailed.details["tier"] == "detailed"
+    assert (detailed.metrics["exits_ipc"] > 0) == bool(detailed.exits)
+
+
+@pytest.mark.parametrize("cells", [[8, 8, 8], [32, 32, 32]])
+def test_the_tiers_agree_on_a_native_halo(cells: list[int]) -> None:
+    detailed, machine = (
+        exchange("bare-metal", tier, grid=cells, compute="10 us", periodic=False)
+        for tier in ("detailed", "machine")
+    )
+    assert detailed.metrics["operation_us_avg"] == pytest.approx(
+        machine.metrics["operation_us_avg"], rel=0.15
+    )
+    assert detailed.metrics["packet_hops"] == machine.metrics["packet_hops"] or cells != [8, 8, 8]
+
+
+def test_each_process_has_its_times() -> None:
+    times = run_detailed_collective(resolved(None, "bare-metal"), "allreduce", 8, 3, compute_cycles=1000)
+    assert times.begins.shape == times.ends.shape == (3, 8)
+    assert (times.ends > times.begins).all()
+    assert (times.begins[1:] >= times.ends[:-1] + 990).all()
+    assert times.begins[0].min() >= 990
+
+
+def test_the_same_run_gives_the_same_times() -> None:
+    first, second = (
+        run_detailed_collective(resolved(None, "virtual-machine"), "barrier", 0, 2) for _ in range(2)
+    )
+    assert np.array_equal(first.begins, second.begins)
+    assert np.array_equal(first.ends, second.ends)
+
+
+@pytest.mark.parametrize("protocol", ["eager", "rendezvous"])
+@pytest.mark.parametrize("overlap", [False, True])
+def test_halo_protocols(protocol: Any, overlap: bool) -> None:
+    work = HaloExchange((2, 2, 2), True, (600, 600, 600), 20_000, overlap, (protocol,) * 3)
+    times = run_detailed_halo(resolved(None, "bare-metal"), work, 3, np.arange(8))
+    spent = times.ends - times.begins
+    assert (spent >= 20_000).all()
+    messengers = [process.messenger for process in times.job.processes]
+    assert all(not messenger.arrived for messenger in messengers)
+    # Six messages an iteration; a rendezvous arms and posts, and is answered by a get that does so too.
+    accesses = {messenger.accesses.posting for messenger in messengers}
+    assert accesses == {3 * 6 * (1 if protocol == "eager" else 4)}
+
+
+def test_what_the_detailed_tier_does_not_have() -> None:
+    with pytest.raises(DetailedError, match="alltoall"):
+        run_detailed_collective(resolved(None, "bare-metal"), "alltoall", 8, 1)
+    work = HaloExchange((2, 2, 2), True, (600, 600, 600), 0, False, ("put",) * 3)
+    with pytest.raises(DetailedError, match="does not put"):
+        run_detailed_halo(resolved(None, "bare-metal"), work, 1, np.arange(8))
+    large = Partition("rack", (8, 8, 16), (True, True, True))
+    with pytest.raises(DetailedError, match="up to 512 nodes"):
+        run_detailed_collective(resolved(None, "bare-metal", large), "barrier", 0, 1)
+    config = CollectivesConfig.model_validate(
+        {"kind": "collectives", "tier": "detailed", "ranks_per_node": 4, "operation": "barrier"}
+    )
+    with pytest.raises(DetailedError, match="one process on each node"):
+        collectives.run(resolved(config, "bare-metal"))
