@@ -59,9 +59,9 @@ def run(resolved: ResolvedRun, progress: Progress = None) -> Outcome:
     config = resolved.workload
     assert isinstance(config, CollectivesConfig)
     if config.tier == "detailed":
-        from bgsim.workloads import detailed_messaging
+        from bgsim.workloads.detailed_messaging import run_collectives
 
-        return detailed_messaging.run_collectives(resolved, progress)
+        return run_collectives(resolved, progress)
     work = job(resolved, config)
     if config.chosen in WITHOUT_TORUS:
         return _over_trees(resolved, config, work, progress)

@@ -55,9 +55,9 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
     config = resolved.workload
     assert isinstance(config, HaloConfig)
     if config.tier == "detailed":
-        from bgsim.workloads import detailed_messaging
+        from bgsim.workloads.detailed_messaging import run_halo
 
-        return detailed_messaging.run_halo(resolved, progress)
+        return run_halo(resolved, progress)
     work = job(resolved, config)
     exchange = exchange_of(resolved, config, work)
     network = _network(config, exchange)
