@@ -19,6 +19,7 @@ format:
 documents:
     python -m bgsim.datasheet.document
     bgsim schema > schema/experiment.schema.json
+    bgsim characterize --update
 
 # compare with measurements and regenerate the page and the summary in the README (about two minutes)
 validate:
