@@ -24,6 +24,11 @@ def compiled(function: Function) -> Function:
     return _compile(function, cache=True, _nrt=False)
 
 
+def compiled_unlocked(function: Function) -> Function:
+    """Compile a function like :func:`compiled` that lets other Python threads run meanwhile."""
+    return _compile(function, cache=True, _nrt=False, nogil=True)
+
+
 def compiled_inner(function: Function) -> Function:
     """Compile a function like :func:`compiled` that only compiled functions call."""
     return _compile(function, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)

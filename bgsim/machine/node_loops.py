@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bgsim.compiled import compiled
+from bgsim.compiled import compiled_unlocked
 from bgsim.machine.delivery import wait_cycles
 from bgsim.network.detours import finish_watched
 
@@ -47,14 +47,14 @@ class NodeWork(NamedTuple):
     member_leave: int
 
 
-@compiled
+@compiled_unlocked
 def compute(cores, clock, work, detours, quiet):
     """Each rank computes; `clock` holds its time, shape (ranks,)."""
     for rank in range(len(clock)):
         clock[rank] = finish_watched(detours, quiet, cores[rank], clock[rank], work)
 
 
-@compiled
+@compiled_unlocked
 def enter(begins, cores, clock, work, detours, quiet, ready):
     """All ranks enter an operation: when each node's master has its first packet ready.
 
@@ -82,7 +82,7 @@ def enter(begins, cores, clock, work, detours, quiet, ready):
         clock[master] = ready[node] = finish_watched(detours, quiet, cores[master], now, work.master_enter)
 
 
-@compiled
+@compiled_unlocked
 def leave(begins, cores, clock, work, detours, quiet, waits, number, done):
     """All ranks leave an operation, masters first; see :func:`enter`.
 

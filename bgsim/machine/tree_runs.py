@@ -10,8 +10,9 @@ vector with a slot for every rank.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Literal
 
 import numpy as np
@@ -31,6 +32,16 @@ from bgsim.network.traffic import Ints
 from bgsim.network.tree import CollectiveTree
 
 TreeOperation = Literal["barrier", "broadcast", "reduce", "allreduce", "allgather"]
+
+
+THREADS = 2
+RANKS_PER_THREAD = 20_000
+"""With fewer ranks, starting threads takes longer than they save."""
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="nodes")
 
 
 @lru_cache(maxsize=8)
@@ -172,16 +183,32 @@ class TreeRun:
 
     def compute(self, cycles: int) -> None:
         """Every rank computes."""
-        compute(self.cores, self.clock, cycles, self._detours.table, self._quiet)
+
+        def part(first: int, last: int) -> None:
+            low, high = self.begins[first], self.begins[last]
+            compute(self.cores[low:high], self.clock[low:high], cycles, self._detours.table, self._quiet)
+
+        self._in_parts(part)
 
     def perform(self, operation: NetworkOperation) -> None:
         """Every rank performs an operation."""
         ready = np.empty(self.nodes, np.int64)
-        arguments = (self.begins, self.cores, self.clock, operation.work, self._detours.table, self._quiet)
-        enter(*arguments, ready)
+        common = (self.cores, self.clock, operation.work, self._detours.table, self._quiet)
+        self._in_parts(lambda first, last: enter(self.begins[first : last + 1], *common, ready[first:last]))
         done = operation.network(ready)
         self._number += 1
-        leave(*arguments, self._waits, self._number, done)
+        wait = (self._waits, self._number)
+        self._in_parts(
+            lambda first, last: leave(self.begins[first : last + 1], *common, *wait, done[first:last])
+        )
+
+    def _in_parts(self, part: Callable[[int, int], None]) -> None:
+        """Do something for all nodes, in as many threads as it is worth; nodes do not touch each other."""
+        if self._ranks < RANKS_PER_THREAD * THREADS:
+            part(0, self.nodes)
+            return
+        bounds = [self.nodes * number // THREADS for number in range(THREADS + 1)]
+        list(_threads().map(part, bounds, bounds[1:]))
 
     def repeat(
         self,
