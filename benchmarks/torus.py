@@ -42,7 +42,6 @@ def plain_links(until, hops, place, origin, following, first, last, busy, slot, 
     packet e // 2 at a node, or link e // 2 free again; events of a time are chained.
     """
     made = 0
-    nodes = len(neighbour)
     for now in range(until):
         event = slot[now & 1023]
         slot[now & 1023] = -1

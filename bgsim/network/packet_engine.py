@@ -22,7 +22,7 @@ from bgsim.network.topology import Closed, Shape, node_count
 from bgsim.network.traffic import Gates, Ints, Messages, copies, hops_word
 
 FOREVER = 1 << 60
-CACHE_BYTES = 1 << 18
+CACHE_BYTES = 1 << 20
 """A network of more state does not stay in the cache by itself: lines are fetched ahead."""
 
 

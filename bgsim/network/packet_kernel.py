@@ -149,7 +149,7 @@ def foresee(touched, router, memory, dirty, nodes):
         while outputs:
             link = base + at.LINKS + lowest_bit(outputs) * 16 * capacity
             outputs &= outputs - 1
-            asking = load64(memory, link) | load64(memory, link + at.LINK_ESCAPE)
+            asking = load64(memory, link + at.LINK_DYNAMIC) | load64(memory, link + at.LINK_DETERMINISTIC)
             asking = (asking | asking >> 32) & 0xFFFFFFFF
             if asking:
                 heads = base + at.LINKS + 96 * capacity

@@ -39,15 +39,13 @@ RECEPTION_NEXT: Final = 230  # 16 bits each: when software takes the next one
 LINKS: Final = 256
 
 # Byte offsets in a link's record, 64 bytes with up to four slots in a FIFO, else 128.
-LINK_DYNAMIC: Final = 0  # 32 bits each: FIFOs whose head asks for it
-LINK_DETERMINISTIC: Final = 4
-LINK_ESCAPE: Final = 8
-LINK_PRIORITY: Final = 12
+LINK_DYNAMIC: Final = 0  # 32 bits: FIFOs whose head asks for it; in the upper half those that may escape here
+LINK_DETERMINISTIC: Final = 8  # 32 bits: the same of deterministic routing; in the upper half of priority
 LINK_SLOTS: Final = 16  # 16 bits each, four per channel: time at which a slot downstream is free
 LINK_FREE: Final = 48  # 16 bits
 LINK_WAKE: Final = 50  # 16 bits: it will be looked at at this time
-LINK_GRANTS: Final = 52  # 32 bits
-LINK_CHUNKS: Final = 56  # 32 bits: chunks sent
+LINK_GRANTS: Final = 52  # 32 bits: packets sent
+LINK_CHUNKS: Final = 56  # 32 bits: chunks sent, the upper half of the word before
 LINK_TURN: Final = 60  # 8 bits: round robin starts here
 LINK_STARVED: Final = 61  # 8 bits: channels whose next token wakes it
 LINK_SLOTS_LONG: Final = 64  # instead of LINK_SLOTS, eight per channel

@@ -29,7 +29,6 @@ from bgsim.network.packed import (
     prefetch,
     store8,
     store16,
-    store32,
     store64,
 )
 from bgsim.network.packet_moves import (
@@ -52,12 +51,12 @@ def grant(node, base, direction, now, sends, router, memory, messages, done, gat
     """Look at a link, and send a packet if one can be; return the number of packets sent in this cycle."""
     link = base + at.LINKS + direction * 16 * capacity
     subject = node * 8 + direction
-    dynamic = load32(memory, link + at.LINK_DYNAMIC)
-    deterministic = load32(memory, link + at.LINK_DETERMINISTIC)
-    priority = load32(memory, link + at.LINK_PRIORITY)
-    asking = dynamic | deterministic | priority
+    dynamic = load64(memory, link + at.LINK_DYNAMIC)
+    deterministic = load64(memory, link + at.LINK_DETERMINISTIC)
+    asking = dynamic | deterministic
     if not asking:
         return sends
+    asking = (asking | asking >> 32) & 0xFFFFFFFF
     free = load16(memory, link + at.LINK_FREE)
     if free > now:
         if load16(memory, link + at.LINK_WAKE) != free:
@@ -67,9 +66,9 @@ def grant(node, base, direction, now, sends, router, memory, messages, done, gat
     ready = passed32(memory, base + at.READY, now)
     if not asking & ready:
         return sends
+    bubble = (deterministic | dynamic >> 32) & ready
+    priority = deterministic >> 32 & ready
     dynamic &= ready
-    priority &= ready
-    bubble = (deterministic | load32(memory, link + at.LINK_ESCAPE)) & ready
     slots = link + at.LINK_SLOTS
     if capacity == 8:
         slots = link + at.LINK_SLOTS_LONG
@@ -94,7 +93,8 @@ def grant(node, base, direction, now, sends, router, memory, messages, done, gat
     if not able:
         await_tokens(link, subject, slots, now, dynamic, bubble, priority, memory, wheel, capacity)
         return sends
-    grants = load32(memory, link + at.LINK_GRANTS)
+    sent = load64(memory, link + at.LINK_GRANTS)
+    grants = sent & 0xFFFFFFFF
     mixed = (grants * 2654435761 + subject * 2246822519) & 0xFFFFFFFF
     mixed ^= mixed >> 15
     mixed = (mixed * 739982445) & 0xFFFFFFFF
@@ -109,8 +109,7 @@ def grant(node, base, direction, now, sends, router, memory, messages, done, gat
     chunks = packet >> at.CHUNKS_BIT & 15
     free = now + chunks * router.chunk + router.overhead
     store16(memory, link + at.LINK_FREE, free)
-    store32(memory, link + at.LINK_GRANTS, grants + 1)
-    store32(memory, link + at.LINK_CHUNKS, load32(memory, link + at.LINK_CHUNKS) + chunks)
+    store64(memory, link + at.LINK_GRANTS, sent + (chunks << 32 | 1))
     store8(memory, link + at.LINK_TURN, (bit + 1) & 31)
     withdraw(base, direction, bit, packet, memory, capacity)
     if asking & ~(nb.int64(1) << bit):

@@ -85,23 +85,19 @@ def introduce(node, base, bit, packet, ready, memory, messages, wheel, capacity)
     length = 16 * capacity
     links = base + at.LINKS
     first = lowest_bit(hops) >> 3
-    direction = 2 * first + (packet >> (24 + first) & 1)
     if packet >> at.DYNAMIC_BIT & 1:
-        place = links + direction * length + at.LINK_ESCAPE
-        store32(memory, place, load32(memory, place) | nb.int64(1) << bit)
         for dimension in range(3):
             wanted = nb.int64(packet >> 8 * dimension & 255 != 0)
             direction = 2 * dimension + (packet >> (24 + dimension) & 1)
             place = links + direction * length
-            asking = load32(memory, place + at.LINK_DYNAMIC)
-            store32(memory, place + at.LINK_DYNAMIC, asking | wanted << bit)
+            asking = (wanted | nb.int64(dimension == first) << 32) << bit
+            store64(memory, place + at.LINK_DYNAMIC, load64(memory, place + at.LINK_DYNAMIC) | asking)
             ask(place, node * 8 + direction, ready, wanted, memory, wheel)
     else:
+        direction = 2 * first + (packet >> (24 + first) & 1)
         place = links + direction * length
-        asking = place + at.LINK_DETERMINISTIC
-        if packet >> at.PRIORITY_BIT & 1:
-            asking = place + at.LINK_PRIORITY
-        store32(memory, asking, load32(memory, asking) | nb.int64(1) << bit)
+        asking = nb.int64(1) << bit << 32 * (packet >> at.PRIORITY_BIT & 1)
+        store64(memory, place + at.LINK_DETERMINISTIC, load64(memory, place + at.LINK_DETERMINISTIC) | asking)
         ask(place, node * 8 + direction, ready, 1, memory, wheel)
 
 
@@ -110,18 +106,14 @@ def withdraw(base, direction, bit, packet, memory, capacity):
     """The head of a FIFO was granted a link in a direction: it asks for none any more."""
     length = 16 * capacity
     links = base + at.LINKS
-    others = 0xFFFFFFFF ^ nb.int64(1) << bit
+    others = ~(nb.int64(0x100000001) << bit)
     if packet >> at.DYNAMIC_BIT & 1:
         for dimension in range(3):
-            place = links + (2 * dimension + (packet >> (24 + dimension) & 1)) * length
-            store32(memory, place + at.LINK_DYNAMIC, load32(memory, place + at.LINK_DYNAMIC) & others)
-            store32(memory, place + at.LINK_ESCAPE, load32(memory, place + at.LINK_ESCAPE) & others)
+            place = links + (2 * dimension + (packet >> (24 + dimension) & 1)) * length + at.LINK_DYNAMIC
+            store64(memory, place, load64(memory, place) & others)
     else:
-        place = links + direction * length
-        asking = place + at.LINK_DETERMINISTIC
-        store32(memory, asking, load32(memory, asking) & others)
-        asking = place + at.LINK_PRIORITY
-        store32(memory, asking, load32(memory, asking) & others)
+        place = links + direction * length + at.LINK_DETERMINISTIC
+        store64(memory, place, load64(memory, place) & others)
 
 
 @nb.njit(**INNER)

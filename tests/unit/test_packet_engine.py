@@ -7,7 +7,7 @@ from bgsim.network.implicit import neighbour_table
 from bgsim.network.packet_engine import NetworkStuckError, PacketEngine
 from bgsim.network.router import RouterParameters
 from bgsim.network.topology import Direction, neighbour
-from bgsim.network.traffic import Messages, puts, shifted
+from bgsim.network.traffic import Gates, Messages, puts, shifted
 
 CLOSED = (True, True, True)
 PARAMETERS = RouterParameters()
@@ -54,6 +54,81 @@ def test_message_that_nothing_releases_is_reported():
     messages = Messages.make([0], [1], [1], post_cycles=-1)
     with pytest.raises(NetworkStuckError, match="1 packets can never arrive"):
         PacketEngine((2, 2, 2), CLOSED, PARAMETERS, messages).run()
+
+
+def test_copies_are_left_along_a_line():
+    messages = Messages.make([0], [3], [10], deposit=1)
+    engine = PacketEngine((8, 8, 8), CLOSED, PARAMETERS, messages)
+    engine.run()
+    assert engine.packet_hops == 30
+    assert engine.delivered_packets.tolist() == [30]
+    alone = PacketEngine((8, 8, 8), CLOSED, PARAMETERS, Messages.make([0], [3], [10]))
+    alone.run()
+    assert engine.done_cycles.tolist() == alone.done_cycles.tolist()
+
+
+def test_copies_are_left_on_straight_lines_only():
+    messages = Messages.make([0], [9], [1], deposit=1)
+    with pytest.raises(ValueError, match="straight line"):
+        PacketEngine((8, 8, 8), CLOSED, PARAMETERS, messages)
+
+
+@pytest.mark.parametrize(("hints", "hops", "direction"), [(0, 2, 0), (1, 2, 0), (2, 6, 1)])
+def test_hint_bits_force_the_way_round(hints, hops, direction):
+    engine = PacketEngine((8, 8, 8), CLOSED, PARAMETERS, Messages.make([0], [2], [1], hints=hints))
+    engine.run()
+    assert engine.packet_hops == hops
+    assert engine.link_packets.sum(axis=0)[direction] == hops
+
+
+def test_hint_bits_do_not_lead_off_a_mesh():
+    messages = Messages.make([0], [2], [1], hints=2)
+    with pytest.raises(ValueError, match="off the end of a mesh"):
+        PacketEngine((8, 8, 8), (False, True, True), PARAMETERS, messages)
+
+
+def test_full_memory_fifo_stops_the_network_until_software_reads():
+    parameters = RouterParameters(reception_slots=4, reception_cycles=5000)
+    to_memory = Messages.make([0, 0], [1, 2], [40, 1], memory_fifo=[1, 0])
+    engine = PacketEngine((8, 8, 8), CLOSED, parameters, to_memory)
+    engine.run()
+    assert engine.done_cycles[0] == pytest.approx(36 * 5000, rel=0.02)
+    assert engine.done_cycles[1] > 20 * 5000  # it was behind them in the same FIFOs
+    in_time = RouterParameters(reception_slots=4, reception_cycles=500)
+    engine = PacketEngine((8, 8, 8), CLOSED, in_time, to_memory)
+    engine.run()
+    assert engine.done_cycles[0] == pytest.approx(40 * 544, rel=0.05)
+
+
+def test_priority_packets_do_not_wait_for_others():
+    crowd = np.arange(1, 8)
+    messages = Messages.make(
+        np.append(crowd, 1), np.append(np.zeros(7, int), 0), np.append(np.full(7, 200), 1),
+        priority=np.append(np.zeros(7, int), 1), fifo=np.append(np.zeros(7, int), 1),
+        post_cycles=np.append(np.zeros(7, int), 50_000),
+    )  # fmt: skip
+    engine = PacketEngine((8, 1, 1), CLOSED, PARAMETERS, messages)
+    engine.run()
+    assert engine.done_cycles[-1] - 50_000 < 3 * PARAMETERS.link_cycles(8)
+    assert engine.done_cycles[:-1].max() > 200_000
+
+
+def test_local_copies_take_the_dma_engine_only():
+    messages = Messages.make([5], [5], [10])
+    engine = PacketEngine((8, 8, 8), CLOSED, PARAMETERS, messages)
+    engine.run()
+    assert engine.packet_hops == 0
+    assert engine.done_cycles.tolist() == [1 + 10 * PARAMETERS.local_interval_cycles]
+
+
+def test_long_work_between_messages_costs_no_host_time():
+    milliseconds = 850_000
+    gates = Gates.make([1, 1], core=[0, -1], work_cycles=[900 * milliseconds, 900 * milliseconds])
+    messages = Messages.make([0, 1, 0], [1, 0, 1], 1, gate=[-1, 0, 1], then=[0, 1, -1])
+    engine = PacketEngine((8, 8, 8), CLOSED, PARAMETERS, messages, gates)
+    engine.run()
+    assert engine.opened_cycles[1] - engine.done_cycles[1] == 900 * milliseconds
+    assert engine.events < 100
 
 
 @pytest.mark.slow
