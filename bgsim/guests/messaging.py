@@ -24,7 +24,8 @@ from fractions import Fraction
 from typing import Any
 
 from bgsim.datasheet import Datasheet
-from bgsim.guests.cnk import BUFFERS_MIB, DATA_MIB, RINGS_MIB, TEXT_MIB, Cnk
+from bgsim.guests.cnk import BUFFERS_MIB, DATA_MIB, RINGS_MIB, TEXT_MIB
+from bgsim.guests.dma_calls import DmaCalls
 from bgsim.guests.user_code import UserCode
 from bgsim.hardware import dma_registers as reg
 from bgsim.hardware.dma_descriptor import Descriptor, DmaPacket, Transfer, VirtualChannel
@@ -194,7 +195,9 @@ class Messenger:
         instruments; the library itself only polls.
     """
 
-    def __init__(self, datasheet: Datasheet, kernel: Cnk, node: int, shape: Shape, torus: Closed) -> None:
+    def __init__(
+        self, datasheet: Datasheet, kernel: DmaCalls, node: int, shape: Shape, torus: Closed
+    ) -> None:
         self.node = node
         self.code = UserCode(datasheet, (TEXT_MIB,), (DATA_MIB, RINGS_MIB))
         self.costs = Costs(datasheet)

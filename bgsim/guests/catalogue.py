@@ -1,0 +1,44 @@
+"""The guests by name, and how each maps the memory of an application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bgsim.datasheet import Datasheet
+from bgsim.guests.application_memory import ApplicationMemory, PagedMemory, StaticMemory
+from bgsim.guests.cnk import Cnk
+from bgsim.guests.kittyhawk import KittyhawkLinux
+from bgsim.guests.zeptoos import ZeptoOs, ZeptoOsBigMemory
+from bgsim.platforms.seam import Code, Guest
+
+Main = Callable[[], Code]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of guest.
+
+    Attributes
+    ----------
+    build
+        Makes a guest from the machine, the application's memory and its program.
+    memory
+        Makes memory with so many bytes of data, mapped as this guest does.
+    """
+
+    build: Callable[[Datasheet, ApplicationMemory, Main], Guest]
+    memory: Callable[[Datasheet, int], ApplicationMemory]
+
+
+GUESTS: Mapping[str, Kind] = {
+    "cnk": Kind(lambda machine, memory, main: Cnk(machine, main), StaticMemory),
+    "kittyhawk-linux": Kind(
+        lambda machine, memory, main: KittyhawkLinux(machine, memory.program, main), PagedMemory
+    ),
+    "zeptoos": Kind(lambda machine, memory, main: ZeptoOs(machine, memory.program, main), PagedMemory),
+    "zeptoos-bigmemory": Kind(
+        lambda machine, memory, main: ZeptoOsBigMemory(machine, memory.program, main), StaticMemory
+    ),
+}
+"""By name."""
