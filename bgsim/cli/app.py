@@ -188,6 +188,17 @@ def datasheet(
 
 @app.command(epilog=EXIT_CODES)
 @guarded
+def cures(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One cure, in full.")] = None,
+) -> None:
+    """List the cures: changes of kernel, VMM, guest and hardware that experiments can name."""
+    from bgsim.cli import cures_text
+
+    print(cures_text.catalogue() if name is None else cures_text.explained(name))
+
+
+@app.command(epilog=EXIT_CODES)
+@guarded
 def schema(
     what: Annotated[
         str, typer.Argument(metavar="[experiment|metrics|record]", help="Which one.")
@@ -294,6 +305,14 @@ def _size(plan: Experiment) -> str:
 
 
 def _print_comparison(study: Study) -> None:
+    from bgsim.experiment import greedy
+
+    search = greedy.read(study.directory)
+    if search is not None:
+        from bgsim.cli import cures_text
+
+        print(cures_text.steps(search))
+        return
     from bgsim.report import tables
 
     if sys.stdout.isatty():

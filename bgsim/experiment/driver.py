@@ -10,10 +10,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from bgsim.experiment import provenance, store
+from bgsim.experiment import greedy, provenance, store
 from bgsim.experiment.errors import StoreError, StudyInterrupted
+from bgsim.experiment.identity import canonical
 from bgsim.experiment.plan import Experiment, Run, load
 from bgsim.experiment.pool import in_this_process, in_workers, processors
+from bgsim.experiment.record import Record
 from bgsim.experiment.settings import Overrides, Source
 from bgsim.experiment.study import Study
 from bgsim.experiment.watch import Watch
@@ -85,6 +87,8 @@ def run_experiment(experiment: Experiment, directory: Path, *, workers: int | No
         watch.planned(len(experiment.runs), len(experiment.runs) - len(todo), count)
         with _interrupts(watch) as asked:
             finished = _compute(todo, count, opened, watch, asked)
+        if finished == len(todo) and experiment.greedy is not None:
+            _search(experiment, directory, opened, watch, workers)
         study = Study(directory, opened.records)
         if study.records:
             study.write_summary()
@@ -95,6 +99,52 @@ def run_experiment(experiment: Experiment, directory: Path, *, workers: int | No
                 f"{directory}, and the same command continues there"
             )
     return study
+
+
+def _search(
+    experiment: Experiment, directory: Path, opened: store.Store, watch: Watch, workers: int | None
+) -> None:
+    """Make an experiment's search for cures: rounds of runs, each chosen by the results of the last.
+
+    The runs that move a guessed parameter to its ends are a study of their own, in ``bounds``.
+    """
+    assert experiment.greedy is not None
+    section = experiment.greedy
+    search = greedy.Search(
+        section["minimise"], tuple(section["stages"]), section["platform"], section["least_gain"]
+    )
+
+    def results_in(into: store.Store) -> greedy.Results:
+        def results(runs: Sequence[Run]) -> Mapping[str, Record]:
+            stored = {record["run_id"]: record for record in into.records if record["status"] == "ok"}
+            todo = list({run.run_id: run for run in runs if run.run_id not in stored}.values())
+            if todo:
+                count = min(workers or processors(), len(todo))
+                watch.planned(len(runs), len(runs) - len(todo), count)
+                with _interrupts(watch) as asked:
+                    finished = _compute(todo, count, into, watch, asked)
+                if finished < len(todo):
+                    raise StudyInterrupted(
+                        f"stopped within the search for cures; what was computed is stored in {directory}, "
+                        "and the same command continues there"
+                    )
+                stored = {record["run_id"]: record for record in into.records if record["status"] == "ok"}
+            return stored
+
+        return results
+
+    points = greedy.starts(search, experiment.runs)
+    steps = greedy.side_by_side([greedy.search_point(search, runs) for runs in points], results_in(opened))
+    with store.Store(directory / "bounds", watch.note) as beside:
+        moved = [greedy.bounds(search, taken, runs) for taken, runs in zip(steps, points, strict=True)]
+        rows = greedy.side_by_side(moved, results_in(beside))
+    natives = {
+        canonical(record["config"]["workload"]): record["metrics"].get(search.metric)
+        for record in opened.records
+        if record["status"] == "ok" and record["platform"] == "bare-metal" and not record["config"]["cures"]
+    }
+    native = [natives.get(canonical(runs[0].config["workload"])) for runs in points]
+    greedy.write(directory, greedy.written(search, points, steps, rows, native))
 
 
 def _compute(runs: Sequence[Run], workers: int, opened: store.Store, watch: Watch, asked: _Interrupts) -> int:

@@ -24,6 +24,7 @@ from bgsim.experiment.partition import Topology
 from bgsim.experiment.resolve import (
     Finding,
     cure_findings,
+    greedy_findings,
     machine_findings,
     partition_findings,
     support_findings,
@@ -82,6 +83,8 @@ class Experiment:
         What is odd but allowed, one line each, with its place.
     smoke
         Whether the reduced form was asked for; ``has_smoke`` says whether there is one.
+    greedy
+        What is searched for once all runs are done: the checked section.
     """
 
     name: str
@@ -94,6 +97,7 @@ class Experiment:
     remarks: tuple[str, ...]
     smoke: bool
     has_smoke: bool
+    greedy: Mapping[str, Any] | None = None
 
     @property
     def directory(self) -> FilePath:
@@ -139,6 +143,7 @@ class _Planner:
     problems: list[Problem] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     sections: dict[str, Topology | None] = field(default_factory=dict)
+    greedy: Mapping[str, Any] | None = None
 
     def plan(self, overrides: list[Setting], seed: int | None) -> Experiment:
         document = self.document
@@ -166,6 +171,7 @@ class _Planner:
             remarks=tuple(dict.fromkeys(self.remarks)),
             smoke=self.smoke,
             has_smoke=has_smoke,
+            greedy=self.greedy,
         )
 
     def problem(self, path: Path, message: str, on_key: bool = False) -> None:
@@ -245,7 +251,10 @@ class _Planner:
             self.report(
                 axes, indexes, support_findings(kind, model.platforms, model.guest, topology, partition)
             )
-            self.report(axes, indexes, cure_findings(model.cures, model.machine.set))
+            self.report(axes, indexes, cure_findings(model.cures, model.machine.set, model.platforms))
+            if model.greedy is not None:
+                self.report(axes, indexes, greedy_findings(model.greedy.model_dump(), model.platforms))
+                self.greedy = model.greedy.model_dump()
             if topology is None or self.problems:
                 continue
             config = {

@@ -18,6 +18,7 @@ from bgsim.experiment import shipped
 from bgsim.experiment.errors import quoted
 from bgsim.experiment.identity import machines
 from bgsim.experiment.locate import Path, dotted
+from bgsim.experiment.metrics import METRICS
 from bgsim.spelling import did_you_mean
 from bgsim.workloads.support import SUPPORT
 
@@ -66,14 +67,41 @@ def machine_findings(machine: Mapping[str, Any], assume: Any) -> list[Finding]:
     return findings
 
 
-def cure_findings(names: Sequence[str], machine_set: Mapping[str, Any]) -> list[Finding]:
-    """What is wrong with the cures of a point."""
+NATIVE_RECORDS = ("tlb.entries", "tlb.hardware_walk")
+"""Records of cures that a bare machine has too."""
+
+
+def cure_findings(
+    names: Sequence[str], machine_set: Mapping[str, Any], platforms: Sequence[str]
+) -> list[Finding]:
+    """What is wrong with the cures of a point, or without effect on its platforms."""
     findings = [Finding(("cures", position), said) for position, said in cures.problems(names)]
     for name in cures.expanded(names):
         for record in cures.CURES[name].sets if name in cures.CURES else ():
             if record in machine_set:
                 said = f"the cure '{name}' sets this too; keep one"
                 findings.append(Finding(("machine", "set", record), said, on_key=True))
+            if set(platforms) == {"bare-metal"} and record not in NATIVE_RECORDS:
+                findings.append(Finding(("cures",), f"'{name}' changes nothing on bare metal", remark=True))
+    return findings
+
+
+def greedy_findings(section: Mapping[str, Any], platforms: Sequence[str]) -> list[Finding]:
+    """What is wrong with a search for cures."""
+    findings = []
+    metric = section["minimise"]
+    if metric not in METRICS or not METRICS[metric].better:
+        known = [name for name, one in METRICS.items() if one.better]
+        said = f"'{metric}' is no metric of which less or more is better{did_you_mean(metric, known)}"
+        findings.append(Finding(("greedy", "minimise"), said))
+    words = [*cures.CURES, *cures.GROUPS]
+    for index, stage in enumerate(section["stages"]):
+        if stage not in words:
+            said = f"unknown cure '{stage}'{did_you_mean(stage, words)} (see 'bgsim cures')"
+            findings.append(Finding(("greedy", "stages", index), said))
+    if section["platform"] not in platforms:
+        said = f"'{section['platform']}' is not among the platforms"
+        findings.append(Finding(("greedy", "platform"), said))
     return findings
 
 
@@ -218,7 +246,7 @@ def settings_without_effect(run: ResolvedRun) -> list[str]:
     found = []
     for name in run.cures:
         cure = cures.CURES[name]
-        if names.issuperset(cure.sets) and (run.platform != "bare-metal" or cure.place == "hardware"):
+        if names.issuperset(cure.sets) and run.platform != "bare-metal":
             found.append(f"cures.{name}")
         names -= cure.sets.keys()
     return found + sorted(

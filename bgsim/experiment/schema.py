@@ -112,6 +112,19 @@ class Partition(Section):
     )
 
 
+class GreedySection(Section):
+    """A search for the order in which cures should be built."""
+
+    minimise: str = Field("elapsed_s", description="the metric that is improved")
+    stages: list[str] = Field(
+        default_factory=lambda: ["software", "hardware"],
+        min_length=1,
+        description="cures, or software, hardware, all: a stage begins when the one before brings no more",
+    )
+    platform: Platform = Field("virtual-machine", description="where the metric is taken")
+    least_gain: float = Field(0.01, gt=0, lt=1, description="share of the metric that a step has to bring")
+
+
 class ExperimentModel(Section):
     """An experiment: machine, partition, platforms, guest, workload, sweep, replications."""
 
@@ -137,6 +150,9 @@ class ExperimentModel(Section):
     workload: WorkloadConfig = Field(description="the program, with the settings of its kind")
     sweep: Sweep = Field(
         default_factory=dict, description="dotted path to the values it takes; all combinations are run"
+    )
+    greedy: GreedySection | None = Field(
+        None, description="search from every point without cures for the best next cure, and the next"
     )
     replications: int = Field(1, ge=1, le=1_000_000, description="runs of each point, with different seeds")
     seed: int = Field(1, ge=0, le=SEED_MAX, description="the seeds of all replications derive from it")
@@ -236,7 +252,11 @@ def _known_keys(path: Path, value: Mapping[str, Any]) -> list[str]:
         return [*KEYS, "platform"]
     if path == ("workload",):
         return list(workload_model(value["workload"]).model_fields)
-    sections: dict[Path, type[BaseModel]] = {("machine",): Machine, ("partition",): Partition}
+    sections: dict[Path, type[BaseModel]] = {
+        ("machine",): Machine,
+        ("partition",): Partition,
+        ("greedy",): GreedySection,
+    }
     return list(sections[path].model_fields) if path in sections else []
 
 

@@ -12,7 +12,8 @@ class Watch:
     """Says nothing but notes; the command line shows more.
 
     Life cycle: ``planned`` once, then ``started``, ``progressed`` and ``finished`` per run, in any
-    order between runs, and ``ended`` once. ``note`` may come at any time.
+    order between runs, and ``ended`` once; for each round of a search all of it again. ``note`` may come at
+    any time.
     """
 
     def note(self, text: str) -> None:

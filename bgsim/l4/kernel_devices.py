@@ -63,6 +63,14 @@ class KernelDevices:
             return False
         return self.datasheet.flag("l4.bic_in_kernel") or self.datasheet.flag("vmm.pass_through")
 
+    def prompt(self) -> bool:
+        """Whether a pending interrupt is raised as soon as the guest takes interrupts.
+
+        Mapped to the guest, the controller holds its line until then; in the kernel, the ``rfi`` and
+        ``wrteei`` that switch interrupts on trap to where the controller is.
+        """
+        return self.datasheet.flag("l4.bic_in_kernel") or self.datasheet.flag("vmm.pass_through")
+
     def answer_cycles(self, path: str) -> int:
         """The kernel's cycles for an access that stands in the VMM's executed ``path``."""
         paths = self.paths

@@ -91,8 +91,7 @@ class Vcpu(Thread):
         if processor.finished:
             kernel.scheduler.block(ThreadState.ENDED)
             return
-        if kernel.hypervisor and self.event_pending:
-            # The core itself interrupts a guest whose interrupt is pending as soon as that takes it.
+        if self.event_pending and (kernel.hypervisor or kernel.own_devices.prompt()):
             self.inject(int(kernel.environment.now))
         request = processor.request
         if isinstance(request, Run):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bgsim.experiment.order import natural_key
-from bgsim.report import published
+from bgsim.report import cures_explained, published
 from bgsim.report.attribution import CauseRow, exits_of, rows_of
 from bgsim.report.numbers import apportion, fixed, quantity, significant
 from bgsim.report.results import (
@@ -66,6 +66,7 @@ def explain(study: Study, run_id: str | None = None) -> str:
     if exits_of(record):
         parts.append(plain(exit_table(record)))
     parts += _notes(record, rows)
+    parts += cures_explained.parts(record, study.records)
     if details(record).get("sensitivity"):
         parts.append(plain(sensitivity_table(record)))
         parts += _range(record)

@@ -45,6 +45,11 @@ def draw_study(
     results = Results(study)
     paths: list[Path] = []
     with style.paper_style():
+        searched = _searched(study)
+        if searched:  # its points are trials of the search, which those figures show
+            for name, figure in searched:
+                paths += style.save(figure, directory, name, formats)
+            return paths
         shown = {kind: results.of_kind(kind) for kind in results.kinds}
         sizes = [point for kind in SCALING_KINDS for point in shown.get(kind, ())]
         if several_sizes(sizes):  # one figure for all that is compared over the machine's sizes
@@ -56,6 +61,16 @@ def draw_study(
             for name, figure in _figures(kind, points, results.axes):
                 paths += style.save(figure, directory, name, formats)
     return paths
+
+
+def _searched(study: Study) -> list[tuple[str, Figure]]:
+    """Figures of a search for cures, where the study has made one."""
+    from bgsim.experiment import greedy
+    from bgsim.report import cures_figures
+
+    folder = getattr(study, "directory", None)
+    search = None if folder is None else greedy.read(Path(folder))
+    return [] if search is None else list(cures_figures.figures(search, study.records))
 
 
 def _figures(kind: str, points: Sequence[Point], axes: Sequence[str]) -> Iterator[tuple[str, Figure]]:

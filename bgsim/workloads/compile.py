@@ -146,9 +146,10 @@ def run(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
         metrics["cpi_ratio_kernel_guest"] = float(paths.refill_cpi() / guest_cpi(machine))
         metrics["exits_per_s_host"] = counters["exits_total"] / host_s
         seconds = elapsed / frequency
-        rows, bounds = sensitivity(resolved, job.program, config.program, seconds)
-        details["sensitivity"] = [cast("dict[str, Json]", dict(row)) for row in rows]
-        details["sensitivity_range_s"] = list(bounds)
+        if config.sensitivity:
+            rows, bounds = sensitivity(resolved, job.program, config.program, seconds)
+            details["sensitivity"] = [cast("dict[str, Json]", dict(row)) for row in rows]
+            details["sensitivity_range_s"] = list(bounds)
     exits = [
         ExitRow(cause=row.cause, count=row.count, cycles_l4=row.cycles_l4, cycles_vmm=row.cycles_vmm)
         for row in platform.exits()

@@ -46,6 +46,9 @@ class CompileConfig(_Config):
         default=parse("3 s", "time"),
         description="the job is as much of the build as takes this long on the bare reference machine",
     )
+    sensitivity: bool = Field(
+        True, description="move every uncertain parameter to its ends too, which takes most of a short run"
+    )
 
 
 class MicroConfig(_Config):
@@ -127,6 +130,58 @@ class DcmfConfig(_Config):
         return size
 
 
+class NoiseConfig(_Config):
+    """A noise probe on one core: what a program loses to detours that are not its own work."""
+
+    kind: Literal["noise"]
+    probe: Literal["fwq", "ftq"] = Field(
+        "fwq", description="a fixed quantum of work, timed; or a fixed quantum of time, its work counted"
+    )
+    quantum: Duration = Field(default=parse("100 us", "time"), description="work, or time, of a quantum")
+    duration: Duration = Field(
+        default=parse("1 s", "time"), description="quanta for so long are recorded, detours apart"
+    )
+    warmup: Duration = Field(default=parse("20 ms", "time"), description="quanta for so long go before them")
+    samples: Literal["touched", "fresh"] = Field(
+        "touched",
+        description="whether the memory the samples go to has been touched before; a guest that pages on "
+        "demand takes a page fault where it has not",
+    )
+
+    @field_validator("quantum")
+    @classmethod
+    def _is_long_enough(cls, quantum: Quantity) -> Quantity:
+        if not parse("10 us", "time").value <= quantum.value <= parse("1 s", "time").value:
+            raise ValueError("a quantum takes 10 us to 1 s")
+        return quantum
+
+    @field_validator("duration")
+    @classmethod
+    def _has_quanta(cls, duration: Quantity, info: ValidationInfo) -> Quantity:
+        quantum = info.data.get("quantum")
+        if quantum is not None and duration.value < 2 * quantum.value:
+            raise ValueError("there are at least two quanta in it")
+        return duration
+
+
+class MemoryConfig(_Config):
+    """A loop over a table in memory: what translation and caches let a program reach."""
+
+    kind: Literal["memory"]
+    pattern: Literal["random", "stream"] = Field(
+        "random", description="each address depends on what the last one held; or one element after the other"
+    )
+    size: Size = Field(default=parse("32 MiB", "bytes"), description="size of the table")
+    accesses: int = Field(200_000, ge=1000, le=20_000_000, description="elements of 8 bytes read")
+
+    @field_validator("size")
+    @classmethod
+    def _fits(cls, size: Quantity) -> Quantity:
+        if not parse("4 KiB", "bytes").value <= size.value <= parse("128 MiB", "bytes").value:
+            raise ValueError("a table takes 4 KiB to 128 MiB")
+        return size
+
+
 WorkloadConfig = Annotated[
     CompileConfig
     | MicroConfig
@@ -135,6 +190,8 @@ WorkloadConfig = Annotated[
     | TrafficConfig
     | CollectivesConfig
     | HaloConfig
-    | ReplayConfig,
+    | ReplayConfig
+    | NoiseConfig
+    | MemoryConfig,
     Field(discriminator="kind"),
 ]
