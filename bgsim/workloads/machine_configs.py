@@ -90,6 +90,13 @@ class MachineTierConfig(_Config):
         "", validate_default=True, description="SHA-256 of that file, filled in when the run is planned"
     )
 
+    @field_validator("tier")
+    @classmethod
+    def _one_process(cls, tier: str, info: ValidationInfo) -> str:
+        if tier == "detailed" and info.data.get("ranks_per_node", 1) > 1:
+            raise ValueError("the detailed tier has one process on each node")
+        return tier
+
     @field_validator("cost_model_digest")
     @classmethod
     def _of_file(cls, digest: str, info: ValidationInfo) -> str:
@@ -140,6 +147,10 @@ class CollectivesConfig(MachineTierConfig):
         if algorithm != AUTO and known and algorithm not in known:
             raise ValueError(f"{info.data['operation']} has {', '.join(known)}, not {algorithm}")
         chosen = known[0] if known and algorithm == AUTO else algorithm
+        if info.data.get("tier") == "detailed" and chosen not in WITHOUT_TORUS:
+            raise ValueError(f"the detailed tier has no {chosen} algorithm")
+        if info.data.get("tier") == "detailed" and info.data["operation"] == "allgather":
+            raise ValueError("the detailed tier has no allgather")
         if chosen in WITHOUT_TORUS and info.data.get("network", AUTO) != AUTO:
             raise ValueError(f"network changes nothing: the algorithm {chosen} does not use the torus")
         return algorithm

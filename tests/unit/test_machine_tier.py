@@ -185,6 +185,8 @@ def test_a_cost_model_of_another_platform_is_refused(run: Any) -> None:
         ({"operation": "barrier", "synchronised": True}, "synchronises by itself"),
         ({"operation": "barrier", "cost_model": "nowhere.yaml"}, "no such file"),
         ({"operation": "barrier", "tier": "detailed", "noise": "none"}, "only the tier machine"),
+        ({"tier": "detailed", "ranks_per_node": 4}, "one process on each node"),
+        ({"tier": "detailed", "operation": "alltoall"}, "no torus algorithm"),
         ({"noise": {"period": "1 ms", "durations": ["1 us"], "weights": [1.0, 2.0]}}, "expected 1 weights"),
     ],
 )
