@@ -226,6 +226,7 @@ class Channel:
         quads = packet.content if packet.destination >= 0 else _quads(packet.content)
         assert isinstance(quads, tuple)
         self._received.append(_Received(packet.header, quads))
+        self._device.on_received(packet)
         self._device.update()
 
     def _send(self) -> None:
@@ -272,6 +273,11 @@ class CollectiveDevice:
         Where interrupts go.
     datasheet
         The machine.
+
+    Attributes
+    ----------
+    on_received
+        Told of every packet that comes into a reception FIFO. For instruments.
     """
 
     def __init__(self, node: int, network: CollectiveNetwork, bic: Bic, datasheet: Datasheet) -> None:
@@ -280,6 +286,7 @@ class CollectiveDevice:
         self.node = node
         self.network = network
         self.on_activity: Callable[[], None] = lambda: None
+        self.on_received: Callable[[CollectivePacket], None] = lambda packet: None
         self._bic = bic
         self._control: dict[int, int] = {Dcr.NODE_ADDRESS: node}
         self._reception_flags = 0

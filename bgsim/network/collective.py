@@ -104,8 +104,9 @@ class CollectiveNetwork:
         self.copies = 0  # made by broadcasting
         self.combined = 0  # gone into another packet
         self._routers: dict[int, _Router] = {}
-        self._parent: list[int] = tree.parent.tolist()
-        self._level: list[int] = tree.level.tolist()
+        # An I/O node is a leaf at its pset's root, numbered behind the compute nodes as in `tree.ports`.
+        self._parent: list[int] = [*tree.parent.tolist(), *tree.pset_roots.tolist()]
+        self._level: list[int] = [*tree.level.tolist(), *(tree.level[tree.pset_roots] + 1).tolist()]
 
     def attach(self, node: int, on_packet: Receiver, room: Room | None = None) -> None:
         """Connect a node.
@@ -113,7 +114,7 @@ class CollectiveNetwork:
         Parameters
         ----------
         node
-            Node number.
+            Node number, or the number of compute nodes and a pset's for its I/O node.
         on_packet
             Called with each packet for the node when its last byte has arrived.
         room
@@ -194,7 +195,7 @@ class CollectiveNetwork:
     def _router(self, node: int) -> _Router:
         router = self._routers.get(node)
         if router is None:
-            if not 0 <= node < self.tree.nodes:
+            if not 0 <= node < len(self._parent):
                 raise ValueError(f"node {node} is not one of {self.tree.nodes}")
             router = self._routers[node] = _Router(node)
         return router

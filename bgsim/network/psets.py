@@ -47,6 +47,19 @@ def psets(tree: CollectiveTree) -> list[Pset]:
     return [Pset(number, root, nodes) for number, (root, nodes) in enumerate(zip(roots, groups, strict=True))]
 
 
+def io_node_address(tree: CollectiveTree, pset: int) -> int:
+    """Address of a pset's I/O node on the collective network: behind those of the compute nodes."""
+    return tree.nodes + pset
+
+
+def io_hops(tree: CollectiveTree) -> NDArray[np.int64]:
+    """Hops from each node to its I/O node along the collective network, shape (nodes,)."""
+    hops = np.full(tree.nodes, -1, np.int64)
+    for route in tree.pset_classes:
+        hops = np.where(route.contributes, route.level + 1, hops)
+    return hops
+
+
 def pset_graph(tree: CollectiveTree, datasheet: Datasheet) -> nx.Graph[object]:
     """The psets of a partition as a graph.
 
@@ -59,9 +72,7 @@ def pset_graph(tree: CollectiveTree, datasheet: Datasheet) -> nx.Graph[object]:
         ``bytes_per_second``.
     """
     rate = datasheet.quantity("ethernet.rate").value
-    hops = np.full(tree.nodes, -1)
-    for route in tree.pset_classes:
-        hops = np.where(route.contributes, route.level + 1, hops)
+    hops = io_hops(tree)
     graph: nx.Graph[object] = nx.Graph()
     graph.add_node(ETHERNET)
     for pset in psets(tree):
