@@ -208,8 +208,9 @@ def _lines(program: Program, masters: Ints, heads: Ints, dimension: int, size_by
     packets = max(1, -(-size_bytes // PAYLOAD_BYTES))
     by_put = size_bytes > program.settings.eager_limit
     send = put.post_cycles if by_put else eager.send_cycles + packets * eager.send_packet_cycles
-    receive = put.complete_cycles
+    receive, batch = put.complete_cycles, 0.0
     if not by_put:
+        batch = eager.batch_cycles
         receive = eager.receive_cycles + packets * eager.receive_packet_cycles
     for reach, sign in zip(_reach(placement, dimension), (1, -1), strict=True):
         if reach == 0:
@@ -218,7 +219,7 @@ def _lines(program: Program, masters: Ints, heads: Ints, dimension: int, size_by
         leader: Ints | int = -1
         for away in range(reach, 0, -1):
             target = masters[heads + (sign * away) % size * stride]
-            taken = program.noticed(program.step(target, np.full(target.size, receive)))
+            taken = program.noticed(program.step(target, np.full(target.size, receive)), batch)
             sent = program.post(masters[heads], target, size_bytes, posted, taken, rides=leader)
             leader = sent if away == reach else leader
 

@@ -39,12 +39,17 @@ class OneSided:
 
 @dataclass(frozen=True, slots=True)
 class Eager:
-    """A message through memory FIFOs: per message, and per packet of 240 B that a core writes or reads."""
+    """A message through memory FIFOs: per message, and per packet of 240 B that a core writes or reads.
+
+    What a receiver does once for all packets that it finds together is ``batch_cycles``. Messages that arrive
+    about together share it: like the wait until they are noticed, it delays each and is nobody's core time.
+    """
 
     send_cycles: float
     send_packet_cycles: float
     receive_cycles: float
     receive_packet_cycles: float
+    batch_cycles: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,12 +93,13 @@ class HaloExchange:
         eager, local = program.costs.eager, program.costs.local
         send = eager.send_cycles + packets * eager.send_packet_cycles
         receive = eager.receive_cycles + packets * eager.receive_packet_cycles
+        batch = eager.batch_cycles
         if protocol == "local":
             copy = local.byte_cycles * size
-            send, receive = local.send_cycles + copy, local.receive_cycles + copy
+            send, receive, batch = local.send_cycles + copy, local.receive_cycles + copy, 0.0
         posted = program.step(here, send)
         taken = program.aside(there, receive)
-        return taken, program.post(here, there, size, posted, program.noticed(taken))
+        return taken, program.post(here, there, size, posted, program.noticed(taken, batch))
 
     @staticmethod
     def _rendezvous(program: Program, here: Ints, there: Ints, size: int) -> tuple[Ints, Ints]:

@@ -199,14 +199,25 @@ class Program:
 
     # ---- messages
 
-    def noticed(self, gates: Ints) -> Ints:
-        """What an arrival counts so that software notices it and does the gates' work."""
-        if not self._waits or not len(gates):
+    def noticed(self, gates: Ints, more_cycles: float | NDArray[np.float64] = 0.0) -> Ints:
+        """What an arrival counts so that software notices it and does the gates' work.
+
+        Parameters
+        ----------
+        gates
+            The work.
+        more_cycles
+            How much longer than the drawn wait it takes, for each gate or all.
+        """
+        if not len(gates) or not (self._waits or np.any(more_cycles)):
             return gates
-        histogram = self.costs.delivery
-        weights = np.array(histogram.weights)
-        drawn = self.random.choice(np.array(histogram.values_cycles), len(gates), p=weights / weights.sum())
-        return self._gates.add(len(gates), work=np.rint(drawn).astype(np.int64), then=gates)
+        drawn = np.zeros(len(gates))
+        if self._waits:
+            histogram = self.costs.delivery
+            weights = np.array(histogram.weights)
+            values = np.array(histogram.values_cycles)
+            drawn = self.random.choice(values, len(gates), p=weights / weights.sum())
+        return self._gates.add(len(gates), work=np.rint(drawn + more_cycles).astype(np.int64), then=gates)
 
     def post(
         self,
@@ -275,7 +286,8 @@ class Program:
             send, receive = self._eager(same, size_bytes)
             posted = self.step(source, send)
             taken = self.step(destination, receive + receive_cycles)
-            self.post(source, destination, size_bytes, posted, self.noticed(taken))
+            batch = np.where(same, 0.0, self.costs.eager.batch_cycles)
+            self.post(source, destination, size_bytes, posted, self.noticed(taken, batch))
             return
         costs, local, far = self.costs.rendezvous, self.costs.local, ~same
         copy = local.byte_cycles * size_bytes
