@@ -79,7 +79,7 @@ def inject(node, base, now, router, memory, messages, sent, done, gates, wheel, 
             store8(memory, base + at.COUNT + bit, used + 1)
             if used == 0:
                 ready = max(now + 1, load16(memory, base + at.READY + 2 * bit))
-                introduce(node, base, bit, packet, ready, memory, messages, wheel, capacity)
+                introduce(node, base, bit, packet, ready, now, memory, messages, wheel, capacity)
         add(scalars, at.INJECTED, 1)
         store32(messages, record + at.MESSAGE_UNSENT, unsent - 1)
         if unsent == 1:

@@ -38,6 +38,7 @@ from bgsim.network.packet_moves import (
     choose,
     hand_back,
     introduce,
+    look_at,
     push_if,
     start_engine,
     withdraw,
@@ -59,12 +60,11 @@ def grant(node, base, direction, now, sends, router, memory, messages, done, gat
     asking = (asking | asking >> 32) & 0xFFFFFFFF
     free = load16(memory, link + at.LINK_FREE)
     if free > now:
-        if load16(memory, link + at.LINK_WAKE) != free:
-            store16(memory, link + at.LINK_WAKE, free)
-            push_if(1, free, subject, wheel)
+        look_at(free, 1, now, link, subject, memory, wheel)
         return sends
     ready = passed32(memory, base + at.READY, now)
     if not asking & ready:
+        look_at(earliest32(memory, base + at.READY, now, asking), 1, now, link, subject, memory, wheel)
         return sends
     bubble = (deterministic | dynamic >> 32) & ready
     priority = deterministic >> 32 & ready
@@ -92,6 +92,9 @@ def grant(node, base, direction, now, sends, router, memory, messages, done, gat
             channel = 3
     if not able:
         await_tokens(link, subject, slots, now, dynamic, bubble, priority, memory, wheel, capacity)
+        if asking & ~ready:
+            time = earliest32(memory, base + at.READY, now, asking)
+            look_at(time, 1, now, link, subject, memory, wheel)
         return sends
     sent = load64(memory, link + at.LINK_GRANTS)
     grants = sent & 0xFFFFFFFF
@@ -150,9 +153,7 @@ def await_tokens(link, subject, slots, now, dynamic, bubble, priority, memory, w
         if starved >> channel & 1:
             asked |= every << capacity * channel
     time = earliest32(memory, slots, now, asked) if capacity == 8 else earliest16(memory, slots, now, asked)
-    if time != at.FAR and load16(memory, link + at.LINK_WAKE) != time:
-        store16(memory, link + at.LINK_WAKE, time)
-        push_if(1, time, subject, wheel)
+    look_at(time, nb.int64(time != at.FAR), now, link, subject, memory, wheel)
 
 
 @nb.njit(**INNER)
@@ -171,7 +172,7 @@ def append(sends, now, router, memory, messages, outbox, wheel, capacity):
         store8(memory, base + at.COUNT + bit, used + 1)
         if used == 0:
             ready = max(now + router.hop, load16(memory, base + at.READY + 2 * bit))
-            introduce(node, base, bit, packet, ready, memory, messages, wheel, capacity)
+            introduce(node, base, bit, packet, ready, now, memory, messages, wheel, capacity)
         if token >= 0:
             subject = token >> 18
             link = (subject >> 3) * router.stride + at.LINKS + (subject & 7) * 16 * capacity

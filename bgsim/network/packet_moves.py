@@ -62,17 +62,16 @@ def push_if(needed, time, subject, wheel):
 
 
 @nb.njit(**INNER)
-def ask(link, subject, ready, wanted, memory, wheel):
-    """Have a link looked at as soon as it is free and its request ready, if ``wanted`` is 1."""
-    time = max(ready, load16(memory, link + at.LINK_FREE))
+def look_at(time, wanted, now, link, subject, memory, wheel):
+    """Have a link looked at by a time, if ``wanted`` is 1: then, or before, which will see to the rest."""
     wake = load16(memory, link + at.LINK_WAKE)
-    needed = wanted & nb.int64(wake != time)
+    needed = wanted & (nb.int64(wake <= now) | nb.int64(wake > time))
     store16(memory, link + at.LINK_WAKE, time if needed else wake)
     push_if(needed, time, subject, wheel)
 
 
 @compiled_inner
-def introduce(node, base, bit, packet, ready, memory, messages, wheel, capacity):
+def introduce(node, base, bit, packet, ready, now, memory, messages, wheel, capacity):
     """A packet is the head of its FIFO: from a time on it asks for links, or for reception."""
     store16(memory, base + at.READY + 2 * bit, ready)
     hops = packet & at.HOPS_MASK
@@ -92,13 +91,15 @@ def introduce(node, base, bit, packet, ready, memory, messages, wheel, capacity)
             place = links + direction * length
             asking = (wanted | nb.int64(dimension == first) << 32) << bit
             store64(memory, place + at.LINK_DYNAMIC, load64(memory, place + at.LINK_DYNAMIC) | asking)
-            ask(place, node * 8 + direction, ready, wanted, memory, wheel)
+            time = max(ready, load16(memory, place + at.LINK_FREE))
+            look_at(time, wanted, now, place, node * 8 + direction, memory, wheel)
     else:
         direction = 2 * first + (packet >> (24 + first) & 1)
         place = links + direction * length
         asking = nb.int64(1) << bit << 32 * (packet >> at.PRIORITY_BIT & 1)
         store64(memory, place + at.LINK_DETERMINISTIC, load64(memory, place + at.LINK_DETERMINISTIC) | asking)
-        ask(place, node * 8 + direction, ready, 1, memory, wheel)
+        time = max(ready, load16(memory, place + at.LINK_FREE))
+        look_at(time, 1, now, place, node * 8 + direction, memory, wheel)
 
 
 @nb.njit(**INNER)
@@ -126,7 +127,7 @@ def behead(node, base, bit, now, router, memory, messages, wheel, capacity):
     ready = now + router.read
     if left:
         place = base + at.LINKS + 96 * capacity + (bit * capacity + head) * 8
-        introduce(node, base, bit, load64(memory, place), ready, memory, messages, wheel, capacity)
+        introduce(node, base, bit, load64(memory, place), ready, now, memory, messages, wheel, capacity)
     else:
         store16(memory, base + at.READY + 2 * bit, ready)
 
