@@ -67,7 +67,7 @@ def machine_findings(machine: Mapping[str, Any], assume: Any) -> list[Finding]:
     return findings
 
 
-NATIVE_RECORDS = ("tlb.entries", "tlb.hardware_walk")
+NATIVE_RECORDS = ("tlb.entries", "tlb.hardware_walk", "guest.torus_coalesce_packets")
 """Records of cures that a bare machine has too."""
 
 
@@ -188,7 +188,8 @@ def support_findings(
     ]
     if guest is not None and guest not in support.guests:
         said = f"the {kind} workload runs under {quoted(support.guests)}, not under '{guest}'"
-        findings.append(Finding(("guest",), said))
+        why = support.because.get(guest)
+        findings.append(Finding(("guest",), f"{said}: {why}" if why else said))
     if topology is not None and math.prod(topology.shape) < support.nodes_min:
         said = f"the {kind} workload needs {support.nodes_min} nodes, and {topology.name} has fewer"
         findings.append(Finding(("partition",), said))

@@ -66,6 +66,9 @@ class EthernetDriver(Protocol):
     def transmit(self, frame: Frame) -> Generator[Request, Any, bool]:
         """Send a frame, or drop it (answer False) if there is no room."""
 
+    def gather(self) -> Code:
+        """Fetch frames that no interrupt has announced, at a timer interrupt."""
+
     def interrupt(self, number: int) -> Code:
         """The device part of an interrupt."""
 
@@ -85,6 +88,10 @@ class Counted:
         self.bytes_received = 0
         self.on_receive: Callable[[Frame], None] = lambda frame: None
         self.on_sent: Callable[[Frame], None] = lambda frame: None
+
+    def gather(self) -> Code:
+        """Nothing to fetch: an interrupt comes with the first packet."""
+        yield from ()
 
     def _sent(self, frame: Frame) -> None:
         self.frames_sent += 1

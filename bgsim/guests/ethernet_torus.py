@@ -66,6 +66,8 @@ class TorusEthernet(Counted):
 
     def __init__(self, datasheet: Datasheet, paths: NetworkPaths) -> None:
         super().__init__(datasheet, paths)
+        self._datasheet = datasheet
+        self._coalesced = 1
         self._transmit_entries = datasheet.integer("guest.bgnet.transmit_ring")
         self._receive_entries = datasheet.integer("guest.bgnet.receive_ring")
         self._tail = 0
@@ -93,7 +95,9 @@ class TorusEthernet(Counted):
             fifo = GROUP * reg.RECEPTION_FIFOS + reg.KERNEL_RECEPTION_FIFO
             yield WriteDcr(reg.DCR_BASE + Dcr.RECEPTION_FIFO_MAP + 2 * GROUP + half, fifo * 0x0101_0101)
         yield from _set_bits(Dcr.INJECTION_COUNTER_INTERRUPT, reg.counter_interrupt_bit(GROUP, COUNTER))
-        yield WriteDcr(reg.DCR_BASE + Dcr.RECEPTION_THRESHOLD, (self._receive_entries - 1) * _SLOT)
+        self._coalesced = self._datasheet.integer("guest.torus_coalesce_packets")
+        threshold = (self._receive_entries - self._coalesced) * _SLOT
+        yield WriteDcr(reg.DCR_BASE + Dcr.RECEPTION_THRESHOLD, threshold)
         fifo_bit = reg.bit(GROUP * reg.RECEPTION_FIFOS + reg.KERNEL_RECEPTION_FIFO)
         yield from _set_bits(Dcr.RECEPTION_FIFO_INTERRUPT, fifo_bit)
         yield from _set_bits(Dcr.INJECTION_FIFO_ENABLE + GROUP, reg.bit(reg.KERNEL_INJECTION_FIFO))
@@ -137,6 +141,11 @@ class TorusEthernet(Counted):
         if number == SENT_INTERRUPT:
             yield from self._sent_interrupt()
         else:
+            yield from self._received_interrupt()
+
+    def gather(self) -> Code:
+        """Fetch fragments too few for the threshold, if the driver asks for interrupts of several."""
+        if self._coalesced > 1:
             yield from self._received_interrupt()
 
     def _sent_interrupt(self) -> Code:

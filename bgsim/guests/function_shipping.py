@@ -69,9 +69,7 @@ class FileCalls:
         Told of every request that has been answered and unmarshalled. For instruments.
     """
 
-    def __init__(
-        self, datasheet: Datasheet, kernel: Cnk, node: int, io_node: int, process: int = 0
-    ) -> None:
+    def __init__(self, datasheet: Datasheet, kernel: Cnk, node: int, io_node: int, process: int = 0) -> None:
         self.shipped = self.packets_sent = self.packets_received = 0
         self.on_answer: Callable[[Request], None] = lambda request: None
         self._kernel = kernel

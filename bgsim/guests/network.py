@@ -102,6 +102,7 @@ class NetworkLinux(KittyhawkLinux):
         """Timer interrupt, and the timers of the socket."""
         yield from super().timer_interrupt()
         self.time = yield Now()
+        yield from self.driver.gather()
         if self.socket is not None and not self._in_softirq:
             self._in_softirq = True
             yield SetInterrupts(True)

@@ -348,3 +348,25 @@ def test_names_of_cures() -> None:
         "'nested-translation' needs 'hardware-page-walk' too"
     ]
     assert len(list(cures.problems(["tlb-128", "tlb-256"]))) == 2
+
+
+def test_coalescing_asks_for_fewer_interrupts() -> None:
+    """The threshold is free space: all slots but eight, instead of all but one."""
+    from types import SimpleNamespace
+    from typing import Any
+
+    from bgsim.guests.ethernet_torus import TorusEthernet
+    from bgsim.hardware.dma_registers import DCR_BASE, PACKET_SLOT_BYTES, Dcr
+    from bgsim.platforms.seam import WriteDcr
+
+    def threshold(sheet: Datasheet) -> int:
+        paths: Any = SimpleNamespace()
+        code = TorusEthernet(sheet, paths).initialise()
+        request = next(code)
+        while not (isinstance(request, WriteDcr) and request.number == DCR_BASE + Dcr.RECEPTION_THRESHOLD):
+            request = code.send(0)
+        return request.value // (PACKET_SLOT_BYTES >> 4)
+
+    slots = machine().integer("guest.bgnet.receive_ring")
+    assert threshold(machine()) == slots - 1
+    assert threshold(machine("coalesce-interrupts")) == slots - 8
