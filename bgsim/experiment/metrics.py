@@ -116,6 +116,12 @@ METRICS: Mapping[str, Metric] = {
             "1/s",
             "packet-hops simulated per second of host processor time; differs from host to host",
         ),
+        Metric("noise_ratio", "ratio", "time lost to detours over time, of one core", "lower"),
+        Metric("detours", "count", "quanta of a noise probe in which time was lost", "lower"),
+        Metric("detour_us_mean", "us", "mean time lost in such a quantum", "lower"),
+        Metric("detour_us_p99", "us", "99th percentile of the same", "lower"),
+        Metric("detour_us_max", "us", "most of the same", "lower"),
+        Metric("tlb_misses_per_operation", "ratio", "misses of the hardware TLB per operation", "lower"),
         Metric("cpu_us_per_message", "us", "core time per message, both nodes", "lower"),
         Metric("cpu_utilisation", "ratio", "share of the run in which the core was not idle"),
     )

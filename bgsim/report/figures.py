@@ -98,5 +98,13 @@ def _figures(kind: str, points: Sequence[Point], axes: Sequence[str]) -> Iterato
         yield from replay_figures.figures(points, axes)
         if sweep_figures.numeric_axis(points, axes, ()) is not None:
             yield from sweep_figures.figures(points, axes, (), HEADLINE_METRICS[kind])
+    elif kind == "noise":
+        from bgsim.report import noise_figures
+
+        yield from noise_figures.figures(points, axes)
+    elif kind == "memory":
+        from bgsim.report import memory_figures
+
+        yield from memory_figures.figures(points, axes)
     else:
         yield from sweep_figures.figures(points, axes)

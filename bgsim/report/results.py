@@ -33,9 +33,12 @@ HEADLINE_METRICS: Mapping[str, tuple[str, ...]] = {
     "compile": ("elapsed_s", "tlb_misses", "vtlb_misses", "exits_total", "exits_ipc"),
     "netperf": ("throughput_bps", "latency_us", "latency_p99_us", "cpu_us_per_message", "exits_per_frame"),
     "dcmf": ("latency_us", "bandwidth_MiBps"),
+    "io": ("elapsed_s", "throughput_bps", "latency_us", "latency_p99_us"),
     "traffic": ("operation_us_avg", "bandwidth_MiBps", "deviation"),
     "collectives": ("elapsed_s", "operation_us_avg", "operation_us_max", "latency_p99_us"),
     "halo": ("elapsed_s", "operation_us_avg", "operation_us_max", "packet_hops"),
+    "noise": ("noise_ratio", "detours", "detour_us_mean", "detour_us_p99", "detour_us_max"),
+    "memory": ("latency_us", "bandwidth_MiBps", "tlb_misses_per_operation", "exits_total"),
     "replay": ("elapsed_s", "compute_s", "communication_s", "wait_s", "latency_us"),
 }
 """Metrics a comparison shows for each workload kind; for any other kind it shows all."""

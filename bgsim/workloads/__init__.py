@@ -15,10 +15,13 @@ MODULES = {
     "micro": "bgsim.workloads.micro",
     "netperf": "bgsim.workloads.netperf",
     "dcmf": "bgsim.workloads.dcmf",
+    "io": "bgsim.workloads.io",
     "traffic": "bgsim.workloads.traffic",
     "collectives": "bgsim.workloads.collectives",
     "halo": "bgsim.workloads.halo",
     "replay": "bgsim.workloads.replay",
+    "noise": "bgsim.workloads.noise",
+    "memory": "bgsim.workloads.memory",
 }
 
 

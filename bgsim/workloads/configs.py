@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from bgsim.units import Quantity, parse
+from bgsim.workloads.io_config import IoConfig
 from bgsim.workloads.machine_configs import CollectivesConfig, HaloConfig
 from bgsim.workloads.quantities import Duration, Size
 from bgsim.workloads.replay_config import ReplayConfig
@@ -172,7 +173,7 @@ class MemoryConfig(_Config):
         "random", description="each address depends on what the last one held; or one element after the other"
     )
     size: Size = Field(default=parse("32 MiB", "bytes"), description="size of the table")
-    accesses: int = Field(200_000, ge=1000, le=20_000_000, description="elements of 8 bytes read")
+    accesses: int = Field(200_000, ge=1000, le=5_000_000, description="elements of 8 bytes read")
 
     @field_validator("size")
     @classmethod
@@ -187,6 +188,7 @@ WorkloadConfig = Annotated[
     | MicroConfig
     | NetperfConfig
     | DcmfConfig
+    | IoConfig
     | TrafficConfig
     | CollectivesConfig
     | HaloConfig

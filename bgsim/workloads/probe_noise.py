@@ -1,33 +1,21 @@
-"""Detours of a core: a fixed quantum of user work, timed again and again (FWQ).
-
-The program computes and reads the time, nothing else; neither traps. What a quantum takes beyond its work
-is a detour. Which cause it had is read from the platform's own counts: the guest's timer interrupts, and
-the microkernel's ticks. A platform that has neither shows no detours at all.
+"""Detours of a core as a cost model has them, from a fixed quantum of work (FWQ) timed again and again.
 
 Detours of quanta with a tick of the microkernel and no timer interrupt of the guest make the source
 ``l4_tick``. A guest's timer interrupt is the source ``guest_timer``; where it comes on a tick, what that
 tick takes by itself is taken off. Its period is the guest's; how far it falls behind its beat, at most to
-the next tick, is the jitter.
+the next tick, is the jitter. The probe itself is in :mod:`bgsim.workloads.quanta`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
-
-import simpy
+from collections.abc import Sequence
 
 from bgsim.datasheet import Datasheet
-from bgsim.guests.cnk import Cnk
-from bgsim.guests.kittyhawk import KittyhawkLinux
-from bgsim.guests.user_code import UserCode
-from bgsim.hardware.node import build_nodes
+from bgsim.guests.catalogue import GUESTS
 from bgsim.network.detours import DetourSource
-from bgsim.platforms import PLATFORMS
-from bgsim.platforms.seam import Code, Guest, Now
-from bgsim.profiles.program import kernel_program
+from bgsim.platforms.seam import Code
+from bgsim.workloads.quanta import SAMPLE_BYTES, Probe, Quanta
 from bgsim.workloads.samples import Samples, rounded
 
 QUANTUM_CYCLES = 200_000
@@ -37,32 +25,11 @@ TICKS = 120
 WARM_UP_TICKS = 4
 """The first ones touch memory and fetch instructions for the first time."""
 
-TICK = "PPC_HVM_EXCEPT_DECREMENTER"
 JITTER_MAX = 0.95
-ROUNDING_CYCLES = 2
-"""By so much the work itself may take longer than asked for."""
-
-
-@dataclass
-class Quanta:
-    """What a fixed-work-quantum run saw.
-
-    Attributes
-    ----------
-    begun, detour
-        When each quantum began, and what it took beyond its work, in cycles.
-    ticks, timer_interrupts
-        How many of each fell into it.
-    """
-
-    begun: list[int] = field(default_factory=list)
-    detour: list[int] = field(default_factory=list)
-    ticks: list[int] = field(default_factory=list)
-    timer_interrupts: list[int] = field(default_factory=list)
 
 
 def fixed_work_quanta(machine: Datasheet, platform: str, guest: str, quanta: int, warm_up: int = 2) -> Quanta:
-    """Run the probe on one core.
+    """Run the probe on one core; it keeps its samples in registers.
 
     Parameters
     ----------
@@ -73,48 +40,7 @@ def fixed_work_quanta(machine: Datasheet, platform: str, guest: str, quanta: int
     warm_up
         How many go before them.
     """
-    environment = simpy.Environment()
-    node = build_nodes(environment, machine, (1, 1, 1), (False, False, False)).nodes[0]
-    seen = Quanta()
-
-    def main() -> Code:
-        code = UserCode(machine, (1,), (2,))
-        work = code.cycles(QUANTUM_CYCLES)
-        for _ in range(warm_up):
-            yield work
-        begun = yield Now()
-        before = _interruptions(core)
-        for _ in range(quanta):
-            yield work
-            ended = yield Now()
-            detour = ended - begun - QUANTUM_CYCLES
-            after = _interruptions(core) if detour > ROUNDING_CYCLES else before
-            seen.begun.append(begun)
-            seen.detour.append(max(0, detour) if after != before else 0)
-            if after == before and detour > ROUNDING_CYCLES:
-                raise AssertionError(f"a detour of {detour} cycles of no known cause")
-            seen.ticks.append(after[0] - before[0])
-            seen.timer_interrupts.append(after[1] - before[1])
-            begun, before = ended, after
-
-    core = PLATFORMS[platform](environment, machine, GUESTS[guest](machine, main), node)
-    environment.run(core.process)
-    return seen
-
-
-def _linux(machine: Datasheet, main: Callable[[], Code]) -> Guest:
-    return KittyhawkLinux(machine, kernel_program("quanta", []), main)
-
-
-GUESTS: dict[str, Callable[[Datasheet, Callable[[], Code]], Guest]] = {
-    "cnk": Cnk,
-    "kittyhawk-linux": _linux,
-}
-
-
-def _interruptions(core: Any) -> tuple[int, int]:
-    ticks = sum(row.count for row in core.exits() if row.cause == TICK)
-    return ticks, int(core.counters()["timer_interrupts"])
+    return Probe(machine, platform, guest, quanta, warm_up, QUANTUM_CYCLES, store=False).run()
 
 
 def detours(machine: Datasheet, platform: str, guest: str, samples: Samples) -> tuple[DetourSource, ...]:
@@ -147,7 +73,8 @@ def _timer_period(machine: Datasheet, guest: str) -> int:
     def nothing() -> Code:
         yield from ()
 
-    return GUESTS[guest](machine, nothing).timer_period_cycles
+    kind = GUESTS[guest]
+    return kind.build(machine, kind.memory(machine, SAMPLE_BYTES), nothing).timer_period_cycles
 
 
 def _source(
