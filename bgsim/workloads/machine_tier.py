@@ -103,8 +103,9 @@ def _costs(resolved: ResolvedRun, config: MachineTierConfig) -> tuple[CostModel,
         raise CostModelError([f"{path}: is not what it was when the run was planned ({found})"])
     costs = _loaded(path, found)
     if (costs.platform, costs.guest) != (resolved.platform, resolved.guest):
-        said = f"is of {costs.name}, and the run is {resolved.platform}/{resolved.guest}"
-        raise CostModelError([f"{path}: {said}"])
+        raise CostModelError(
+            [f"{path}: is of {costs.name}, and the run is {resolved.platform}/{resolved.guest}"]
+        )
     return costs, "file"
 
 
