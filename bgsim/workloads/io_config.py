@@ -53,6 +53,12 @@ class IoConfig(BaseModel):
         "one process per node",
     )
 
+    server_range: bool = Field(
+        False,
+        description="whether the run is repeated with every number of the file server and the program's start at "
+        "the favourable, and at the unfavourable end of its range, for a band in the figure",
+    )
+
     @field_validator("size", "transfer_size")
     @classmethod
     def _has_bytes(cls, size: Quantity, info: ValidationInfo) -> Quantity:
