@@ -97,6 +97,8 @@ def explained(name: str) -> str:
             lines.append(f"  {record} = {parameter.text} ({ends}): {parameter.source}")
     else:
         lines += ["", "rests on no guess of its own"]
+    if cure.apart:
+        lines += ["", f"left out of 'all' and 'software': {cure.apart}"]
     for word, names in (("needs", cure.needs), ("excludes", cure.excludes)):
         if names:
             lines += ["", f"{word} {', '.join(names)}"]

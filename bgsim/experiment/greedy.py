@@ -56,18 +56,16 @@ class Search:
     """
 
     metric: str
-    stages: tuple[str, ...]
+    stages: tuple[str | Sequence[str], ...]
     platform: str
     least_gain: float
 
     def candidates(self) -> Iterator[tuple[str, ...]]:
         """Names of the cures of each stage; a word stands for weaker alternatives too."""
         for stage in self.stages:
-            if stage in cures.GROUPS:
-                places = {cures.CURES[name].place for name in cures.GROUPS[stage]}
-                yield tuple(name for name, cure in cures.CURES.items() if cure.place in places)
-            else:
-                yield (stage,)
+            words = [stage] if isinstance(stage, str) else stage
+            places = {cures.CURES[name].place for word in words for name in cures.GROUPS.get(word, ())}
+            yield tuple(name for name, cure in cures.CURES.items() if name in words or cure.place in places)
 
 
 class Step(NamedTuple):
@@ -130,7 +128,8 @@ def search_point(search: Search, replications: Sequence[Run]) -> Rounds[list[Ste
                 break
             added = tuple(name for name in offered[best] if name not in chosen)
             chosen, value = offered[best], reached[best]
-            steps.append(Step(added, chosen, value, stage))
+            words = stage if isinstance(stage, str) else " ".join(stage)
+            steps.append(Step(added, chosen, value, words))
     return steps
 
 

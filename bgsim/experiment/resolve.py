@@ -96,9 +96,10 @@ def greedy_findings(section: Mapping[str, Any], platforms: Sequence[str]) -> lis
         findings.append(Finding(("greedy", "minimise"), said))
     words = [*cures.CURES, *cures.GROUPS]
     for index, stage in enumerate(section["stages"]):
-        if stage not in words:
-            said = f"unknown cure '{stage}'{did_you_mean(stage, words)} (see 'bgsim cures')"
-            findings.append(Finding(("greedy", "stages", index), said))
+        for name in [stage] if isinstance(stage, str) else stage:
+            if name not in words:
+                said = f"unknown cure '{name}'{did_you_mean(name, words)} (see 'bgsim cures')"
+                findings.append(Finding(("greedy", "stages", index), said))
     if section["platform"] not in platforms:
         said = f"'{section['platform']}' is not among the platforms"
         findings.append(Finding(("greedy", "platform"), said))

@@ -116,10 +116,10 @@ class GreedySection(Section):
     """A search for the order in which cures should be built."""
 
     minimise: str = Field("elapsed_s", description="the metric that is improved")
-    stages: list[str] = Field(
-        default_factory=lambda: ["software", "hardware"],
+    stages: list[str | list[str]] = Field(
+        default_factory=lambda: ["software", "hardware"],  # type: ignore[arg-type]
         min_length=1,
-        description="cures, or software, hardware, all: a stage begins when the one before brings no more",
+        description="cures, lists of cures, or software, hardware, all: one stage after another",
     )
     platform: Platform = Field("virtual-machine", description="where the metric is taken")
     least_gain: float = Field(0.01, gt=0, lt=1, description="share of the metric that a step has to bring")

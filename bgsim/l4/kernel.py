@@ -13,6 +13,7 @@ executed, see ``bgsim datasheet 'l4.*'``.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -32,6 +33,7 @@ from bgsim.l4.thread import Message, Thread, ThreadState
 from bgsim.l4.vcpu import Vcpu
 
 if TYPE_CHECKING:
+    from bgsim.l4.server_core import Reply, ServerCore
     from bgsim.vmm.server import VirtualDevices
 
 
@@ -55,7 +57,14 @@ class Kernel:
         The core's timer; it reloads itself and drives the scheduler's tick.
     core
         Core number, for the interrupt controller's targets.
+
+    Attributes
+    ----------
+    server_core
+        Where the VMM runs, if not here.
     """
+
+    shares_core = True
 
     def __init__(
         self,
@@ -88,6 +97,8 @@ class Kernel:
         self.own_devices = KernelDevices(datasheet, self.paths)
         self.vcpus: list[Vcpu] = []
         self.interrupt_handler: Thread | None = None
+        self.server_core: ServerCore | None = None
+        self.remote_replies: deque[Reply] = deque()
         self.causes: dict[str, CauseCost] = {}
         self._masked: dict[int, int] = {}
         self._masks: dict[tuple[str, ...], int] = {}
@@ -117,6 +128,9 @@ class Kernel:
             if self.bic.pending(self.core):
                 yield from self._external_interrupt()
                 continue
+            if self.remote_replies:
+                yield from self._take_remote()
+                continue
             if self.decrementer.expired(int(self.environment.now)):
                 yield from self._tick()
                 continue
@@ -134,7 +148,7 @@ class Kernel:
         begin = self._idle_since = int(self.environment.now)
         self._wake = self.environment.event()
         self.events += 1
-        if not self.bic.pending(self.core):
+        if not self.bic.pending(self.core) and not self.remote_replies:
             yield self._wake | self.environment.timeout(max(deadline - begin, 0))
         self.idle_cycles += int(self.environment.now) - begin
         self._idle_since = None
@@ -213,6 +227,12 @@ class Kernel:
         handler = self.interrupt_handler
         assert handler is not None, f"interrupt {number} has no handler thread"
         message = Message(None, "interrupt", number)
+        if self.server_core is not None:
+            cycles = self.remote_cycles()
+            self.charge("PPC_HVM_EXCEPT_EXTERNAL", l4=cycles)
+            self.owe(cycles)
+            self._post(message)
+            return
         if handler.state is ThreadState.RECEIVING:
             current = self.scheduler.current
             if current is not None:
@@ -278,11 +298,61 @@ class Kernel:
         if isinstance(current, Vcpu) and current.state is ThreadState.RUNNING:
             current.inject(int(self.environment.now))
 
+    # -- the VMM's replies -------------------------------------------------------------------------
+
+    def answer(self, server: Thread, vcpu: Vcpu, cause: str, path: str, answer: Any, advance: bool) -> None:
+        """Transfer the VMM's reply to a fault and let the guest go on."""
+        self.fetch_kernel_lines(*self.paths.reply_lines())
+        reply = self.paths.reply(path) + self.fpu.hand_over(server, vcpu)
+        self.charge(cause, l4=reply)
+        self.owe(reply)
+        self.reply_and_wait(server, vcpu)
+        vcpu.resume(self.now, answer, advance)
+
+    def handled_interrupt(self, server: Thread) -> None:
+        """The VMM has handled a device interrupt and waits for the next message."""
+        self.reply_and_wait(server, None)
+        current = self.scheduler.current
+        if self.inject_on_resume and isinstance(current, Vcpu):
+            current.inject(int(self.environment.now))
+
+    def _take_remote(self) -> Generator[simpy.Event, Any, None]:
+        """An inter-processor interrupt of the VMM's core: a reply, or an event that may be raised."""
+        reply = self.remote_replies.popleft()
+        cycles = self.remote_cycles()
+        if reply.vcpu is not None:
+            self.fetch_kernel_lines(*self.paths.reply_lines())
+            cycles += self.paths.reply(reply.path) + self.fpu.switch_cycles // 2
+        self.charge(reply.cause, l4=cycles)
+        self.owe(cycles)
+        yield from self.settle()
+        now = int(self.environment.now)
+        if reply.vcpu is not None:
+            if self.scheduler.current is None:
+                self.scheduler.switch_to(reply.vcpu)
+            else:
+                self.scheduler.enqueue(reply.vcpu, front=True)
+            reply.vcpu.resume(now, reply.answer, reply.advance)
+        elif isinstance(self.scheduler.current, Vcpu):
+            self.scheduler.current.inject(now)
+
+    def remote_cycles(self) -> int:
+        """Cycles a message to or from the VMM's core costs this one beside its transfer."""
+        instructions = self.datasheet.integer("l4.remote_ipc_instructions")
+        return round(instructions * self.paths.cpi("irq.l4_to_vmm"))
+
     # -- IPC ---------------------------------------------------------------------------------------
 
     def call(self, caller: Thread, server: Thread, message: Message) -> None:
         """Send and wait for the reply; a waiting server runs at once on the caller's slice."""
         assert self.scheduler.current is caller
+        if self.server_core is not None:
+            cycles = self.remote_cycles() + self.fpu.switch_cycles // 2
+            self.charge(message.cause, l4=cycles)
+            self.owe(cycles)
+            self.scheduler.block(ThreadState.RECEIVING)
+            self._post(message)
+            return
         if server.state is ThreadState.RECEIVING:
             self.scheduler.block(ThreadState.RECEIVING)
             server.deliver(message)
@@ -290,6 +360,17 @@ class Kernel:
         else:
             self.scheduler.block(ThreadState.SENDING)
             server.inbox.append(message)
+
+    def _post(self, message: Message) -> None:
+        """Send a message to the VMM's core once the time owed has passed."""
+
+        def later() -> Generator[simpy.Event, Any, None]:
+            yield self.environment.timeout(owed)
+            assert self.server_core is not None
+            self.server_core.post(message)
+
+        owed = self._owed
+        self.environment.process(later())
 
     def reply_and_wait(self, server: Thread, to: Thread | None) -> None:
         """Answer a caller if there is one, and receive the next message.

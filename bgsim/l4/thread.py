@@ -46,11 +46,14 @@ class Message:
         ``interrupt`` for a hardware interrupt.
     content
         The access, the faulting MiB, or the interrupt number.
+    cause
+        What its cycles are charged to.
     """
 
     sender: Thread | None
     label: str
     content: Any
+    cause: str = ""
 
 
 @dataclass(eq=False)

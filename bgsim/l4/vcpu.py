@@ -192,7 +192,7 @@ class Vcpu(Thread):
         cycles = kernel.paths.send(path) + kernel.fpu.hand_over(self, self.pager)
         kernel.charge(cause, l4=cycles, count=1)
         kernel.owe(cycles)
-        kernel.call(self, self.pager, Message(self, label, content))
+        kernel.call(self, self.pager, Message(self, label, content, cause))
 
     def resume(self, now: int, answer: Any, advance: bool) -> None:
         """The VMM replied: go on behind the access, or try the reference again."""

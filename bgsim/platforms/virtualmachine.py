@@ -9,6 +9,7 @@ import simpy
 
 from bgsim.datasheet import Datasheet
 from bgsim.l4.kernel import Kernel
+from bgsim.l4.server_core import ServerCore
 from bgsim.l4.vcpu import Vcpu
 from bgsim.platforms import layout
 from bgsim.platforms.accounting import Accounting
@@ -81,6 +82,8 @@ class VirtualMachine:
         self.server.devices[self.vcpu] = virtual
         self.kernel.vcpus.append(self.vcpu)
         self.kernel.interrupt_handler = self.server
+        if datasheet.flag("vmm.own_core"):
+            self.kernel.server_core = ServerCore(self.kernel, self.server)
         self.kernel.scheduler.enqueue(self.vcpu)
         core = self.kernel.core
         node.bic.on_change = lambda changed: self.interrupt_line() if changed == core else None
@@ -162,6 +165,7 @@ class VirtualMachine:
             "timer_interrupts": self.vcpu.timer_interrupts,
             "external_interrupts": self.vcpu.external_interrupts,
             "vmm_messages": self.server.messages,
+            **({"vmm_core_cycles": own.busy_cycles} if (own := self.kernel.server_core) else {}),
             "device_accesses": self.kernel.device_accesses,
             "events": self.kernel.events,
             "walks": self.processor.walks,

@@ -132,12 +132,7 @@ class Server(Thread):
                 for number in handled.acknowledged:
                     kernel.unmask(number)
             vcpu.event_pending = devices.pending()
-        kernel.fetch_kernel_lines(*kernel.paths.reply_lines())
-        reply = kernel.paths.reply(path) + kernel.fpu.hand_over(self, vcpu)
-        kernel.charge(cause, l4=reply)
-        kernel.owe(reply)
-        kernel.reply_and_wait(self, vcpu)
-        vcpu.resume(kernel.now, answer, advance=message.label != "ram")
+        kernel.answer(self, vcpu, cause, path, answer, advance=message.label != "ram")
 
     def _account(self, kernel: Kernel, cause: str, handled: Handled) -> None:
         vmm = kernel.paths.cycles(f"{handled.path}.vmm")
@@ -150,7 +145,7 @@ class Server(Thread):
         kernel.owe_device_time(handled.device_accesses, handled.dcr_accesses)
 
     def _touch_own_pages(self, kernel: Kernel, vcpu: Vcpu) -> None:
-        misses = vcpu.processor.touch_foreign(self.tlb_pages)
+        misses = vcpu.processor.touch_foreign(self.tlb_pages) if kernel.shares_core else 0
         if misses:
             self.tlb_misses += misses
             cycles = misses * self.tlb_miss_cycles
@@ -182,7 +177,4 @@ class Server(Thread):
         kernel.charge(cause, l4=block)
         kernel.owe(block)
         yield from kernel.settle()
-        kernel.reply_and_wait(self, None)
-        current = kernel.scheduler.current
-        if kernel.inject_on_resume and isinstance(current, Vcpu):
-            current.inject(int(kernel.environment.now))
+        kernel.handled_interrupt(self)
