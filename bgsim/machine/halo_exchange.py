@@ -106,7 +106,7 @@ class HaloExchange:
         """Announcement, remote get, data: the senders' and the receivers' last work."""
         costs = program.costs.rendezvous
         announced = program.step(here, costs.send_cycles)
-        fetched = program.aside(there, costs.receive_cycles)
+        fetched = program.aside(there, program.answer_cycles)
         finished, taken = (program.aside(whose, costs.complete_cycles) for whose in (here, there))
         data = program.fetch(here, there, size, announced, fetched, taken)
         program.on_departure(data, program.noticed(finished))

@@ -292,18 +292,24 @@ class Program:
         costs, local, far = self.costs.rendezvous, self.costs.local, ~same
         copy = local.byte_cycles * size_bytes
         announced = self.step(source, np.where(same, local.send_cycles + copy, costs.send_cycles))
-        fetched = self.step(destination[far], np.full(int(far.sum()), costs.receive_cycles))
+        fetched = self.step(destination[far], np.full(int(far.sum()), self.answer_cycles))
         complete = np.where(same, local.receive_cycles + copy, costs.complete_cycles)
         taken = self.step(destination, complete + receive_cycles)
         self.post(source[same], destination[same], size_bytes, announced[same], self.noticed(taken[same]))
         data = self.fetch(source[far], destination[far], size_bytes, announced[far], fetched, taken[far])
         self.on_departure(data, self.noticed(self.step(source[far], costs.complete_cycles)))
 
+    @property
+    def answer_cycles(self) -> float:
+        """A receiver's core time for a request to send, without what it does once for all packets found."""
+        return max(0.0, self.costs.rendezvous.receive_cycles - self.costs.eager.batch_cycles)
+
     def fetch(
         self, source: Ints, destination: Ints, size_bytes: int, announced: Ints, fetched: Ints, taken: Ints
     ) -> Ints:
         """A rendezvous between its steps: announcement, remote get, data; return the data's messages."""
-        self.post(source, destination, 0, announced, self.noticed(fetched), request=True)
+        batch = self.costs.eager.batch_cycles
+        self.post(source, destination, 0, announced, self.noticed(fetched, batch), request=True)
         served = self._gates.add(len(source), work=self.settings.serve_cycles)
         self.post(destination, source, 0, fetched, served, request=True, dynamic=True)
         return self.post(source, destination, size_bytes, served, self.noticed(taken), dynamic=True)

@@ -39,7 +39,7 @@ def series_of(group: Group) -> str:
         whose = "per rank" if workload["scaling"] == "weak" else "in all"
         words = [f"halo, {cells} cells {whose}"]
         if workload.get("compute"):
-            words.append(f"{_time(workload['compute'])} of computing included")
+            words.append(f"with {_time(workload['compute'])} of computing")
     else:
         size = "" if workload["operation"] == "barrier" else f" {workload['size']}"
         words = [f"{workload['operation']}{size}"]
@@ -91,7 +91,7 @@ def against_nodes(groups: Sequence[Group]) -> Figure:
         _node_axis(panel, sizes)
     style.plain_log_ticks(left, "y")
     left.set_ylabel("time of one operation (µs)")
-    right.set_ylabel("slowdown of the whole job, computing included")
+    right.set_ylabel("slowdown of the whole job")
     right.axhline(1.0, color=style.BLACK, linewidth=0.6)
     style.legend_outside(figure, handles, columns=2)
     return figure

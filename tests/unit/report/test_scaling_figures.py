@@ -39,7 +39,7 @@ def point(workload: dict[str, Any], size: int) -> Point:
     [
         (BARRIER, "barrier, every 200 µs, 4 ranks per node"),
         (ALLREDUCE, "allreduce 8 B, 1 rank per node"),
-        (HALO, "halo, 32×32×32 cells per rank, 1 ms of computing included, 1 rank per node"),
+        (HALO, "halo, 32×32×32 cells per rank, with 1 ms of computing, 1 rank per node"),
     ],
 )
 def test_lines_say_what_they_show(workload: dict[str, Any], label: str) -> None:
