@@ -88,6 +88,10 @@ def _figures(kind: str, points: Sequence[Point], axes: Sequence[str]) -> Iterato
         yield from micro_figures.figures(points, axes)
     elif kind == "dcmf":
         yield from dcmf_figures.figures(points, axes)
+    elif kind == "io":
+        from bgsim.report import io_figures
+
+        yield from io_figures.figures(points)
     elif kind == "traffic":
         from bgsim.report import traffic_figures
 

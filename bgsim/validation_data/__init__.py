@@ -21,6 +21,16 @@ COMPILE_ELAPSED_S: Mapping[str, float] = {"bare-metal": 3.0, "virtual-machine": 
 """The paper's compile job, in seconds by platform: Stoess et al., "A light-weight virtual machine monitor for
 Blue Gene/P", ROSS 2011, known here through the summary by C. M. Flores González."""
 
+STARTUP_PYTHON_S: Mapping[int, float] = {
+    1: 5, 128: 50, 512: 55, 1024: 100, 2048: 376, 4096: 321, 8192: 803, 16384: 1817,
+}  # fmt: skip
+"""Seconds until a Python program that says hello over MPI had started, by cores: J. Meinke, SciPy
+proceedings, table 1, measured on JUGENE. What stood behind the I/O nodes, and how often it was repeated, is
+not said; with rank 0 alone writing, 2,048 cores took 195 s."""
+
+STARTUP_IMAGE_S: Mapping[int, float] = {4096: 5, 16384: 25}
+"""The same for a C++ program, on one rack (read as 4,096 cores) and on 16,384 cores."""
+
 
 @cache
 def table(name: str) -> tuple[dict[str, str], ...]:
