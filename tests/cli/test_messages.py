@@ -28,7 +28,8 @@ model_version: 1
 created_by: a test
 put: {post_cycles: 900.0, complete_cycles: 75.0}
 get: {post_cycles: 1200.0, complete_cycles: 75.0}
-eager: {send_cycles: 1000.0, send_packet_cycles: 100.0, receive_cycles: 500.0, receive_packet_cycles: 200.0}
+eager: {send_cycles: 1000.0, send_packet_cycles: 100.0, receive_cycles: 500.0, receive_packet_cycles: 200.0,
+  batch_cycles: 0.0}
 rendezvous: {send_cycles: 700.0, receive_cycles: 600.0, complete_cycles: 300.0}
 local: {send_cycles: 110.0, receive_cycles: 90.0, byte_cycles: 0.5}
 collective: {call_cycles: 0.0, inject_packet_cycles: 0.0, receive_packet_cycles: 0.0}
