@@ -178,7 +178,8 @@ class Processor:
     def kernel_lines(self, groups: int) -> int:
         """Cycles the kernel spends fetching instruction lines of ``groups`` that are not in the L1I."""
         number = self.state.number
-        if not groups & ~int(number[layout.LINES_PRESENT]):
+        aged = number[layout.LINES_BROUGHT] >= number[layout.LINES_EXPIRY]
+        if not aged and not groups & ~int(number[layout.LINES_PRESENT]):
             return 0
         number[layout.NOW] = self.environment.now
         fetch_lines(self.tables, self.state, groups)
