@@ -29,6 +29,7 @@ SOURCE_LABELS = {
 }
 _TRACE_MS = 100.0
 _FLOOR_US = 1e-3
+_LABEL_HEIGHTS = {"l4_tick": 0.78, "guest_timer": 0.95}
 
 
 def figures(points: Sequence[Point], axes: Sequence[str]) -> Iterator[tuple[str, Figure]]:
@@ -99,6 +100,7 @@ def traces(groups: Sequence[Group]) -> Figure:
             axes.text(0.5, 0.5, "no detours", transform=axes.transAxes, ha="center", va="center")
         axes.set_yscale("log")
         axes.set_ylim(0.1, 200.0)
+        axes.set_yticks((0.1, 1, 10, 100))
         axes.yaxis.set_major_formatter(style.number_formatter())
         axes.set_xlim(0, _TRACE_MS)
     figure.supxlabel("time (ms)", fontsize=7.0)
@@ -176,11 +178,11 @@ def spectra(groups: Sequence[Group]) -> Figure:
                 near = np.abs(hertz - rates[name]) <= 3 * hertz[0]
                 height = float(amplitude[near].max())
                 axes.annotate(
-                    f"{label}\n{rates[name]:.0f} Hz",
+                    f"{label}, {rates[name]:.0f} Hz",
                     (rates[name], height),
-                    xytext=(10 if name == "l4_tick" else -8, 8),
-                    textcoords="offset points",
-                    ha="left" if name == "l4_tick" else "right",
+                    xytext=(rates[name] + 60, _LABEL_HEIGHTS[name]),
+                    textcoords=("data", "axes fraction"),
+                    va="center",
                     fontsize=6.0,
                     arrowprops={"arrowstyle": "-", "linewidth": 0.5},
                 )

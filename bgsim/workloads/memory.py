@@ -77,16 +77,16 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
     where = addresses(config.pattern, size, WARM_UP_ACCESSES + config.accesses, random)
     each = access_cycles(machine, config.pattern, size)
     # Waiting for memory runs as user instructions of the same time, whole ones, the rest carried over.
-    each_instructions = each / guest_cpi(machine)
-    ends = np.arange(len(where) + 1) * each_instructions.numerator // each_instructions.denominator
+    micro = round(each / guest_cpi(machine) * 1_000_000)
+    ends = np.arange(len(where) + 1, dtype=np.int64) * micro // 1_000_000
     words = np.empty(2 * len(where), dtype=np.uint32)
     words[0::2] = memory.words(where)
     words[1::2] = np.diff(ends) + operation(ops.WORK_USER)
     loop = kernel_program("loop", words.tolist())
     fill: list[int] = [*memory.code]
-    for address in range(0, size, min(memory.touch_bytes, MIB)):
-        fill += memory.first_touch(address)
-        fill += memory.words(np.array([address], dtype=np.int64)).tolist()
+    pages = np.arange(0, size, min(memory.touch_bytes, MIB), dtype=np.int64)
+    for address, reference in zip(pages.tolist(), memory.words(pages).tolist(), strict=True):
+        fill += [*memory.first_touch(address), reference]
     windows: list[Window] = []
 
     def main() -> Code:
