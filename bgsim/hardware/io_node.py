@@ -251,7 +251,9 @@ class IoNode:
     def _remote(self, request: Request, path: str, length: int) -> Steps:
         """Over the Ethernet to the file server and back."""
         parameters = self.parameters
-        out, back = (length, 0) if request.call == Call.WRITE else (0, length if request.call == Call.READ else 0)
+        out, back = (
+            (length, 0) if request.call == Call.WRITE else (0, length if request.call == Call.READ else 0)
+        )
         there = parameters.latency_cycles // 2
         yield from self._until(self._ethernet_out.serve(self._now, parameters.wire_cycles(out)) + there)
         request.charge(Layer.ETHERNET, self._now)

@@ -78,7 +78,9 @@ def run_queues(
         if tell is not None:
             tell(int(now), int(np.count_nonzero(finished)))
     assert (layers.sum(axis=1) == finished).all(), "layers sum to a process's time"
-    return IoTimes(finished, layers, int(totals[1]), int(totals[2]), int(totals[3]), int(totals[4]), histogram)
+    return IoTimes(
+        finished, layers, int(totals[1]), int(totals[2]), int(totals[3]), int(totals[4]), histogram
+    )
 
 
 @compiled_inner

@@ -174,6 +174,11 @@ def run_reference(steps: Steps, times: Times, places: Places) -> IoTimes:
     storm.environment.run()
     found = storm.latencies
     return IoTimes(
-        storm.finished, storm.layers, len(found), sum(found), min(found, default=0),
-        max(found, default=0), np.zeros(0, np.int64),
+        storm.finished,
+        storm.layers,
+        len(found),
+        sum(found),
+        min(found, default=0),
+        max(found, default=0),
+        np.zeros(0, np.int64),
     )

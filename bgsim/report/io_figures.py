@@ -30,7 +30,7 @@ CEILING_BPS = 4.781e9
 LAYER_LOOK = {
     "compute_core": ("compute core", style.BLUE, ""),
     "collective_network": ("collective network", style.SKY_BLUE, "////"),
-    "ciod": ("CIOD and proxies", style.ORANGE, ""),
+    "ciod": ("CIOD, proxies, their queues", style.ORANGE, ""),
     "ethernet": ("Ethernet and distance", style.GREEN, "...."),
     "file_server": ("file server", style.GREY, "\\\\\\\\"),
 }
@@ -84,7 +84,12 @@ def against_processes(groups: Sequence[Group]) -> Figure:
                 panel.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
                 handles[f"{name}, range of the guesses"] = Patch(facecolor=colour, alpha=0.3)
         if published and any(g.workload["pattern"] == pattern for g in groups):
-            look: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "none", "fillstyle": "none"}
+            look: dict[str, Any] = {
+                "color": colour,
+                "marker": marker,
+                "linestyle": "none",
+                "fillstyle": "none",
+            }
             panel.plot(list(published), list(published.values()), **look)
             handles[f"{name}, published (JUGENE)"] = Line2D([], [], **look)
     panel.set_xscale("log", base=2)

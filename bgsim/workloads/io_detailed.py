@@ -129,7 +129,9 @@ class IoJob:
         ]
         self.processes: list[IoProcess] = []
         for node in range(count):
-            self.processes.append(self._process(machine, node, io_node_address(tree, int(tree.pset_of[node]))))
+            self.processes.append(
+                self._process(machine, node, io_node_address(tree, int(tree.pset_of[node])))
+            )
         for process in self.processes:
             process.core = PLATFORMS[platform](
                 self.environment, machine, process.guest, self.nodes.nodes[process.node]

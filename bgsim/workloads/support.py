@@ -44,7 +44,7 @@ SUPPORT: Mapping[str, Support] = {
     "compile": Support(_BOTH, _LINUX, 1, because=_NO_FORK),
     "micro": Support(_BOTH, _LINUX, 1),
     "netperf": Support(_BOTH, _LINUX, 2, ("pset",)),
-    "dcmf": Support(_BOTH, ("cnk",), 2),
+    "dcmf": Support(_BOTH, ("cnk", "zeptoos-bigmemory"), 2),
     "io": Support(_BOTH, ("cnk",), 1, ("pset",), because=_OWN_FILES),
     "traffic": Support(("bare-metal",), ("cnk",), 2),
     "collectives": Support(_BOTH, ("cnk",), 1, ("mapping", "pset")),

@@ -45,7 +45,9 @@ costs = st.builds(
 @given(
     program=st.lists(steps, min_size=1, max_size=8),
     node=costs,
-    places=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2), st.integers(1, 7)), min_size=1, max_size=24),
+    places=st.lists(
+        st.tuples(st.integers(0, 5), st.integers(0, 2), st.integers(1, 7)), min_size=1, max_size=24
+    ),
     cores=st.integers(1, 3),
     servers=st.integers(1, 3),
     slow=st.sampled_from([1, 50]),
