@@ -278,14 +278,21 @@ class _Planner:
         return found
 
     def _located(self, value: dict[str, Any]) -> dict[str, Any]:
-        """The experiment with the path of a trace, which is relative to the experiment file, written out."""
+        """The experiment with the paths of files of its workload, relative to the experiment file, written out.
+
+        Permutations and cost models may also be names of shipped ones, or relative to the working directory.
+        """
         workload = value.get("workload")
-        if not isinstance(workload, dict) or not isinstance(workload.get("trace"), str):
+        if not isinstance(workload, dict):
             return value
-        return {
-            **value,
-            "workload": {**workload, "trace": str((self.beside or FilePath()) / workload["trace"])},
+        beside = self.beside or FilePath()
+        located = {
+            key: str(beside / name)
+            for key, name in workload.items()
+            if isinstance(name, str)
+            and (key == "trace" or (key in ("permutation", "cost_model") and (beside / name).is_file()))
         }
+        return {**value, "workload": {**workload, **located}}
 
     def at(self, axes: list[Axis], indexes: tuple[int, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
         """The experiment at one point, and the point itself."""
