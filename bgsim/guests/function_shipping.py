@@ -37,7 +37,7 @@ from bgsim.profiles import program as ops
 from bgsim.profiles.program import kernel_program, operation
 
 UNSUPPORTED = (
-    "fork", "vfork", "clone", "execve", "waitpid", "pipe", "kill", "mount", "ptrace", "sysv_ipc", "poll", "select",
+    "fork", "vfork", "clone", "execve", "waitpid", "pipe", "kill", "mount", "ptrace", "poll", "select",
 )  # fmt: skip
 """Calls of POSIX programs that CNK does not have, for messages; every unknown call fails the same way."""
 
@@ -172,7 +172,8 @@ class FileCalls:
                 yield LoadQuad(_BASE + Register.RECEPTION_DATA)
             yield self._packet
             assert isinstance(fragment, Fragment), "only the I/O node sends on this channel"
-            assert isinstance(fragment.message, Answer) and fragment.message.request is request
+            assert isinstance(fragment.message, Answer)
+            assert fragment.message.request is request
             assert fragment.number == received, "packets of one sender stay in order"
             answer, received = fragment.message, received + 1
         self.packets_received += received

@@ -112,7 +112,8 @@ class IoNode:
     def _arrived(self, packet: CollectivePacket) -> None:
         self._waiting.append(packet)
         content = packet.content
-        assert isinstance(content, tuple) and isinstance(content[0], Fragment)
+        assert isinstance(content, tuple)
+        assert isinstance(content[0], Fragment)
         request = content[0].message
         if content[0].last and isinstance(request, Request):
             request.charge(Layer.COMPUTE, packet.injected_at)

@@ -136,7 +136,8 @@ def _serve(free, now, cycles, not_before):  # type: ignore[no-untyped-def]
 @compiled
 def _advance(  # type: ignore[no-untyped-def]
     table, numbers, node_of, pset_of, hops_of, state, layers, finished, heap_time, heap_process, node_free,
-    pset_free, proxy_free, metadata_free, data_free, cached, waiting, on_disk_until, histogram, totals, events,
+    pset_free, proxy_free, metadata_free, data_free, cached, waiting, on_disk_until, histogram, totals,
+    events,
 ):  # fmt: skip
     """Let so many things happen; returns the time of the last."""
     send, inject, receive, take, drain, buffered = (
@@ -245,7 +246,7 @@ def _advance(  # type: ignore[no-untyped-def]
                     totals[2] += latency
                     totals[3] = min(totals[3], latency)
                     totals[4] = max(totals[4], latency)
-                    histogram[int(math.floor(BINS_PER_OCTAVE * math.log2(latency)))] += 1
+                    histogram[int(BINS_PER_OCTAVE * math.log2(latency))] += 1
                 state[p, 0] = step + 1
                 if step + 1 == last_step:
                     finished[p] = now

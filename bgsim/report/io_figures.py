@@ -22,7 +22,7 @@ STARTUPS = {
 
 DIRECTIONS = {"write": "out of the compute nodes (write)", "read": "into them (read)"}
 DRAINED_BPS = 4e9
-"""Out of the compute fabric, one core draining: IBM's Linux driver. ``ciod.receive_cycles`` is made from it."""
+"""Out of the compute fabric, one core draining: IBM's Linux driver; ``ciod.receive_cycles`` is from it."""
 
 CEILING_BPS = 4.781e9
 """240 of 256 B of 5.1 Gb/s: the same driver, for both directions."""
@@ -156,8 +156,8 @@ def layers(groups: Sequence[Group]) -> Figure:
             panel.barh(row, share, left=left, color=colour, hatch=hatch, edgecolor="white", height=0.75)
             left += share
         labels.append(
-            f"{group.workload['pattern']}, {_processes(group):,} processes, {_share(group)} nodes per I/O node, "
-            f"{style.platform_style(group.platform).label}: {_time(total)}"
+            f"{group.workload['pattern']}, {_processes(group):,} processes, {_share(group)} nodes per I/O "
+            f"node, {style.platform_style(group.platform).label}: {_time(total)}"
         )
     panel.set_yticks(range(len(groups)), labels)
     panel.invert_yaxis()

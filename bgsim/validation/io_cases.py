@@ -1,4 +1,4 @@
-"""Function-shipped I/O: queues against closed forms, its tiers against each other, start-up times published."""
+"""Function-shipped I/O: queues against closed forms, its two tiers, published start-up times."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def tier_rows(fast: bool) -> Iterator[Row]:
 
 
 def startup_rows(fast: bool) -> Iterator[Row]:
-    """The published start-up times; the simulation with the datasheet's values, in the middle of their ranges."""
+    """The published start-up times beside the datasheet's values."""
     for name, pattern, published in (
         ("Python", "python-startup", STARTUP_PYTHON_S),
         ("C++", "image-startup", STARTUP_IMAGE_S),
@@ -115,13 +115,13 @@ def startup_rows(fast: bool) -> Iterator[Row]:
 
 QUEUES = Case(
     name="io-queues-against-closed-form",
-    compares="a shipped call in an idle machine, and storms on one server and on one daemon, with sums of times",
+    compares="a shipped call in an idle machine, and storms on a server and on a daemon, with sums of times",
     kind="closed form",
     unit="cycles",
-    source="a call: the sum of its stations; a storm of opens: the same and every open's time at the one server; "
+    source="a call: the sum of its stations; a storm of opens: the same and every open's time at the server; "
     "writers: packets x the daemon's time for each",
-    conditions="Compute nodes with round costs. Checks the queues, not their parameters; the writers' first and "
-    "last call are not overlapped, hence their tolerance.",
+    conditions="Compute nodes with round costs. Checks the queues, not their parameters; the writers' first "
+    "and last call are not overlapped, hence their tolerance.",
     binding=True,
     rows=queue_rows,
 )
@@ -132,8 +132,8 @@ TIERS = Case(
     kind="reference",
     unit="ms",
     source="the detailed tier, from which the compute node's costs were taken on one node",
-    conditions="CNK on bare metal, one process per node. Requests that share the daemon and answers that share "
-    "the way down are served one after the other in the queues, and packet by packet in detail.",
+    conditions="CNK on bare metal, one process per node. Requests that share the daemon and answers that "
+    "share the way down are served one after the other in the queues, and packet by packet in detail.",
     binding=False,
     rows=tier_rows,
 )
@@ -144,9 +144,10 @@ STARTUP = Case(
     kind="measured",
     unit="s",
     source="J. Meinke, SciPy proceedings, table 1",
-    conditions="The file server behind it, the interpreter's calls and the nodes per I/O node are not published: "
-    "128 nodes, 4 processes each, and the guesses of the datasheet, none of which was fitted. The figure of "
-    "`experiments/io.yaml` has the band over their ranges; loading and starting the job is not simulated.",
+    conditions="The file server behind it, the interpreter's calls and the nodes per I/O node are not "
+    "published: 128 nodes, 4 processes each, and the guesses of the datasheet, none of which was fitted. "
+    "The figure of `experiments/io-startup.yaml` has the band over their ranges; loading and starting the "
+    "job is not simulated.",
     binding=False,
     rows=startup_rows,
 )

@@ -26,9 +26,9 @@ class IoConfig(BaseModel):
     kind: Literal["io"]
     pattern: IoPattern = Field(
         "read",
-        description="shared-file-startup: every process opens and reads one image; python-startup: that, with the "
-        "lookups and files of an interpreter; image-startup: the same with a compiled program's image; open-close: "
-        "a file opened and closed; read, write: a file from its beginning to its end",
+        description="shared-file-startup: every process opens and reads one image; python-startup: that, with "
+        "the lookups and files of an interpreter; image-startup: the same with a compiled program's image; "
+        "open-close: a file opened and closed; read, write: a file from its beginning to its end",
     )
     size: Size = Field(
         default=parse("1 MiB", "bytes"), description="bytes of each process's file, or of the shared one"
@@ -55,8 +55,8 @@ class IoConfig(BaseModel):
 
     server_range: bool = Field(
         False,
-        description="whether the run is repeated with every number of the file server and the program's start at "
-        "the favourable, and at the unfavourable end of its range, for a band in the figure",
+        description="whether the run is repeated with every number of the file server and of the program's "
+        "start at the favourable, and at the unfavourable end of its range, for a band in the figure",
     )
 
     @field_validator("size", "transfer_size")

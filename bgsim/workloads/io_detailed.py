@@ -238,8 +238,8 @@ class IoJob:
             lost = sum(_lost(process.core) for process in self.processes)
             if lost:
                 raise IoError(
-                    f"{lost} packets found the hardware's FIFO full and were dropped by the virtual collective "
-                    "device; the calls they belong to never return"
+                    f"{lost} packets found the hardware's FIFO full and were dropped by the virtual "
+                    "collective device; the calls they belong to never return"
                 )
 
 
@@ -260,7 +260,7 @@ _costs: dict[tuple[str, str], NodeCosts] = {}
 
 def node_costs(machine: Datasheet, platform: str) -> NodeCosts:
     """Costs of a compute node's software, measured in the detailed tier on one node; kept while in memory."""
-    key = (machine.digest, platform)
+    key = (machine.digest(), platform)
     if key not in _costs:
         _costs[key] = _measured(machine, platform)
     return _costs[key]

@@ -56,7 +56,8 @@ def values_of(
 
     def body(calls: FileCalls) -> Code:
         for make in made:
-            found.append((yield from make(calls)))
+            value = yield from make(calls)
+            found.append(value)
 
     node = OneNode(files, body, platform)
     return found, node
