@@ -278,7 +278,7 @@ class _Planner:
         return found
 
     def _located(self, value: dict[str, Any]) -> dict[str, Any]:
-        """The experiment with the paths of files of its workload, relative to the experiment file, written out.
+        """The experiment with paths of its workload, relative to the experiment file, written out.
 
         Permutations and cost models may also be names of shipped ones, or relative to the working directory.
         """
