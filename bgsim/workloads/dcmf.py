@@ -1,8 +1,8 @@
 """One-sided put and get between two neighbours, as the DCMF messaging layer does them on the DMA engine.
 
-The program is guest code under CNK (:mod:`bgsim.guests.messaging`): it runs on any platform, and every
-packet and every register access is simulated. A put is a direct-put descriptor; local completion is its
-injection counter at zero. For remote completion a remote get follows the data on the same, deterministic
+The program is guest code (:mod:`bgsim.guests.messaging`) under CNK or Linux with Big Memory: it runs on any
+platform, and every packet and every register access is simulated. A put is a direct-put descriptor; local
+completion is its injection counter at zero. For remote completion a remote get follows the data on the same, deterministic
 route, and makes the target put one byte back. A get is a remote get whose message is a put descriptor for
 the target to inject. An operation arms the counter it waits for, moves the FIFO's tail, and polls the
 counter. Data packets are of full size, the last one included (``torus.put_full_packets``); requests and
@@ -26,12 +26,13 @@ from collections.abc import Callable
 
 import simpy
 
-from bgsim.guests.cnk import Cnk
+from bgsim.guests.catalogue import GUESTS
+from bgsim.guests.dma_calls import DmaCalls
 from bgsim.guests.messaging import Messenger
 from bgsim.hardware.node import Nodes, build_nodes
 from bgsim.network.topology import Direction, neighbour
 from bgsim.platforms import PLATFORMS
-from bgsim.platforms.seam import Code, Now
+from bgsim.platforms.seam import Code, Guest, Now
 from bgsim.units import from_cycles
 from bgsim.validation_data import two_node
 from bgsim.workloads.configs import DcmfConfig
@@ -42,6 +43,9 @@ from bgsim.workloads.window import Window
 OUTSTANDING_MAX = 8
 """Operations of a stream under way, each with a counter of its own. Two keep the link busy; more only make
 the stream take longer to reach its steady rate."""
+
+
+MIB = 1 << 20
 
 
 class DcmfError(ValueError):
@@ -71,8 +75,8 @@ class Benchmark:
     def __init__(self, resolved: ResolvedRun, target: int, progress: Callable[[int], None]) -> None:
         config, machine, partition = resolved.workload, resolved.machine, resolved.partition
         assert isinstance(config, DcmfConfig)
-        self.guest = Cnk(machine, self.main)
-        self.messenger = Messenger(machine, self.guest, 0, partition.shape, partition.torus)
+        self.guest, calls = messaging_guest(resolved, self.main)
+        self.messenger = Messenger(machine, calls, 0, partition.shape, partition.torus)
         self.operation_cycles: list[int] = []
         self.completed_at: list[int] = []
         self.waiting_cycles = 0
@@ -139,6 +143,14 @@ class Benchmark:
         """Time from the completion of the last warm-up operation to that of the last one, in core cycles."""
         warmup = self._config.warmup
         return self.completed_at[-1] - (self.completed_at[warmup - 1] if warmup else 0)
+
+
+def messaging_guest(resolved: ResolvedRun, main: Callable[[], Code]) -> tuple[Guest, DmaCalls]:
+    """A guest of the run's kind, and the same as the kernel that hands out DMA resources."""
+    kind = GUESTS[resolved.guest]
+    guest = kind.build(resolved.machine, kind.memory(resolved.machine, MIB), main)
+    assert isinstance(guest, DmaCalls), f"{resolved.guest} has no user-level messaging"
+    return guest, guest
 
 
 def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = None) -> Outcome:
@@ -217,9 +229,9 @@ def _prepare(resolved: ResolvedRun, built: Nodes, target: int) -> None:
     def main() -> Code:
         yield from messenger.initialise()
 
-    guest = Cnk(resolved.machine, main)
+    guest, calls = messaging_guest(resolved, main)
     partition = resolved.partition
-    messenger = Messenger(resolved.machine, guest, target, partition.shape, partition.torus)
+    messenger = Messenger(resolved.machine, calls, target, partition.shape, partition.torus)
     environment = built.torus.environment
     platform = PLATFORMS[resolved.platform](environment, resolved.machine, guest, built.nodes[target])
     environment.run(until=platform.process)
