@@ -26,7 +26,7 @@ class IoConfig(BaseModel):
     kind: Literal["io"]
     pattern: IoPattern = Field(
         "read",
-        description="shared-file-startup: every process opens and reads one image; python-startup: that, with "
+        description="shared-file-startup: every process opens and reads one image; python-startup: that, and "
         "the lookups and files of an interpreter; image-startup: the same with a compiled program's image; "
         "open-close: a file opened and closed; read, write: a file from its beginning to its end",
     )
