@@ -8,7 +8,7 @@ only the kernel may write.
 
 The mapping is 256 MiB pages pinned in the TLB the guest sees; on a virtual TLB the microkernel answers
 from them in fragments of 1 MiB, which a small working set loads once. Real CNK also fits pages of 1
-and 16 MiB around text and data; that, and function-shipped file access, are left out.
+and 16 MiB around text and data; that is left out. File access is in :mod:`bgsim.guests.function_shipping`.
 
 Sources: the structure is recalled from descriptions of CNK (Mm); the DMA allocation calls follow the
 IBM SPI headers (2007). Its system call's privileged instructions are the least such a path needs (G).
