@@ -37,7 +37,7 @@ SHAPES: dict[int, Shape] = {
 }
 """Partition of so many cores, four to a node."""
 
-FAST_CORES_MAX = 2048
+FAST_CORES_MAX = 512
 
 TIER_RUNS: dict[str, tuple[Shape, int, dict[str, Any]]] = {
     "open and close, 8 nodes": ((2, 2, 2), 8, {"pattern": "open-close", "iterations": 5}),
