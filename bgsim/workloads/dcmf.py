@@ -3,10 +3,10 @@
 The program is guest code (:mod:`bgsim.guests.messaging`) under CNK or Linux with Big Memory: it runs on any
 platform, and every packet and every register access is simulated. A put is a direct-put descriptor; local
 completion is its injection counter at zero. For remote completion a remote get follows the data on the
-same, deterministic route, and makes the target put one byte back. A get is a remote get whose message is a put descriptor for
-the target to inject. An operation arms the counter it waits for, moves the FIFO's tail, and polls the
-counter. Data packets are of full size, the last one included (``torus.put_full_packets``); requests and
-acknowledgements have the size they need.
+same, deterministic route, and makes the target put one byte back. A get is a remote get whose
+message is a put descriptor for the target to inject. An operation arms the counter it waits
+for, moves the FIFO's tail, and polls the counter. Data packets are of full size, the last one included
+(``torus.put_full_packets``); requests and acknowledgements have the size they need.
 
 ``latency`` repeats one blocking DCMF operation. ``bandwidth`` streams non-blocking operations through the
 A1 library, as the benchmark behind the measured table does; it is the rate at which operations complete from
