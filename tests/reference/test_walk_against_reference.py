@@ -1,4 +1,4 @@
-"""The compiled walk and the readable one agree in every register, count, cycle and TLB entry, cures or not."""
+"""The compiled walk and the readable one agree in every register, count, cycle and entry, cured or not."""
 
 from __future__ import annotations
 
