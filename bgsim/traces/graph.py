@@ -153,14 +153,18 @@ class _Builder:
         """Have gates count others as they open."""
         self.edges.append((earlier, later))
 
-    def noticed(self, gates: Ints) -> Ints:
-        """What an arrival counts so that software notices it."""
+    def noticed(self, gates: Ints, more_cycles: float | NDArray[np.float64] = 0.0) -> Ints:
+        """What an arrival counts so that software notices it, and does what it does once for all it finds."""
         histogram = self.costs.delivery
-        if histogram.mean_cycles <= 0 or not len(gates):
+        waits = histogram.mean_cycles > 0
+        if not len(gates) or not (waits or np.any(more_cycles)):
             return gates
-        weights = np.array(histogram.weights)
-        drawn = self.random.choice(np.array(histogram.values_cycles), len(gates), p=weights / weights.sum())
-        delays = self.gates.add(len(gates), work=np.rint(drawn).astype(np.int64))
+        drawn = np.zeros(len(gates))
+        if waits:
+            weights = np.array(histogram.weights)
+            values = np.array(histogram.values_cycles)
+            drawn = self.random.choice(values, len(gates), p=weights / weights.sum())
+        delays = self.gates.add(len(gates), work=np.rint(drawn + more_cycles).astype(np.int64))
         self.edge(delays, gates)
         return delays
 
@@ -260,7 +264,8 @@ class _Builder:
             self.edge(handled[~blocking][named], both)
             self.edge(posted[named], both)
             done[posted[named]] = both
-        return self.post(self.rank[send], self.rank[receive], send, self.noticed(handled), size)
+        batch = np.where(local, 0.0, far.batch_cycles)
+        return self.post(self.rank[send], self.rank[receive], send, self.noticed(handled, batch), size)
 
     def _named_by_others(self) -> Ints:
         """Operations whose completion something else than a wait depends on."""
@@ -273,20 +278,19 @@ class _Builder:
         source, destination = self.rank[send], self.rank[receive]
         self._cost(send, costs.send_cycles, SEND)
         blocking = self.kind[receive] == Kind.RECEIVE
-        self._cost(receive[blocking], costs.receive_cycles, RECEIVE)
+        batch = self.costs.eager.batch_cycles
+        answer = max(0.0, costs.receive_cycles - batch)
+        self._cost(receive[blocking], answer, RECEIVE)
         fetched = receive.copy()
-        fetched[~blocking] = self.gate(receive[~blocking], costs.receive_cycles, RECEIVE)
+        fetched[~blocking] = self.gate(receive[~blocking], answer, RECEIVE)
         self.edge(receive[~blocking], fetched[~blocking])
         taken = self.gate(receive, costs.complete_cycles + self.extra[receive], RECEIVE)
-        self.post(source, destination, send, self.noticed(fetched))
+        self.post(source, destination, send, self.noticed(fetched, batch))
         served = self.gates.add(len(send), work=self.settings.serve_cycles)
         self.post(destination, source, fetched, served, dynamic=True)
         data = self.post(source, destination, served, self.noticed(taken), size, dynamic=True)
-        waits = self.kind[send] == Kind.SEND
-        left = np.empty_like(send)
-        left[waits] = self.gate(send[waits], 0.0, WAIT)
-        left[~waits] = self.gates.add(int((~waits).sum()))
-        self.messages["sent_then"][data] = left
+        left = self.gate(send, costs.complete_cycles, SEND)
+        self.messages["sent_then"][data] = self.noticed(left)
         done[send], done[receive] = left, taken
         return data
 
