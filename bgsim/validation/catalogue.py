@@ -72,8 +72,8 @@ NOT_VALIDATED = {
         "validate nothing"
     ),
     "the file server and the I/O node's software": (
-        "what stood behind a published I/O time is not published; its numbers are guesses, and the daemon's rate "
-        "of taking packets is calibrated on the 4 Gb/s that figures show"
+        "what stood behind a published I/O time is not published; its numbers are guesses, and the daemon's "
+        "rate of taking packets is calibrated on the 4 Gb/s that figures show"
     ),
     "noise of Linux and of virtual machines": (
         "no measured trace or spectrum of a Blue Gene/P under either is reachable; the tick's rate is a guess"

@@ -54,7 +54,8 @@ def forward_graph(
     posted = np.where((gate >= 0) | (rides >= 0), -1, rng.integers(0, 900, count))
     messages = Messages.make(
         source, destination, packets, last_chunks=rng.integers(1, 9, count),
-        dynamic=rng.integers(0, 2, count), post_cycles=posted, gate=np.where(rides >= 0, -1, gate), then=then, sent_then=sent_then,
+        dynamic=rng.integers(0, 2, count), post_cycles=posted,
+        gate=np.where(rides >= 0, -1, gate), then=then, sent_then=sent_then,
     )  # fmt: skip
     return messages, gates, rides
 
