@@ -38,7 +38,7 @@ def run_commands() -> list[list[str]]:
 @pytest.mark.parametrize("words", run_commands(), ids=" ".join)
 def test_run_commands_name_valid_experiments(words: list[str], checkout: Path) -> None:
     overrides = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
-    bgsim.check(words[2], dict(item.split("=", 1) for item in overrides))
+    bgsim.check(words[2], overrides)
 
 
 def test_there_are_commands_to_check() -> None:
