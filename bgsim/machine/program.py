@@ -293,11 +293,24 @@ class Program:
         copy = local.byte_cycles * size_bytes
         announced = self.step(source, np.where(same, local.send_cycles + copy, costs.send_cycles))
         fetched = self.step(destination[far], np.full(int(far.sum()), self.answer_cycles))
-        complete = np.where(same, local.receive_cycles + copy, costs.complete_cycles)
-        taken = self.step(destination, complete + receive_cycles)
+        complete = np.where(same, local.receive_cycles + copy, costs.complete_cycles) + receive_cycles
+        both = far & np.isin(destination, source[far])
+        taken = np.empty(len(destination), np.int64)
+        taken[~both] = self.step(destination[~both], complete[~both])
+        taken[both] = self.aside(destination[both], complete[both])
         self.post(source[same], destination[same], size_bytes, announced[same], self.noticed(taken[same]))
         data = self.fetch(source[far], destination[far], size_bytes, announced[far], fetched, taken[far])
-        self.on_departure(data, self.noticed(self.step(source[far], costs.complete_cycles)))
+        # A rank that both sends and receives completes whichever is ready first, and goes on after both.
+        sends_only = ~np.isin(source, destination[both])
+        left = np.empty(len(source), np.int64)
+        left[far & sends_only] = self.step(source[far & sends_only], costs.complete_cycles)
+        left[far & ~sends_only] = self.aside(source[far & ~sends_only], costs.complete_cycles)
+        self.on_departure(data, self.noticed(left[far]))
+        waits = self.step(destination[both])
+        self.then(taken[both], waits)
+        by_rank = np.argsort(destination[both])
+        place = np.searchsorted(destination[both], source[far & ~sends_only], sorter=by_rank)
+        self.then(left[far & ~sends_only], waits[by_rank[place]])
 
     @property
     def answer_cycles(self) -> float:
