@@ -1,7 +1,7 @@
 """The physical address space of a node, as far as device registers live in it.
 
-A load or store takes effect at the present simulated time. What the access costs (``mmio.latency``) is
-charged by whoever executes it. Quad accesses, 16 bytes through the floating-point unit, carry any Python
+A load or store takes effect at the present simulated time. What the access costs, which depends on the
+device, is charged by whoever executes it. Quad accesses, 16 bytes through the floating-point unit, carry any Python
 object: data contents are not modelled as bytes.
 """
 
@@ -43,10 +43,10 @@ class Bus:
 
     def __init__(self) -> None:
         self._bases: list[int] = []
-        self._windows: list[tuple[int, int, Device]] = []
+        self._windows: list[tuple[int, int, Device, int]] = []
         self._quad_devices: set[Device] = set()
 
-    def attach(self, base: int, size: int, device: Device) -> None:
+    def attach(self, base: int, size: int, device: Device, access_cycles: int) -> None:
         """Give a device a range of addresses.
 
         Parameters
@@ -57,6 +57,8 @@ class Bus:
             Bytes.
         device
             Is handed offsets from `base`.
+        access_cycles
+            Cycles that a core is held by one load or store.
 
         Raises
         ------
@@ -71,12 +73,22 @@ class Bus:
         if (before and before[0] + before[1] > base) or (after and base + size > after[0]):
             raise ValueError(f"the window at {base:#x} overlaps another device's")
         self._bases.insert(index, base)
-        self._windows.insert(index, (base, size, device))
+        self._windows.insert(index, (base, size, device, access_cycles))
 
     def has_device(self, address: int) -> bool:
         """Whether a device answers at an address."""
         index = bisect_right(self._bases, address) - 1
         return index >= 0 and address - self._bases[index] < self._windows[index][1]
+
+    def access_cycles(self, address: int) -> int:
+        """Cycles that a core is held by one load or store at an address.
+
+        Raises
+        ------
+        BusError
+            If no device answers.
+        """
+        return self._window(address)[3]
 
     def load(self, address: int) -> int:
         """Read a 32-bit register.
@@ -123,11 +135,13 @@ class Bus:
         device.store_quad(address - base, quad)
 
     def _find(self, address: int) -> tuple[Device, int]:
+        base, _, device, _ = self._window(address)
+        return device, address - base
+
+    def _window(self, address: int) -> tuple[int, int, Device, int]:
         index = bisect_right(self._bases, address) - 1
-        if index >= 0:
-            base, size, device = self._windows[index]
-            if address - base < size:
-                return device, address - base
+        if index >= 0 and address - self._windows[index][0] < self._windows[index][1]:
+            return self._windows[index]
         raise BusError(f"no device at physical address {address:#x}")
 
     def _find_quad(self, address: int) -> tuple[QuadDevice, int]:

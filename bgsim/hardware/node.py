@@ -90,8 +90,10 @@ class Node:
         self.dma.on_activity = self.activity.happened
         self.decrementers = tuple(Decrementer() for _ in range(datasheet.integer("node.cores")))
         self.bus = Bus()
-        self.bus.attach(bic_registers.BASE, bic_registers.SIZE, self.bic)
-        self.bus.attach(dma_registers.BASE, dma_registers.GROUPS * dma_registers.GROUP_SIZE, self.dma)
+        register_cycles = datasheet.cycles("mmio.latency")
+        self.bus.attach(bic_registers.BASE, bic_registers.SIZE, self.bic, register_cycles)
+        size = dma_registers.GROUPS * dma_registers.GROUP_SIZE
+        self.bus.attach(dma_registers.BASE, size, self.dma, register_cycles)
         self.dcr = DcrBus()
         self.dcr.attach(dma_registers.DCR_BASE, dma_registers.DCR_COUNT, self.dma)
         self.dcr.attach(TORUS_DCR_BASE, TORUS_DCR_COUNT, _torus_control(self.coordinates, torus.shape))
@@ -100,8 +102,9 @@ class Node:
             self.collective = CollectiveDevice(number, collective, self.bic, datasheet)
             self.collective.on_activity = self.activity.happened
             self.dcr.attach(collective_device.DCR_BASE, collective_device.DCR_COUNT, self.collective)
+            access_cycles = datasheet.cycles("collective.access_latency")
             for base, channel in zip(collective_device.BASES, self.collective.channels, strict=True):
-                self.bus.attach(base, collective_device.SIZE, channel)
+                self.bus.attach(base, collective_device.SIZE, channel, access_cycles)
         self.barrier: BarrierDevice | None = None
         if barrier is not None:
             self.barrier = BarrierDevice(number, barrier)

@@ -86,6 +86,7 @@ class Kernel:
         self.scheduler = Scheduler(datasheet.cycles("l4.timeslice"))
         self.tick_cycles = datasheet.cycles("l4.tick")
         self.mmio_cycles = datasheet.cycles("mmio.latency")
+        self.collective_cycles = datasheet.cycles("collective.access_latency")
         self.dcr_cycles = datasheet.cycles("dcr.latency")
         self.hypervisor = datasheet.flag("core.hypervisor_mode")
         self.inject_on_resume = datasheet.flag("l4.inject_on_resume") or self.hypervisor
@@ -273,11 +274,16 @@ class Kernel:
             self.bic.clear(number)
             self.bic.set_target(number, self._masked.pop(number))
 
-    def owe_device_time(self, accesses: int, dcr_accesses: int = 0) -> None:
-        """Owe the time of uncached device and control register accesses."""
+    def access_cycles(self, accesses: int, dcr_accesses: int, collective_accesses: int) -> int:
+        """Time of accesses to device registers, control registers and the collective network."""
         cycles = accesses * self.mmio_cycles + dcr_accesses * self.dcr_cycles
+        return cycles + collective_accesses * self.collective_cycles
+
+    def owe_device_time(self, accesses: int, dcr_accesses: int = 0, collective_accesses: int = 0) -> None:
+        """Owe the time of accesses to device registers, control registers and the collective network."""
+        cycles = self.access_cycles(accesses, dcr_accesses, collective_accesses)
         self.device_cycles += cycles
-        self.device_accesses += accesses + dcr_accesses
+        self.device_accesses += accesses + dcr_accesses + collective_accesses
         self.owe(cycles)
 
     def _tick(self) -> Generator[simpy.Event, Any, None]:

@@ -109,11 +109,11 @@ class ServerCore:
     def fetch_kernel_lines(self, *groups: str) -> None:
         """Nothing to refetch: the VMM has this core's instruction cache for itself."""
 
-    def owe_device_time(self, accesses: int, dcr_accesses: int = 0) -> None:
-        """Owe the time of uncached device and control register accesses."""
+    def owe_device_time(self, accesses: int, dcr_accesses: int = 0, collective_accesses: int = 0) -> None:
+        """Owe the time of accesses to device registers, control registers and the collective network."""
         kernel = self.guest_kernel
-        kernel.device_accesses += accesses + dcr_accesses
-        self.owe(accesses * kernel.mmio_cycles + dcr_accesses * kernel.dcr_cycles)
+        kernel.device_accesses += accesses + dcr_accesses + collective_accesses
+        self.owe(kernel.access_cycles(accesses, dcr_accesses, collective_accesses))
 
     def unmask(self, number: int) -> None:
         """The server acknowledged an interrupt."""

@@ -106,7 +106,6 @@ class BareMetal:
         entries = datasheet.integer("tlb.entries")
         self.processor = Processor(environment, guest, tables, memory, entries, 1)
         self.accounting = Accounting(datasheet, guest.sequences, virtual=False)
-        self.mmio_cycles = datasheet.cycles("mmio.latency")
         self.dcr_cycles = datasheet.cycles("dcr.latency")
         self.started = int(environment.now)
         self.decrementer = node.decrementers[self.core]
@@ -157,7 +156,7 @@ class BareMetal:
                     processor.advance()
             else:
                 assert request is not None
-                yield from self._pass_device_time(self.mmio_cycles)
+                yield from self._pass_device_time(self.node.bus.access_cycles(request.address))
                 processor.advance(access_device(self.node.bus, request))
         self.ended = int(self.environment.now)
 
@@ -212,7 +211,9 @@ class BareMetal:
         begin, size = int(self.environment.now), len(request.reads)
         accesses = [0]
         for access, _ in request.reads:
-            price = self.mmio_cycles if isinstance(access, Load) else self.dcr_cycles
+            price = (
+                self.node.bus.access_cycles(access.address) if isinstance(access, Load) else self.dcr_cycles
+            )
             accesses.append(accesses[-1] + price)
 
         def device_cycles(read: int) -> int:

@@ -40,8 +40,9 @@ class Handled:
         Executed VMM path that stands for the access, without ``.vmm``.
     instructions
         Work of the device model beyond that path.
-    device_accesses, dcr_accesses
-        Physical accesses the VMM made.
+    device_accesses, dcr_accesses, collective_accesses
+        Physical accesses the VMM made: to device registers, to control registers, and to the registers and
+        FIFOs of the collective network.
     acknowledged
         Hardware interrupts to unmask.
     """
@@ -51,7 +52,13 @@ class Handled:
     instructions: int = 0
     device_accesses: int = 0
     dcr_accesses: int = 0
+    collective_accesses: int = 0
     acknowledged: tuple[int, ...] = field(default=())
+
+    @property
+    def accesses(self) -> tuple[int, int, int]:
+        """Physical accesses by kind, as a core is charged for them."""
+        return self.device_accesses, self.dcr_accesses, self.collective_accesses
 
 
 class VirtualDevices(Protocol):
@@ -142,7 +149,7 @@ class Server(Thread):
         l4 += len(handled.acknowledged) * self.acknowledge_cycles
         kernel.charge(cause, l4=l4, vmm=vmm)
         kernel.owe(vmm + l4)
-        kernel.owe_device_time(handled.device_accesses, handled.dcr_accesses)
+        kernel.owe_device_time(*handled.accesses)
 
     def _touch_own_pages(self, kernel: Kernel, vcpu: Vcpu) -> None:
         misses = vcpu.processor.touch_foreign(self.tlb_pages) if kernel.shares_core else 0
@@ -168,7 +175,7 @@ class Server(Thread):
             event += handled.dcr_accesses * self.pass_through_cycles
             kernel.charge(cause, l4=event, vmm=extra)
             kernel.owe(event + extra)
-            kernel.owe_device_time(handled.device_accesses, handled.dcr_accesses)
+            kernel.owe_device_time(*handled.accesses)
             yield from kernel.settle()
             for acknowledged in handled.acknowledged:
                 kernel.unmask(acknowledged)

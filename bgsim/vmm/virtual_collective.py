@@ -107,7 +107,7 @@ class VirtualCollective:
         return Handled(
             answer,
             instructions=self._quad_instructions + extra.instructions,
-            device_accesses=extra.device_accesses,
+            collective_accesses=extra.collective_accesses,
         )
 
     def _load(self, number: int, channel: VirtualChannel, register: int) -> int:
@@ -141,12 +141,12 @@ class VirtualCollective:
         status = self._bus.load(base + Register.STATUS)
         if status >> 16 & 0xF >= self._fifo_packets:
             self.packets_lost += 1
-            return Handled(instructions=self._packet_instructions, device_accesses=1)
+            return Handled(instructions=self._packet_instructions, collective_accesses=1)
         self._bus.store(base + Register.INJECTION_HEADER, header)
         for quad in quads:
             self._bus.store_quad(base + Register.INJECTION_DATA, quad)
         self.packets_sent += 1
-        return Handled(instructions=self._packet_instructions, device_accesses=2 + hw.QUADS)
+        return Handled(instructions=self._packet_instructions, collective_accesses=2 + hw.QUADS)
 
     # -- device control registers
 
@@ -189,7 +189,7 @@ class VirtualCollective:
         self.raise_interrupts()
         return Handled(
             instructions=packets * self._packet_instructions,
-            device_accesses=accesses,
+            collective_accesses=accesses,
             dcr_accesses=control_accesses,
             acknowledged=(number,),
         )

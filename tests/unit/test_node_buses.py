@@ -25,8 +25,8 @@ class Scratch:
 
 def test_accesses_go_to_the_device_whose_window_holds_the_address() -> None:
     bus, first, second = Bus(), Scratch(), Scratch()
-    bus.attach(0x2000, 0x1000, second)
-    bus.attach(0x1000, 0x1000, first)
+    bus.attach(0x2000, 0x1000, second, 100)
+    bus.attach(0x1000, 0x1000, first, 100)
     bus.store(0x1FFC, 0x1_2345_6789)
     bus.store(0x2000, 7)
     assert first.words == {0xFFC: 0x2345_6789}
@@ -38,17 +38,17 @@ def test_accesses_go_to_the_device_whose_window_holds_the_address() -> None:
 @pytest.mark.parametrize("address", [0, 0xFFF, 0x3000])
 def test_nobody_answers_elsewhere(address: int) -> None:
     bus = Bus()
-    bus.attach(0x1000, 0x2000, Scratch())
+    bus.attach(0x1000, 0x2000, Scratch(), 100)
     with pytest.raises(BusError, match="no device"):
         bus.load(address)
 
 
 def test_windows_do_not_overlap_and_words_are_not_quads() -> None:
     bus = Bus()
-    bus.attach(0x1000, 0x1000, Scratch())
+    bus.attach(0x1000, 0x1000, Scratch(), 100)
     for base in (0x800, 0x1800):
         with pytest.raises(ValueError, match="overlaps"):
-            bus.attach(base, 0x1000, Scratch())
+            bus.attach(base, 0x1000, Scratch(), 100)
     with pytest.raises(BusError, match="no quad accesses"):
         bus.store_quad(0x1000, ())
 

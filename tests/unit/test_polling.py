@@ -63,7 +63,7 @@ def run(
     environment = simpy.Environment()
     node: Node = build_nodes(environment, SHEET, (1, 1, 1), (False, False, False)).nodes[0]
     device = Register(environment, node.activity)
-    node.bus.attach(BASE, 0x100, device)
+    node.bus.attach(BASE, 0x100, device, SHEET.cycles("mmio.latency"))
     for time, register, value in [*changes, (40_000, 0, 1), (40_001, 0, 9)]:
         device.change_at(time, 16 * register, value)
     found: list[Any] = []
