@@ -21,7 +21,7 @@ from bgsim.workloads.support import SUPPORT
 if TYPE_CHECKING:
     from bgsim.datasheet import Datasheet
 
-MODEL_VERSION = 2
+MODEL_VERSION = 3
 """Raised by hand when a change of the program may change an answer; older records then do not count."""
 
 RUN_ID_DIGITS = 16

@@ -58,6 +58,7 @@ class Vcpu(Thread):
         self.pager = pager
         self.memory: Memory | None = None
         self.event_pending = False
+        self._masked = False
         self.decrementer = Decrementer()
         self.decrementer.start(int(processor.environment.now), guest.timer_period_cycles)
         self.timer_interrupts = 0
@@ -91,8 +92,11 @@ class Vcpu(Thread):
         if processor.finished:
             kernel.scheduler.block(ThreadState.ENDED)
             return
-        if self.event_pending and (kernel.hypervisor or kernel.own_devices.prompt()):
+        prompt = self.event_pending and (kernel.hypervisor or kernel.own_devices.prompt())
+        # The rfi at the end of a handler has trapped, and the kernel has looked for events.
+        if prompt or (self._masked and not processor.in_interrupt):
             self.inject(int(kernel.environment.now))
+        self._masked = processor.in_interrupt
         request = processor.request
         if isinstance(request, Run):
             yield from self._walk(kernel)
@@ -106,6 +110,7 @@ class Vcpu(Thread):
         elif isinstance(request, SetInterrupts):
             # The instruction that switched them on has trapped, and the kernel has looked for events.
             processor.set_interrupts(request.enabled)
+            self._masked = not request.enabled
             processor.advance()
             self.inject(int(kernel.environment.now))
         elif isinstance(request, ReadMemory | WriteMemory):

@@ -37,10 +37,10 @@ class Pair:
         """Send a packet from node 0 to node 1; real accesses of each of the guest's."""
         device = self.devices[0]
         header = point_to_point_header(1)
-        accesses = [device.access(Store(BASE + Register.INJECTION_HEADER, header)).device_accesses]
+        accesses = [device.access(Store(BASE + Register.INJECTION_HEADER, header)).collective_accesses]
         for quad in range(16):
             handled = device.access(StoreQuad(BASE + Register.INJECTION_DATA, (name, quad)))
-            accesses.append(handled.device_accesses)
+            accesses.append(handled.collective_accesses)
         return accesses
 
 
@@ -64,7 +64,7 @@ def test_the_interrupt_drains_the_hardware_and_raises_the_virtual_one(pair: Pair
     node = pair.nodes.nodes[1]
     assert node.bic.pending_interrupt(0) == Interrupt.RECEPTION
     handled = receiver.interrupt(Interrupt.RECEPTION)
-    assert handled.device_accesses == 1 + 2 * 18
+    assert handled.collective_accesses == 1 + 2 * 18
     assert handled.dcr_accesses == 2
     assert handled.acknowledged == (Interrupt.RECEPTION,)
     node.bic.clear(Interrupt.RECEPTION)
@@ -77,7 +77,7 @@ def test_the_interrupt_drains_the_hardware_and_raises_the_virtual_one(pair: Pair
         receiver.access(Load(BASE + Register.RECEPTION_HEADER))
         quads = [receiver.access(LoadQuad(BASE + Register.RECEPTION_DATA)) for _ in range(16)]
         assert [each.answer for each in quads] == [(name, quad) for quad in range(16)]
-        assert all(each.device_accesses == 0 for each in quads)
+        assert all(each.collective_accesses == 0 for each in quads)
     bic.clear(Interrupt.RECEPTION)
     receiver.raise_interrupts()
     assert not bic.pending(0)
