@@ -29,6 +29,7 @@ from bgsim.network.collective_packet import CollectiveParameters
 from bgsim.network.topology import Closed, Coordinates, Shape, node_coordinates, node_count
 from bgsim.network.torus import TorusNetwork
 from bgsim.network.tree import PSET_NODES_DEFAULT, CollectiveTree
+from bgsim.observer import built
 
 TORUS_DCR_BASE = 0xC80
 TORUS_DCR_COUNT = 0x80
@@ -110,6 +111,7 @@ class Node:
             self.barrier = BarrierDevice(number, barrier)
             self.barrier.on_activity = self.activity.happened
             self.dcr.attach(barrier_device.DCR_BASE, barrier_device.DCR_COUNT, self.barrier)
+        built(self)
 
 
 @dataclass(frozen=True, slots=True)

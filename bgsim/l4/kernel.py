@@ -31,6 +31,7 @@ from bgsim.l4.paths import Paths
 from bgsim.l4.scheduler import Scheduler
 from bgsim.l4.thread import Message, Thread, ThreadState
 from bgsim.l4.vcpu import Vcpu
+from bgsim.observer import built
 
 if TYPE_CHECKING:
     from bgsim.l4.server_core import Reply, ServerCore
@@ -111,6 +112,7 @@ class Kernel:
         self._idle_since: int | None = None
         self._owed = 0
         self.process: simpy.Process | None = None
+        built(self)
 
     def start(self) -> simpy.Process:
         """Start the core; the process ends when every guest program has ended."""

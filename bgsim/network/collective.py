@@ -31,6 +31,7 @@ from simpy import Environment
 from bgsim.network.callout import call_after
 from bgsim.network.collective_packet import CollectivePacket, CollectiveParameters, Operation, combine
 from bgsim.network.tree import CollectiveTree, Route
+from bgsim.observer import built
 
 LOCAL = -1
 """The port of a node's own FIFOs."""
@@ -107,6 +108,7 @@ class CollectiveNetwork:
         # An I/O node is a leaf at its pset's root, numbered behind the compute nodes as in `tree.ports`.
         self._parent: list[int] = [*tree.parent.tolist(), *tree.pset_roots.tolist()]
         self._level: list[int] = [*tree.level.tolist(), *(tree.level[tree.pset_roots] + 1).tolist()]
+        built(self)
 
     def attach(self, node: int, on_packet: Receiver, room: Room | None = None) -> None:
         """Connect a node.

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from simpy import Environment
 
 from bgsim.network.callout import call_after
+from bgsim.observer import built
 
 Receiver = Callable[["Packet"], bool | None]
 """Takes a packet that has arrived; False refuses it for now."""
@@ -131,6 +132,7 @@ class LinkNetwork(ABC):
         self._serialization_cycles: dict[int, int] = {}
         self._receivers: dict[int, Receiver] = {}
         self._links_into: dict[int, list[Link]] = {}
+        built(self)
 
     @abstractmethod
     def link_towards(self, packet: Packet, node: int) -> Link:

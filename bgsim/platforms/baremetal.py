@@ -20,6 +20,7 @@ from bgsim.hardware.bus import Bus
 from bgsim.hardware.dcr import DcrBus
 from bgsim.hardware.decrementer import NEVER, Decrementer
 from bgsim.hardware.memory import ObjectMemory
+from bgsim.observer import built
 from bgsim.platforms import layout
 from bgsim.platforms.accounting import Accounting
 from bgsim.platforms.prices import native_tables
@@ -120,6 +121,7 @@ class BareMetal:
         self._idle_since: int | None = None
         node.bic.on_change = lambda core: self.interrupt_line() if core == self.core else None
         self.process = environment.process(self._run())
+        built(self)
 
     def interrupt_line(self) -> None:
         """The interrupt controller's output to this core changed."""

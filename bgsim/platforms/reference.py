@@ -83,7 +83,7 @@ class ReferenceWalk:
         sequences: int,
     ) -> None:
         self.program = program
-        self.ledger = Ledger(tables, sequences)
+        self.ledger = self.new_ledger(tables, sequences)
         self.register = self.ledger.register
         self.price = self.ledger.price
         self.handler_text, self.handler_index = self.price[layout.HANDLER_AT : layout.HANDLER_AT + 2]
@@ -101,6 +101,11 @@ class ReferenceWalk:
         self.shift = (guest_pins - 1) * PINNED_PAGES
         self.hardware_entries = hardware_entries
         self.register[layout.EXIT_LIMIT] = self.register[layout.PROGRAM_EXIT_LIMIT] = 1 << 62
+
+    @staticmethod
+    def new_ledger(tables: Tables, sequences: int) -> Ledger:
+        """What time and counts are written into; a walk that is watched has one of its own."""
+        return Ledger(tables, sequences)
 
     def numbers(self) -> NDArray[np.int64]:
         """Registers, counts, cycles and sequence counts in the order of ``State.number``."""
