@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import Any
 
 from bgsim.experiment.identity import canonical
-from bgsim.units import UnitError, parse
+from bgsim.units import Quantity, UnitError, parse
 
-_DIMENSIONS = ("bytes", "time", "rate", "frequency")
+_DIMENSIONS = ("bytes", "time", "rate", "frequency", "cycles", "instructions")
 
 
 def natural_key(value: Any) -> tuple[Any, ...]:
@@ -23,11 +23,20 @@ def natural_key(value: Any) -> tuple[Any, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _amount(text: str) -> float | None:
-    """The value of a text with a unit, in the unit's base, or None."""
+def quantity_of(text: str) -> Quantity | None:
+    """What a text with a unit means, or None for any other text."""
+    if not text[:1].isdigit() and not text.startswith("."):
+        return None
     for dimension in _DIMENSIONS:
         try:
-            return float(parse(text, dimension).value)
+            return parse(text, dimension)
         except UnitError:
             continue
     return None
+
+
+@lru_cache(maxsize=4096)
+def _amount(text: str) -> float | None:
+    """The value of a text with a unit, in the unit's base, or None."""
+    found = quantity_of(text)
+    return None if found is None else float(found.value)
