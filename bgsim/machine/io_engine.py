@@ -19,6 +19,7 @@ from dataclasses import astuple
 import numpy as np
 
 from bgsim.compiled import compiled, compiled_inner
+from bgsim.compiled_heap import drop_first, push
 from bgsim.hardware.io_protocol import Layer
 from bgsim.machine.io_program import BINS, BINS_PER_OCTAVE, IoTimes, Places, Steps, Times
 
@@ -84,44 +85,6 @@ def run_queues(
 
 
 @compiled_inner
-def _push(heap_time, heap_process, size, time, process):  # type: ignore[no-untyped-def]
-    """Put a process into the heap of so many; returns the new size."""
-    at = size
-    while at > 0:
-        above = (at - 1) >> 1
-        if heap_time[above] < time or (heap_time[above] == time and heap_process[above] < process):
-            break
-        heap_time[at], heap_process[at] = heap_time[above], heap_process[above]
-        at = above
-    heap_time[at], heap_process[at] = time, process
-    return size + 1
-
-
-@compiled_inner
-def _pop(heap_time, heap_process, size):  # type: ignore[no-untyped-def]
-    """Take the first process off the heap; returns the new size."""
-    size -= 1
-    time, process = heap_time[size], heap_process[size]
-    at = 0
-    while True:
-        below = 2 * at + 1
-        if below >= size:
-            break
-        right = below + 1
-        if right < size and (
-            heap_time[right] < heap_time[below]
-            or (heap_time[right] == heap_time[below] and heap_process[right] < heap_process[below])
-        ):
-            below = right
-        if time < heap_time[below] or (time == heap_time[below] and process < heap_process[below]):
-            break
-        heap_time[at], heap_process[at] = heap_time[below], heap_process[below]
-        at = below
-    heap_time[at], heap_process[at] = time, process
-    return size
-
-
-@compiled_inner
 def _serve(free, now, cycles, not_before):  # type: ignore[no-untyped-def]
     """Queue work at a station; returns when it is done."""
     first = 0
@@ -153,7 +116,7 @@ def _advance(  # type: ignore[no-untyped-def]
     while size > 0 and events > 0:
         events -= 1
         now, p = heap_time[0], heap_process[0]
-        size = _pop(heap_time, heap_process, size)
+        size = drop_first(heap_time, heap_process, size)
         pset, node = pset_of[p], node_of[p]
         way = hops_of[p] * hop + packet
         at = now
@@ -218,7 +181,7 @@ def _advance(  # type: ignore[no-untyped-def]
                     other = waiting[pset, piece]
                     while other >= 0:
                         layers[other, 4] += now - state[other, 4]
-                        size = _push(heap_time, heap_process, size, now, other)
+                        size = push(heap_time, heap_process, size, now, other)
                         other = state[other, 5]
                 if table[7, step]:
                     at = _serve(proxy_free[pset], now, table[7, step], np.int64(0))
@@ -254,6 +217,6 @@ def _advance(  # type: ignore[no-untyped-def]
                     break
             state[p, 1] = following
         if alive:
-            size = _push(heap_time, heap_process, size, at, p)
+            size = push(heap_time, heap_process, size, at, p)
     totals[0] = size
     return now

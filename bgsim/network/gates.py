@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsim.compiled import compiled_inner
+from bgsim.compiled_heap import drop_first, push
 from bgsim.network.detours import Detours, DetourTable, finish_watched, nothing_watched
 from bgsim.network.traffic import Gates, Messages
 
@@ -114,44 +115,14 @@ def check_cores(gates: Gates, detours: Detours) -> None:
 @compiled_inner
 def put(time, gate, gates):
     """Put a gate into the heap."""
-    place = gates.size[0]
-    gates.size[0] = place + 1
-    while place:
-        above = (place - 1) >> 1
-        other = gates.heap_time[above]
-        if other < time or (other == time and gates.heap_gate[above] < gate):
-            break
-        gates.heap_time[place] = other
-        gates.heap_gate[place] = gates.heap_gate[above]
-        place = above
-    gates.heap_time[place] = time
-    gates.heap_gate[place] = gate
+    gates.size[0] = push(gates.heap_time, gates.heap_gate, gates.size[0], time, gate)
 
 
 @compiled_inner
 def take(gates):
     """Take the first gate out of the heap."""
     first = gates.heap_gate[0]
-    size = gates.size[0] - 1
-    gates.size[0] = size
-    time, gate = gates.heap_time[size], gates.heap_gate[size]
-    place = 0
-    while True:
-        child = 2 * place + 1
-        if child >= size:
-            break
-        if child + 1 < size:
-            left, right = gates.heap_time[child], gates.heap_time[child + 1]
-            if right < left or (right == left and gates.heap_gate[child + 1] < gates.heap_gate[child]):
-                child += 1
-        below = gates.heap_time[child]
-        if below > time or (below == time and gates.heap_gate[child] > gate):
-            break
-        gates.heap_time[place] = below
-        gates.heap_gate[place] = gates.heap_gate[child]
-        place = child
-    gates.heap_time[place] = time
-    gates.heap_gate[place] = gate
+    gates.size[0] = drop_first(gates.heap_time, gates.heap_gate, gates.size[0])
     return first
 
 
