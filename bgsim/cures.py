@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bgsim.plugins import CURE_GROUP, Registry
 from bgsim.spelling import did_you_mean
 
 __all__ = ["CURES", "GROUPS", "PLACES", "Cure", "expanded", "problems", "settings"]
@@ -274,22 +275,22 @@ _CATALOGUE = (
     ),
 )
 
-CURES: Mapping[str, Cure] = {cure.name: cure for cure in _CATALOGUE}
-"""By name, in the order of the documentation."""
+CURES: Registry[Cure] = Registry({cure.name: cure for cure in _CATALOGUE}, CURE_GROUP, Cure)
+"""By name, in the order of the documentation; packages add more under ``bgsim.cures``."""
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "all": tuple(cure.name for cure in _CATALOGUE if not (cure.better or cure.apart)),
     "software": tuple(c.name for c in _CATALOGUE if not (c.better or c.apart) and c.place != "hardware"),
     "hardware": tuple(c.name for c in _CATALOGUE if not (c.better or c.apart) and c.place == "hardware"),
 }
-"""Words that stand for several cures; of alternatives, the stronger one."""
+"""Words that stand for several cures of bgsim's own; of alternatives, the stronger one."""
 
 
 def expanded(names: Iterable[str]) -> tuple[str, ...]:
-    """Names with the words for groups written out, in the catalogue's order, each once; unknown ones last."""
+    """Names with the words for groups written out, each once; ours in the catalogue's order, then others."""
     wanted = [one for name in names for one in GROUPS.get(name, (name,))]
-    known = [name for name in CURES if name in wanted]
-    return (*known, *dict.fromkeys(name for name in wanted if name not in CURES))
+    known = [name for name in CURES.built_in if name in wanted]
+    return (*known, *dict.fromkeys(name for name in sorted(wanted) if name not in CURES.built_in))
 
 
 def problems(names: Sequence[str]) -> Iterator[tuple[int, str]]:

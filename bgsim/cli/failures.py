@@ -2,7 +2,7 @@
 
 0 all is well; 1 a fault of bgsim itself, or a generated file that drifted; 2 bad input, nothing
 was simulated; 3 a run failed; 4 the study's directory cannot be used (locked, not writable, disk
-full); 130 stopped with Ctrl-C.
+full); 5 the cluster cannot be used or was lost; 130 stopped with Ctrl-C.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from typing import NoReturn, ParamSpec, TypeVar
 
 from bgsim.experiment.errors import (
     EXIT_BAD_INPUT,
+    EXIT_EXECUTOR,
     EXIT_INTERNAL,
     EXIT_INTERRUPTED,
     EXIT_STORE,
+    ExecutorError,
     ExperimentError,
     StoreError,
     StudyInterrupted,
 )
+from bgsim.extras import MissingExtra
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -51,6 +54,10 @@ def guarded(command: Callable[Parameters, Result]) -> Callable[Parameters, Resul
             leave(EXIT_BAD_INPUT, f"{error}{ending}")
         except StoreError as error:
             leave(EXIT_STORE, f"bgsim: {error}")
+        except ExecutorError as error:
+            leave(EXIT_EXECUTOR, f"bgsim: {error}")
+        except MissingExtra as error:
+            leave(EXIT_BAD_INPUT, f"bgsim: {error}")
         except StudyInterrupted as error:
             leave(EXIT_INTERRUPTED, f"bgsim: {error}")
         except KeyboardInterrupt:
@@ -73,11 +80,12 @@ def guarded(command: Callable[Parameters, Result]) -> Callable[Parameters, Resul
 def _is_refusal(error: ValueError) -> bool:
     """Whether an error is a sentence written for the researcher."""
     from bgsim.datasheet import DatasheetError
+    from bgsim.plugins import PluginError
     from bgsim.report.results import ReportError
     from bgsim.traces.errors import TraceError
     from bgsim.units import UnitError
 
-    return isinstance(error, (DatasheetError, UnitError, ReportError, TraceError))
+    return isinstance(error, (DatasheetError, UnitError, ReportError, TraceError, PluginError))
 
 
 def _internal(error: Exception) -> NoReturn:

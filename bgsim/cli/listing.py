@@ -94,9 +94,7 @@ def schema(what: str) -> str:
         There is no such schema.
     """
     if what == "experiment":
-        from bgsim.experiment.schema import json_schema
-
-        return json.dumps(json_schema(), indent=2, ensure_ascii=False)
+        return _experiment_schema(plugins=True)
     if what == "record":
         from bgsim.experiment.record import json_schema as record_schema
 
@@ -109,6 +107,12 @@ def schema(what: str) -> str:
         return aligned(rows)
     near = did_you_mean(what, SCHEMAS) or f" (expected {quoted(SCHEMAS)})"
     raise ExperimentError([Problem("schema", what, f"there is no such schema{near}")])
+
+
+def _experiment_schema(plugins: bool) -> str:
+    from bgsim.experiment.schema import json_schema
+
+    return json.dumps(json_schema(plugins), indent=2, ensure_ascii=False)
 
 
 def schema_drift(what: str) -> str:
@@ -128,7 +132,7 @@ def schema_drift(what: str) -> str:
         shipped = path.read_text(encoding="utf-8")
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from None
-    if shipped == schema(what) + "\n":
+    if shipped == _experiment_schema(plugins=False) + "\n":
         return ""
     return f"{path} has drifted; write it anew: bgsim schema > schema/{SCHEMA_FILE}"
 

@@ -49,6 +49,7 @@ def execute_run(run: Run, progress: Progress | None = None) -> Record:
         raise OutcomeError(
             f"planned for model version {config['model_version']}, and this program has {MODEL_VERSION}"
         )
+    provenance.check_plugins(config.get("plugins", {}))
     started = time.time()
     wall, processor = time.perf_counter(), time.process_time()
     record = _blank(run)

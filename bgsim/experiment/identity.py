@@ -2,8 +2,9 @@
 
 Two runs with the same text have the same answer, so a study never computes one twice. The text
 holds the whole datasheet of both machines (with every change applied), the partition, the
-platform, the guest, the workload with all its defaults, the seed, and bgsim's model version. It
-does not hold the name of the experiment, the sweep it belongs to, or anything of the host.
+platform, the guest, the workload with all its defaults, the seed, bgsim's model version, and the
+versions of the plug-ins it uses. It does not hold the name of the experiment, the sweep it belongs
+to, or anything of the host.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from bgsim.cures import settings
 from bgsim.machine.shipped import shipped_sha256
-from bgsim.workloads.support import SUPPORT
 
 if TYPE_CHECKING:
     from bgsim.datasheet import Datasheet
@@ -109,6 +109,8 @@ def identity_text(config: Mapping[str, Any]) -> str:
     }
     if config["workload"].get("cost_model") == "auto":  # a file that is named has its hash beside its name
         rest["cost_model"] = shipped_sha256(config["platform"], config["guest"])
+    if config.get("plugins"):
+        rest["plugins"] = config["plugins"]
     pieces = {key: canonical(value) for key, value in rest.items()}
     pieces["machine"], pieces["reference_machine"] = _machine_texts(*_machine_key(config))
     return "{" + ",".join(f"{json.dumps(key)}:{pieces[key]}" for key in sorted(pieces)) + "}"
@@ -116,8 +118,10 @@ def identity_text(config: Mapping[str, Any]) -> str:
 
 def _partition(section: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """What of a partition can affect this kind of workload: not its name, and the text of a mapping file."""
+    from bgsim.workloads.catalogue import WORKLOADS
+
     part = {"shape": section["shape"], "torus": section["torus"]}
-    for key in SUPPORT[kind].uses:
+    for key in WORKLOADS[kind].support.uses:
         part[key] = section.get(key)
     if isinstance(part.get("mapping"), dict):
         part["mapping"] = part["mapping"]["sha256"]

@@ -27,11 +27,11 @@ from bgsim.experiment.resolve import (
     greedy_findings,
     machine_findings,
     partition_findings,
+    plugins_used,
     support_findings,
 )
 from bgsim.experiment.settings import Overrides, Setting, Source, read, settings
 from bgsim.experiment.sweep import Axis, covering, fixed, points, read_axes
-from bgsim.workloads.support import SUPPORT
 
 
 @dataclass(frozen=True)
@@ -233,6 +233,7 @@ class _Planner:
     def runs(self, axes: list[Axis]) -> list[Run]:
         """Every run of the grid; complete only when no problem was found."""
         from bgsim.experiment.schema import form_problems
+        from bgsim.workloads.catalogue import WORKLOADS
 
         found: list[Run] = []
         seen: dict[str, Mapping[str, Any]] = {}
@@ -257,15 +258,18 @@ class _Planner:
                 self.greedy = model.greedy.model_dump()
             if topology is None or self.problems:
                 continue
+            guest, chosen = model.guest or WORKLOADS[kind].support.guests[0], expanded(model.cures)
             config = {
                 "model_version": MODEL_VERSION,
                 "machine": {"base": model.machine.base, "set": dict(sorted(model.machine.set.items()))},
-                "cures": list(expanded(model.cures)),
+                "cures": list(chosen),
                 "assume": dict(sorted(model.assume.items())),
                 "partition": topology.resolved(),
-                "guest": model.guest or SUPPORT[kind].guests[0],
+                "guest": guest,
                 "workload": model.workload.model_dump(mode="json"),
             }
+            used = plugins_used(kind, guest, chosen)
+            config |= {"plugins": used} if used else {}
             same = canonical(config)
             if same in seen:
                 both = f"{_point_text(seen[same])} and {_point_text(point)}"

@@ -16,6 +16,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from bgsim.experiment.errors import OutcomeError
+
 LIBRARIES = ("simpy", "networkx", "numpy", "numba", "scipy", "pydantic", "ruamel.yaml")
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -70,6 +72,20 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+def check_plugins(planned: Mapping[str, str]) -> None:
+    """Refuse a run that was planned with other versions of plug-ins than this process has.
+
+    Raises
+    ------
+    OutcomeError
+        A version differs, or the plug-in is not installed.
+    """
+    for name, wanted in planned.items():
+        installed = _version(name)
+        if installed != wanted:
+            raise OutcomeError(f"planned with {name} {wanted}, and this process has {installed or 'none'}")
 
 
 def _git_state(directory: Path) -> Mapping[str, Any] | None:

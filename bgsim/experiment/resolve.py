@@ -19,8 +19,8 @@ from bgsim.experiment.errors import quoted
 from bgsim.experiment.identity import machines
 from bgsim.experiment.locate import Path, dotted
 from bgsim.experiment.metrics import METRICS
+from bgsim.plugins import GUEST_GROUP, distribution, entries
 from bgsim.spelling import did_you_mean
-from bgsim.workloads.support import SUPPORT
 
 if TYPE_CHECKING:
     from bgsim.workloads.resolved import ResolvedRun
@@ -179,7 +179,9 @@ def support_findings(
     partition
         The partition as the experiment says.
     """
-    support = SUPPORT[kind]
+    from bgsim.workloads.catalogue import WORKLOADS
+
+    support = WORKLOADS[kind].support
     findings = [
         Finding(
             ("platforms", index), f"the {kind} workload runs on {quoted(support.platforms)}, not on '{name}'"
@@ -187,7 +189,7 @@ def support_findings(
         for index, name in enumerate(platforms)
         if name not in support.platforms
     ]
-    if guest is not None and guest not in support.guests:
+    if guest is not None and guest not in support.guests and not _is_run_by_plugin(kind, guest):
         said = f"the {kind} workload runs under {quoted(support.guests)}, not under '{guest}'"
         why = support.because.get(guest)
         findings.append(Finding(("guest",), f"{said}: {why}" if why else said))
@@ -200,6 +202,27 @@ def support_findings(
         if partition.get(key) is not None and key not in support.uses
     ]
     return findings
+
+
+def _is_run_by_plugin(kind: str, guest: str) -> bool:
+    """Whether a plug-in's guest says that it can run this kind of workload."""
+    from bgsim.experiment.schema import GUESTS
+
+    if guest in GUESTS or guest not in entries(GUEST_GROUP):
+        return False
+    from bgsim.guests import catalogue
+
+    return kind in catalogue.GUESTS[guest].workloads
+
+
+def plugins_used(kind: str, guest: str, names: Sequence[str]) -> dict[str, str]:
+    """Versions of the packages whose workload, guest or cures a run has, by name of the package."""
+    from bgsim.experiment.schema import GUESTS
+    from bgsim.workloads.catalogue import WORKLOADS
+
+    found = [WORKLOADS.origin(kind), *(cures.CURES.origin(name) for name in names)]
+    found.append(distribution(entries(GUEST_GROUP)[guest]) if guest not in GUESTS else None)
+    return dict(sorted(origin for origin in found if origin is not None))
 
 
 @lru_cache(maxsize=256)

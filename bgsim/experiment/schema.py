@@ -18,15 +18,19 @@ from pydantic import (
     GetJsonSchemaHandler,
     TypeAdapter,
     ValidationError,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
 )
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import CoreSchema, ErrorDetails
 
 from bgsim.experiment.errors import quoted, shown
 from bgsim.experiment.locate import Path
+from bgsim.plugins import GUEST_GROUP, entries
 from bgsim.spelling import did_you_mean
 from bgsim.units import Quantity
+from bgsim.workloads.catalogue import WORKLOADS
 from bgsim.workloads.configs import WorkloadConfig
 
 Platform = Literal["bare-metal", "l4-native", "virtual-machine"]
@@ -36,6 +40,24 @@ PLATFORMS: tuple[str, ...] = get_args(Platform)
 GUESTS: tuple[str, ...] = get_args(Guest)
 
 SEED_MAX = 2**63 - 1
+
+
+def _added_workload(value: object, built_in: ValidatorFunctionWrapHandler) -> object:
+    """A workload that a plug-in adds is checked by its own model, and the others by the union of theirs."""
+    kind = value.get("kind") if isinstance(value, dict) else None
+    if isinstance(kind, str) and kind not in WORKLOADS.built_in and kind in WORKLOADS:
+        return WORKLOADS[kind].config.model_validate(value, strict=True)
+    return built_in(value)
+
+
+def _added_guest(value: object, built_in: ValidatorFunctionWrapHandler) -> object:
+    """The name of a guest that a plug-in adds is as good as one of ours."""
+    if isinstance(value, str) and value not in GUESTS and value in entries(GUEST_GROUP):
+        return value
+    return built_in(value)
+
+
+WorkloadSection = Annotated[WorkloadConfig, WrapValidator(_added_workload)]
 
 ParameterValues = Annotated[
     dict[str, Any],
@@ -146,8 +168,10 @@ class ExperimentModel(Section):
     platforms: list[Platform] = Field(
         min_length=1, description="what the guest runs on, compared at every point"
     )
-    guest: Guest | None = Field(None, description="the operating system; by default the workload's usual one")
-    workload: WorkloadConfig = Field(description="the program, with the settings of its kind")
+    guest: Annotated[Guest, WrapValidator(_added_guest)] | None = Field(
+        None, description="the operating system; by default the workload's usual one"
+    )
+    workload: WorkloadSection = Field(description="the program, with the settings of its kind")
     sweep: Sweep = Field(
         default_factory=dict, description="dotted path to the values it takes; all combinations are run"
     )
@@ -203,6 +227,7 @@ def _explained(detail: ErrorDetails, value: Mapping[str, Any]) -> tuple[Path, st
         choices = [
             choice.strip("'") for choice in str(context.get("expected", "")).replace(" or ", ", ").split(", ")
         ]
+        choices += entries(GUEST_GROUP) if path == ("guest",) else ()
         near = did_you_mean(given, choices) if isinstance(given, str) else ""
         return path, f"{shown(given)} is not known{near} (expected {quoted(choices)})", False
     if kind == "value_error":
@@ -251,7 +276,7 @@ def _known_keys(path: Path, value: Mapping[str, Any]) -> list[str]:
     if not path:
         return [*KEYS, "platform"]
     if path == ("workload",):
-        return list(workload_model(value["workload"]).model_fields)
+        return list(WORKLOADS[value["workload"]["kind"]].config.model_fields)
     sections: dict[Path, type[BaseModel]] = {
         ("machine",): Machine,
         ("partition",): Partition,
@@ -260,20 +285,9 @@ def _known_keys(path: Path, value: Mapping[str, Any]) -> list[str]:
     return list(sections[path].model_fields) if path in sections else []
 
 
-def workload_models() -> dict[str, type[BaseModel]]:
-    """The configuration model of every kind of workload."""
-    models = get_args(get_args(WorkloadConfig)[0])
-    return {get_args(model.model_fields["kind"].annotation)[0]: model for model in models}
-
-
 def workload_kinds() -> list[str]:
     """The kinds of workload there are."""
-    return list(workload_models())
-
-
-def workload_model(section: Mapping[str, Any]) -> type[BaseModel]:
-    """The configuration model of a workload section with a known kind."""
-    return workload_models()[section["kind"]]
+    return list(WORKLOADS)
 
 
 class _SchemaText(GenerateJsonSchema):
@@ -285,7 +299,7 @@ class _SchemaText(GenerateJsonSchema):
 
 @cache
 def _adapter() -> TypeAdapter[WorkloadConfig]:
-    return TypeAdapter(WorkloadConfig)
+    return TypeAdapter(WorkloadSection)
 
 
 def workload_config(section: Mapping[str, Any]) -> WorkloadConfig:
@@ -293,8 +307,14 @@ def workload_config(section: Mapping[str, Any]) -> WorkloadConfig:
     return _adapter().validate_python(section)
 
 
-def json_schema() -> dict[str, Any]:
-    """The JSON schema of an experiment file, for editors."""
+def json_schema(plugins: bool = True) -> dict[str, Any]:
+    """The JSON schema of an experiment file, for editors.
+
+    Parameters
+    ----------
+    plugins
+        With what the installed plug-ins add; the shipped schema is without.
+    """
     schema = ExperimentModel.model_json_schema(mode="validation", schema_generator=_SchemaText)
     properties = schema["properties"]
     one = properties["platforms"]["items"]
@@ -307,9 +327,27 @@ def json_schema() -> dict[str, Any]:
     properties["platform"] = {**properties["platforms"], "title": "Platform"}
     schema["required"] = [key for key in schema["required"] if key != "platforms"]
     schema["oneOf"] = [{"required": ["platforms"]}, {"required": ["platform"]}]
+    if plugins:
+        _add_plugins(schema)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$comment": "generated by: bgsim schema experiment",
         **schema,
         "title": "bgsim experiment",
     }
+
+
+def _add_plugins(schema: dict[str, Any]) -> None:
+    """Write the workloads and guests of the installed plug-ins into a schema."""
+    properties, reference = schema["properties"], "#/$defs/{model}"
+    for kind in WORKLOADS.added():
+        model = WORKLOADS[kind].config
+        added = model.model_json_schema(
+            mode="validation", schema_generator=_SchemaText, ref_template=reference
+        )
+        schema["$defs"] |= added.pop("$defs", {}) | {model.__name__: added}
+        target = reference.format(model=model.__name__)
+        properties["workload"]["oneOf"].append({"$ref": target})
+        properties["workload"]["discriminator"]["mapping"][kind] = target
+    for names in properties["guest"]["anyOf"]:
+        names.get("enum", []).extend(entries(GUEST_GROUP))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bgsim.datasheet import Datasheet
@@ -11,6 +11,7 @@ from bgsim.guests.cnk import Cnk
 from bgsim.guests.kittyhawk import KittyhawkLinux
 from bgsim.guests.zeptoos import ZeptoOs, ZeptoOsBigMemory
 from bgsim.platforms.seam import Code, Guest
+from bgsim.plugins import GUEST_GROUP, Registry
 
 Main = Callable[[], Code]
 
@@ -25,20 +26,28 @@ class Kind:
         Makes a guest from the machine, the application's memory and its program.
     memory
         Makes memory with so many bytes of data, mapped as this guest does.
+    workloads
+        The kinds of workload it runs, of a guest that a plug-in adds; for the others
+        :mod:`bgsim.workloads.support` says so.
     """
 
     build: Callable[[Datasheet, ApplicationMemory, Main], Guest]
     memory: Callable[[Datasheet, int], ApplicationMemory]
+    workloads: tuple[str, ...] = ()
 
 
-GUESTS: Mapping[str, Kind] = {
-    "cnk": Kind(lambda machine, memory, main: Cnk(machine, main), StaticMemory),
-    "kittyhawk-linux": Kind(
-        lambda machine, memory, main: KittyhawkLinux(machine, memory.program, main), PagedMemory
-    ),
-    "zeptoos": Kind(lambda machine, memory, main: ZeptoOs(machine, memory.program, main), PagedMemory),
-    "zeptoos-bigmemory": Kind(
-        lambda machine, memory, main: ZeptoOsBigMemory(machine, memory.program, main), StaticMemory
-    ),
-}
-"""By name."""
+GUESTS: Registry[Kind] = Registry(
+    {
+        "cnk": Kind(lambda machine, memory, main: Cnk(machine, main), StaticMemory),
+        "kittyhawk-linux": Kind(
+            lambda machine, memory, main: KittyhawkLinux(machine, memory.program, main), PagedMemory
+        ),
+        "zeptoos": Kind(lambda machine, memory, main: ZeptoOs(machine, memory.program, main), PagedMemory),
+        "zeptoos-bigmemory": Kind(
+            lambda machine, memory, main: ZeptoOsBigMemory(machine, memory.program, main), StaticMemory
+        ),
+    },
+    GUEST_GROUP,
+    Kind,
+)
+"""By name; packages add more under the entry-point group ``bgsim.guests``."""

@@ -10,20 +10,6 @@ from bgsim.workloads.resolved import ResolvedRun
 
 Progress = Callable[[float, str], None]
 
-MODULES = {
-    "compile": "bgsim.workloads.compile",
-    "micro": "bgsim.workloads.micro",
-    "netperf": "bgsim.workloads.netperf",
-    "dcmf": "bgsim.workloads.dcmf",
-    "io": "bgsim.workloads.io",
-    "traffic": "bgsim.workloads.traffic",
-    "collectives": "bgsim.workloads.collectives",
-    "halo": "bgsim.workloads.halo",
-    "replay": "bgsim.workloads.replay",
-    "noise": "bgsim.workloads.noise",
-    "memory": "bgsim.workloads.memory",
-}
-
 
 def execute(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
     """Run one resolved run in this process.
@@ -35,6 +21,8 @@ def execute(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
     progress
         Called now and then with the simulated seconds so far and a short note.
     """
-    module = import_module(MODULES[resolved.workload.kind])
+    from bgsim.workloads.catalogue import WORKLOADS
+
+    module = import_module(WORKLOADS[resolved.workload.kind].module)
     outcome: Outcome = module.run(resolved, progress)
     return outcome

@@ -1,13 +1,14 @@
 """A workload that takes no time, so that the harness is tested and nothing else."""
 
 import copy
+import dataclasses
 import hashlib
 import sys
 from types import ModuleType
 
 import pytest
 
-import bgsim.workloads
+from bgsim.workloads.catalogue import WORKLOADS
 from bgsim.workloads.outcome import ExitRow, Outcome
 
 EXPERIMENT = {
@@ -47,7 +48,8 @@ def workload(monkeypatch):
     module = ModuleType("workload_of_the_tests")
     module.run = simulate
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(bgsim.workloads.MODULES, "micro", module.__name__)
+    replaced = dataclasses.replace(WORKLOADS["micro"], module=module.__name__)
+    monkeypatch.setitem(WORKLOADS.built_in, "micro", replaced)
     return module
 
 

@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from bgsim.experiment.partition import load_topology
 from bgsim.experiment.plan import load
 from bgsim.experiment.resolve import resolved_run
 from bgsim.network.tree import CollectiveTree
-from bgsim.workloads.support import SUPPORT
+from bgsim.workloads.catalogue import WORKLOADS
 
 NODES = {
     "pair": 2,
@@ -119,8 +120,9 @@ def test_what_cannot_change_the_answer_does_not_change_the_run_id():
 
 
 def test_what_can_change_the_answer_does(monkeypatch, tmp_path):
-    uses = SUPPORT["netperf"]._replace(uses=("pset", "mapping"))
-    monkeypatch.setitem(SUPPORT, "netperf", uses)
+    netperf = WORKLOADS["netperf"]
+    both = replace(netperf, support=netperf.support._replace(uses=("pset", "mapping")))
+    monkeypatch.setitem(WORKLOADS.built_in, "netperf", both)
     (tmp_path / "a.txt").write_text("0 0 0 0\n1 0 0 0\n")
     (tmp_path / "b.txt").write_text("0 0 0 0\n1 0 0 0\n")
     (tmp_path / "c.txt").write_text("1 0 0 0\n0 0 0 0\n")
