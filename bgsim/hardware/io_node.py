@@ -19,7 +19,7 @@ from __future__ import annotations
 import errno
 from collections import deque
 from collections.abc import Generator
-from typing import Any
+from typing import Any, cast
 
 from simpy import Environment, Event
 
@@ -136,14 +136,16 @@ class IoNode:
                 yield self._wake
 
     def _take(self) -> Steps:
-        fragment = self._waiting[0].content[0]  # type: ignore[index]
+        fragment = cast("tuple[Fragment, ...]", self._waiting[0].content)[0]
         yield self.environment.timeout(self.parameters.receive_cycles)
         self._waiting.popleft()
         self._network.resume(self.address)
         self.packets_received += 1
+        request = fragment.message
+        assert isinstance(request, Request), "a compute node sends requests"
         if fragment.last:
             yield self.environment.timeout(self.parameters.message_cycles)
-            self.environment.process(self._proxy(fragment.message))
+            self.environment.process(self._proxy(request))
 
     def _send(self) -> Steps:
         answer, number, count = self._outgoing.popleft()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from bgsim.network.traffic import Ints
 
@@ -23,7 +24,7 @@ class Columns:
         self._columns = {name: np.zeros(0, np.int64) for name in defaults}
         self.size = 0
 
-    def add(self, count: int, **values: object) -> Ints:
+    def add(self, count: int, **values: ArrayLike) -> Ints:
         """Append rows; return their numbers."""
         first, self.size = self.size, self.size + count
         if self.size > len(next(iter(self._columns.values()))):
@@ -33,7 +34,7 @@ class Columns:
                 grown[:first] = column[:first]
                 self._columns[name] = grown
         for name, column in self._columns.items():
-            column[first : self.size] = values.get(name, self._defaults[name])  # type: ignore[call-overload]
+            column[first : self.size] = np.asarray(values.get(name, self._defaults[name]))
         return np.arange(first, self.size)
 
     def __getitem__(self, name: str) -> Ints:

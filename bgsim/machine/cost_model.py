@@ -216,7 +216,7 @@ class CostModel:
 
     def as_dict(self) -> dict[str, Any]:
         """All fields as plain values."""
-        return _plain(dataclasses.asdict(self))  # type: ignore[no-any-return]
+        return {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
 
     @property
     def digest(self) -> str:

@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 import simpy
-from simpy.events import Event
+from simpy.events import Event, EventPriority
 
 from bgsim.network.detours import Detours
 from bgsim.network.gates_reference import GatesReference
@@ -168,7 +168,7 @@ class PacketReference:
         event._ok, event._value = True, None
         assert event.callbacks is not None
         event.callbacks.append(lambda _: action(*arguments))
-        self.environment.schedule(event, priority=step, delay=time - int(self.environment.now))  # type: ignore[arg-type]
+        self.environment.schedule(event, priority=EventPriority(step), delay=time - int(self.environment.now))
 
     # ---- DMA engine
 

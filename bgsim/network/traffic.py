@@ -110,7 +110,7 @@ class Messages:
     ) -> Messages:
         """Make a table from columns and scalars; with a gate, ``post_cycles`` need not be given."""
         size = np.broadcast(*map(np.asarray, (source, destination, packets))).size
-        post_cycles = np.where(np.asarray(gate) >= 0, NEVER, post_cycles)  # type: ignore[call-overload]
+        post_cycles = np.where(np.asarray(gate) >= 0, NEVER, np.asarray(post_cycles))
         routing = (dynamic, priority, fifo)
         countings = (post_cycles, gate, then, sent_then)
         handling = (hints, deposit, memory_fifo)

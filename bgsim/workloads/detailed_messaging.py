@@ -327,7 +327,7 @@ def _outcome(
             "tier": "detailed",
             "nodes": resolved.partition.nodes,
             "ranks": len(job.processes),
-            "operation_interval": timeline.interval(frequency),  # type: ignore[dict-item]
+            "operation_interval": timeline.interval(frequency),
             **details,
         },
     )

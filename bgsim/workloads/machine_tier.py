@@ -166,7 +166,7 @@ def outcome(
         "network": network,
         "cost_model": work.cost_model,
         "noise": noise,
-        "operation_interval": timeline.interval(work.frequency_hz),  # type: ignore[dict-item]
+        "operation_interval": timeline.interval(work.frequency_hz),
         **more,
     }
     return Outcome(metrics=metrics, details=details)
