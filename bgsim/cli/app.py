@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EXIT_CODES = (
     "Exit codes: 0 all is well; 1 a fault of bgsim, or a generated file drifted; 2 bad input, nothing was "
     "simulated; 3 a run failed; 4 the study's directory cannot be used (in use, not writable, full disk); "
-    "130 stopped with Ctrl-C."
+    "5 the cluster cannot be used or was lost; 130 stopped with Ctrl-C."
 )
 
 app = typer.Typer(
@@ -70,6 +70,7 @@ def run(
     """Run an experiment, or what is missing of it; print the comparison, write summary and figures."""
     from bgsim.cli.progress import watch_for
     from bgsim.experiment.driver import run_experiment
+    from bgsim.experiment.executors.local import Local
     from bgsim.experiment.plan import load
 
     plan = load(experiment, set_ or (), smoke=smoke, seed=seed)
@@ -77,7 +78,7 @@ def run(
     watch = watch_for(plan.name, str(directory), quiet)
     for remark in plan.remarks:
         watch.note(remark)
-    study = run_experiment(plan, directory, workers=workers, watch=watch)
+    study = run_experiment(plan, directory, watch=watch, executor=Local(workers))
     for remark in study.remarks():
         watch.note(remark)
     if study.records:

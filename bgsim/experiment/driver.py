@@ -5,20 +5,28 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from bgsim.experiment import greedy, provenance, store
 from bgsim.experiment.errors import StoreError, StudyInterrupted
+from bgsim.experiment.executors import Executor
+from bgsim.experiment.executors.local import Local
+from bgsim.experiment.executors.shard import Shard
 from bgsim.experiment.identity import canonical
 from bgsim.experiment.plan import Experiment, Run, load
-from bgsim.experiment.pool import in_this_process, in_workers, processors
 from bgsim.experiment.record import Record
+from bgsim.experiment.rescue import rescued
 from bgsim.experiment.settings import Overrides, Source
 from bgsim.experiment.study import Study
 from bgsim.experiment.watch import Watch
+
+Follow = Callable[[Record], Sequence[Run]]
+"""Told of each finished record of an experiment, stored ones first; returns the runs it makes necessary."""
 
 
 def run(
@@ -30,6 +38,7 @@ def run(
     workers: int | None = None,
     smoke: bool = False,
     watch: Watch | None = None,
+    executor: Executor | None = None,
 ) -> Study:
     """Run an experiment, or what is missing of it, and return its study.
 
@@ -49,6 +58,9 @@ def run(
         Run the reduced form.
     watch
         Told of the progress; by default only notes are printed, on standard error.
+    executor
+        Where runs are computed, such as an opened :class:`bgsim.experiment.executors.cluster.Cluster`;
+        by default ``workers`` processes of this computer.
 
     Returns
     -------
@@ -61,6 +73,8 @@ def run(
         The experiment is wrong; nothing was simulated.
     StoreError
         The directory cannot be used.
+    ExecutorError
+        The cluster cannot be used, or was lost.
     StudyInterrupted
         Ctrl-C; everything computed is stored.
     """
@@ -68,42 +82,159 @@ def run(
     watch = watch or Watch()
     for remark in experiment.remarks:
         watch.note(remark)
-    return run_experiment(experiment, Path(directory or experiment.directory), workers=workers, watch=watch)
+    where = Path(directory or experiment.directory)
+    return run_experiment(experiment, where, watch=watch, executor=executor or Local(workers))
 
 
-def run_experiment(experiment: Experiment, directory: Path, *, workers: int | None, watch: Watch) -> Study:
-    """Run what is missing of a checked experiment. Errors and result as for :func:`run`."""
+def run_experiment(
+    experiment: Experiment,
+    directory: Path,
+    *,
+    watch: Watch,
+    executor: Executor,
+    shard: Shard | None = None,
+    follow: Follow | None = None,
+) -> Study:
+    """Run what is missing of a checked experiment.
+
+    Parameters
+    ----------
+    experiment
+        The experiment.
+    directory
+        Where the study is kept. A shard is kept in a study of its own below it.
+    watch
+        Told of the progress.
+    executor
+        Where runs are computed.
+    shard
+        Run this part only; what the whole study has stored is not repeated. A search for cures is left
+        to a run of the whole.
+    follow
+        Asks for more runs as records come in, such as more replications of a point. It is told of every
+        finished record of the experiment, stored ones first and in the order of the experiment's runs.
+
+    Returns
+    -------
+    Study
+        All records in the directory. Errors are those of :func:`run`.
+    """
+    stored_elsewhere: set[str] = set()
+    runs: Sequence[Run] = experiment.runs
+    if shard is not None:
+        stored_elsewhere = store.finished_ids(directory)
+        runs = shard.of(runs, whole_points=follow is not None)
+        directory = shard.directory(directory)
     with store.Store(directory, watch.note) as opened:
-        others = {record["experiment"] for record in opened.records} - {experiment.name}
-        if others:
-            raise StoreError(
-                f"{directory}: holds the study '{min(others)}', not '{experiment.name}'; "
-                "choose another directory (-o)"
-            )
-        stored = {record["run_id"] for record in opened.records if record["status"] == "ok"}
-        todo = [wanted for wanted in experiment.runs if wanted.run_id not in stored]
+        _refuse_other_study(opened, experiment)
         _note_other_source(opened, experiment, watch)
-        count = min(workers or processors(), len(todo))
-        watch.planned(len(experiment.runs), len(experiment.runs) - len(todo), count)
-        with _interrupts(watch) as asked:
-            finished = _compute(todo, count, opened, watch, asked)
-        if finished == len(todo) and experiment.greedy is not None:
-            _search(experiment, directory, opened, watch, workers)
+        session = _Session(opened, executor, watch, follow or _no_more)
+        left = session.compute([run for run in runs if run.run_id not in stored_elsewhere])
+        if not left and experiment.greedy is not None:
+            if shard is None:
+                _search(experiment, session)
+            else:
+                watch.note("the search for cures needs all runs: merge the shards, then run without --shard")
         study = Study(directory, opened.records)
         if study.records:
             study.write_summary()
-        if finished < len(todo):
-            left = len(todo) - finished
+        if left:
             raise StudyInterrupted(
-                f"stopped with {left} of {len(experiment.runs)} runs still to do; the others are stored in "
+                f"stopped with {left} of {len(session.wanted)} runs still to do; the others are stored in "
                 f"{directory}, and the same command continues there"
             )
     return study
 
 
-def _search(
-    experiment: Experiment, directory: Path, opened: store.Store, watch: Watch, workers: int | None
-) -> None:
+def _no_more(record: Record) -> Sequence[Run]:
+    return ()
+
+
+@dataclass
+class _Session:
+    """One opened study being computed: knows what is wanted, stored and still to do."""
+
+    opened: store.Store
+    executor: Executor
+    watch: Watch
+    follow: Follow = _no_more
+    wanted: dict[str, Run] = field(default_factory=dict)
+
+    def stored(self) -> dict[str, Record]:
+        """The finished records, by run id."""
+        return {record["run_id"]: record for record in self.opened.records if record["status"] == "ok"}
+
+    def compute(self, runs: Sequence[Run]) -> int:
+        """Compute and store what is missing of some runs; return how many the researcher left undone.
+
+        Raises
+        ------
+        StoreError
+            A record could not be stored; where it was put instead is said.
+        ExecutorError
+            The cluster was lost.
+        """
+        stored = self.stored()
+        self.wanted = {}
+        waiting: deque[Run] = deque()
+        for wanted in runs:
+            self._want(wanted, stored, waiting)
+        if not waiting:
+            self.watch.planned(len(self.wanted), len(self.wanted), 0)
+            return 0
+        total, todo = len(self.wanted), len(waiting)
+        self.watch.planned(total, total - todo, self.executor.workers_for(todo))
+        undone = {wanted.run_id for wanted in waiting}
+        unsaved: list[Record] = []
+        failure: StoreError | None = None
+        with _interrupts(self.watch) as asked:
+            parts = self.executor.compute(waiting, self.watch, asked)
+            try:
+                with contextlib.closing(parts), contextlib.suppress(KeyboardInterrupt):
+                    for record in parts:
+                        try:
+                            self.opened.append(record)
+                        except StoreError as error:
+                            failure = failure or error
+                            unsaved.append(record)
+                            asked.asked = True  # what is in work is still finished
+                            continue
+                        undone.discard(record["run_id"])
+                        self.watch.finished(record)
+                        if record["status"] == "ok":
+                            undone |= self._more(record, stored, waiting)
+            finally:
+                self.watch.ended()
+                if failure is not None:
+                    failure = rescued(self.opened, unsaved, failure)
+        if failure is not None:
+            raise failure
+        return len(undone)
+
+    def _want(self, run: Run, stored: Mapping[str, Record], waiting: deque[Run]) -> None:
+        """Put a run on the list; if its record is there already, what follows from that too."""
+        if run.run_id in self.wanted:
+            return
+        self.wanted[run.run_id] = run
+        record = stored.get(run.run_id)
+        if record is None:
+            waiting.append(run)
+            return
+        for more in self.follow(record):
+            self._want(more, stored, waiting)
+
+    def _more(self, record: Record, stored: Mapping[str, Record], waiting: deque[Run]) -> set[str]:
+        """Put on the list what a new record makes necessary; return the ids of what is not stored."""
+        before = len(self.wanted)
+        known = {run.run_id for run in waiting}
+        for more in self.follow(record):
+            self._want(more, stored, waiting)
+        if len(self.wanted) > before:
+            self.watch.extended(len(self.wanted) - before)
+        return {run.run_id for run in waiting} - known
+
+
+def _search(experiment: Experiment, session: _Session) -> None:
     """Make an experiment's search for cures: rounds of runs, each chosen by the results of the last.
 
     The runs that move a guessed parameter to its ends are a study of their own, in ``bounds``.
@@ -113,53 +244,50 @@ def _search(
     search = greedy.Search(
         section["minimise"], tuple(section["stages"]), section["platform"], section["least_gain"]
     )
+    directory = session.opened.directory
 
     def results_in(into: store.Store) -> greedy.Results:
+        within = _Session(into, session.executor, session.watch)
+
         def results(runs: Sequence[Run]) -> Mapping[str, Record]:
-            stored = {record["run_id"]: record for record in into.records if record["status"] == "ok"}
-            todo = list({run.run_id: run for run in runs if run.run_id not in stored}.values())
-            if todo:
-                count = min(workers or processors(), len(todo))
-                watch.planned(len(runs), len(runs) - len(todo), count)
-                with _interrupts(watch) as asked:
-                    finished = _compute(todo, count, into, watch, asked)
-                if finished < len(todo):
-                    raise StudyInterrupted(
-                        f"stopped within the search for cures; what was computed is stored in {directory}, "
-                        "and the same command continues there"
-                    )
-                stored = {record["run_id"]: record for record in into.records if record["status"] == "ok"}
-            return stored
+            if any(run.run_id not in within.stored() for run in runs) and within.compute(runs):
+                raise StudyInterrupted(
+                    f"stopped within the search for cures; what was computed is stored in {directory}, "
+                    "and the same command continues there"
+                )
+            return within.stored()
 
         return results
 
     points = greedy.starts(search, experiment.runs)
-    steps = greedy.side_by_side([greedy.search_point(search, runs) for runs in points], results_in(opened))
-    with store.Store(directory / "bounds", watch.note) as beside:
+    here = results_in(session.opened)
+    steps = greedy.side_by_side([greedy.search_point(search, runs) for runs in points], here)
+    with store.Store(directory / "bounds", session.watch.note) as beside:
         moved = [greedy.bounds(search, taken, runs) for taken, runs in zip(steps, points, strict=True)]
         rows = greedy.side_by_side(moved, results_in(beside))
     natives = {
         canonical(record["config"]["workload"]): record["metrics"].get(search.metric)
-        for record in opened.records
+        for record in session.opened.records
         if record["status"] == "ok" and record["platform"] == "bare-metal" and not record["config"]["cures"]
     }
     native = [natives.get(canonical(runs[0].config["workload"])) for runs in points]
     greedy.write(directory, greedy.written(search, points, steps, rows, native))
 
 
-def _compute(runs: Sequence[Run], workers: int, opened: store.Store, watch: Watch, asked: _Interrupts) -> int:
-    """Compute and store runs until all are done or the researcher stops; return how many are done."""
-    parts = in_workers(runs, workers, watch, asked) if workers > 1 else in_this_process(runs, watch, asked)
-    finished = 0
-    try:
-        with contextlib.closing(parts), contextlib.suppress(KeyboardInterrupt):
-            for record in parts:
-                opened.append(record)
-                finished += 1
-                watch.finished(record)
-    finally:
-        watch.ended()
-    return finished
+def _refuse_other_study(opened: store.Store, experiment: Experiment) -> None:
+    """Refuse to mix two experiments.
+
+    Raises
+    ------
+    StoreError
+        The directory holds another one's study.
+    """
+    others = {record["experiment"] for record in opened.records} - {experiment.name}
+    if others:
+        raise StoreError(
+            f"{opened.directory}: holds the study '{min(others)}', not '{experiment.name}'; "
+            "choose another directory (-o)"
+        )
 
 
 def _note_other_source(opened: store.Store, experiment: Experiment, watch: Watch) -> None:

@@ -14,6 +14,7 @@ EXIT_INTERNAL = 1
 EXIT_BAD_INPUT = 2
 EXIT_RUN_FAILED = 3
 EXIT_STORE = 4
+EXIT_EXECUTOR = 5
 EXIT_INTERRUPTED = 130
 
 
@@ -54,6 +55,10 @@ class ExperimentError(ValueError):
 
 class StoreError(Exception):
     """The study's directory cannot be used: in use by another driver, not writable, disk full."""
+
+
+class ExecutorError(Exception):
+    """The cluster cannot be used, or was lost; everything computed is on disk."""
 
 
 class OutcomeError(Exception):

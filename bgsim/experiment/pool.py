@@ -14,10 +14,12 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections import deque
+from collections.abc import Generator
 from pathlib import Path
 
 from bgsim.experiment.execute import execute_run, lost_run
+from bgsim.experiment.executors import Stop
 from bgsim.experiment.plan import Run
 from bgsim.experiment.record import Record
 from bgsim.experiment.watch import Watch
@@ -42,11 +44,10 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
-def in_this_process(runs: Sequence[Run], watch: Watch, stop: Callable[[], bool]) -> Generator[Record]:
+def in_this_process(waiting: deque[Run], watch: Watch, stop: Stop) -> Generator[Record]:
     """Compute runs one after another, without any other process."""
-    for run in runs:
-        if stop():
-            return
+    while waiting and not stop():
+        run = waiting.popleft()
 
         def progress(simulated_s: float, note: str, run: Run = run) -> None:
             watch.progressed(run, simulated_s, note)
@@ -55,15 +56,13 @@ def in_this_process(runs: Sequence[Run], watch: Watch, stop: Callable[[], bool])
         yield execute_run(run, progress)
 
 
-def in_workers(
-    runs: Sequence[Run], workers: int, watch: Watch, stop: Callable[[], bool]
-) -> Generator[Record]:
+def in_workers(waiting: deque[Run], workers: int, watch: Watch, stop: Stop) -> Generator[Record]:
     """Compute runs in worker processes; records come in the order in which they finish.
 
     Parameters
     ----------
-    runs
-        What to compute.
+    waiting
+        What to compute; the caller may add to it between records.
     workers
         Number of processes, at least one.
     watch
@@ -76,20 +75,23 @@ def in_workers(
     Mapping
         Records.
     """
-    waiting = list(reversed(runs))
-    tries: dict[int, int] = {}
-    messages: queue.SimpleQueue[tuple[_Worker, Message | None]] = queue.SimpleQueue()
-    crew: set[_Worker] = set()
+    tries: dict[str, int] = {}
+    messages: Messages = queue.SimpleQueue()
+    crew: set[WorkerProcess] = set()
+
+    def hand_out() -> None:
+        while waiting and not stop() and len(crew) < min(workers, len(waiting) + _busy(crew)):
+            crew.add(WorkerProcess(messages))
+        for worker in crew:
+            if worker.run is None and waiting and not stop():
+                run = waiting.popleft()
+                tries[run.run_id] = tries.get(run.run_id, 0) + 1
+                watch.started(run)
+                worker.hand(run)
+
     try:
         while True:
-            while waiting and not stop() and len(crew) < min(workers, len(waiting) + _busy(crew)):
-                crew.add(_Worker(messages))
-            for worker in crew:
-                if worker.run is None and waiting and not stop():
-                    run = waiting.pop()
-                    tries[id(run)] = tries.get(id(run), 0) + 1
-                    watch.started(run)
-                    worker.hand(run)
+            hand_out()
             if not _busy(crew):
                 return
             try:
@@ -102,13 +104,14 @@ def in_workers(
                 how = worker.died()
                 if held is None:
                     continue
-                if tries[id(held)] < TRIES_MAX:
+                if tries[held.run_id] < TRIES_MAX:
                     watch.note(f"{held.label}: {how}; trying once more")
-                    waiting.append(held)
+                    waiting.appendleft(held)
                 else:
                     yield lost_run(held, how)
             elif isinstance(message, Done):
                 worker.run = None
+                hand_out()  # the worker goes on while the caller waits for the disk
                 yield message.record
             elif held is not None:
                 watch.progressed(held, message.simulated_s, message.note)
@@ -117,14 +120,20 @@ def in_workers(
             worker.close()
 
 
-def _busy(crew: set[_Worker]) -> int:
+def _busy(crew: set[WorkerProcess]) -> int:
     return sum(worker.run is not None for worker in crew)
 
 
-class _Worker:
-    """One worker process: started, handed runs one at a time, closed."""
+class WorkerProcess:
+    """One worker process: started, handed runs one at a time, closed.
 
-    def __init__(self, messages: queue.SimpleQueue[tuple[_Worker, Message | None]]) -> None:
+    Parameters
+    ----------
+    messages
+        Where it puts itself with each of its answers, and with None when it has died.
+    """
+
+    def __init__(self, messages: Messages) -> None:
         self.run: Run | None = None
         self.messages = messages
         self.process = subprocess.Popen(
@@ -171,3 +180,6 @@ class _Worker:
             except (EOFError, OSError, ValueError, pickle.UnpicklingError):
                 self.messages.put((self, None))
                 return
+
+
+Messages = queue.SimpleQueue[tuple[WorkerProcess, Message | None]]

@@ -65,6 +65,20 @@ def read_records(directory: Path, note: Note) -> Iterator[Record]:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from None
 
 
+def finished_ids(directory: Path) -> set[str]:
+    """Ids of the finished runs of a study; none where there is no study yet.
+
+    Raises
+    ------
+    StoreError
+        There is one, and it cannot be read.
+    """
+    if not (directory / RECORDS).exists():
+        return set()
+    records = read_records(directory, lambda text: None)
+    return {record["run_id"] for record in records if record["status"] == "ok"}
+
+
 @contextlib.contextmanager
 def collector_paused() -> Iterator[None]:
     """Keep Python's cyclic garbage collector from walking millions of records that hold no cycles."""

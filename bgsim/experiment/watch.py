@@ -13,7 +13,7 @@ class Watch:
 
     Life cycle: ``planned`` once, then ``started``, ``progressed`` and ``finished`` per run, in any
     order between runs, and ``ended`` once; for each round of a search all of it again. ``note`` may come at
-    any time.
+    any time, ``extended`` and ``crew`` between ``planned`` and ``ended``.
     """
 
     def note(self, text: str) -> None:
@@ -22,6 +22,12 @@ class Watch:
 
     def planned(self, total: int, stored: int, workers: int) -> None:
         """So many runs belong to the study, so many of them are stored already."""
+
+    def extended(self, runs: int) -> None:
+        """So many more runs belong to the study, since a record made them necessary."""
+
+    def crew(self, workers: int) -> None:
+        """The number of workers of a cluster has changed."""
 
     def started(self, run: Run) -> None:
         """A run begins; after the death of a worker the same run may begin again."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 
@@ -154,12 +155,23 @@ def test_a_full_disk_ends_with_4_and_one_message(child, experiment, tmp_path):
     out = tmp_path / "out"
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000)); "
     words = ["run", experiment, "-o", out, "--no-figures", "--quiet", "--workers", "1"]
-    done = child(*words, code=f"{limit}from bgsim.cli import main; main()", PYTHONDONTWRITEBYTECODE="1")
-    assert done.code == 4
-    assert done.err == (
-        f"bgsim: {out}: a limit on file sizes is reached; raise it and run the same command again; "
-        "what was stored before is safe\n"
+    done = child(
+        *words,
+        code=f"{limit}from bgsim.cli import main; main()",
+        PYTHONDONTWRITEBYTECODE="1",
+        TMPDIR=str(tmp_path),
     )
-    assert 1 <= len(records(out)) < 6
+    assert done.code == 4
+    said = re.fullmatch(
+        f"bgsim: {out}: a limit on file sizes is reached; raise it and run the same command again; "
+        rf"what was stored before is safe; 1 run computed since: (\S+) \(bgsim merge {out} \1 adds it\)\n",
+        done.err,
+    )
+    assert said
+    kept = records(out)
+    assert 1 <= len(kept) < 6
+    merged = child("merge", out, said[1])
+    assert merged.code == 0
+    assert len(records(out)) == len(kept) + 1
     assert child("run", experiment, "-o", out, "--no-figures").code == 0
     assert len(records(out)) == 6
