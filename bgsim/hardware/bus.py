@@ -1,8 +1,8 @@
 """The physical address space of a node, as far as device registers live in it.
 
 A load or store takes effect at the present simulated time. What the access costs, which depends on the
-device, is charged by whoever executes it. Quad accesses, 16 bytes through the floating-point unit, carry any Python
-object: data contents are not modelled as bytes.
+device, is charged by whoever executes it. Quad accesses, 16 bytes through the floating-point unit, carry any
+Python object: data contents are not modelled as bytes.
 """
 
 from __future__ import annotations
