@@ -10,13 +10,14 @@ Left out: routing and ARP, more than one socket, other processes.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, Protocol
 
 from bgsim.datasheet import Datasheet
 from bgsim.guests.ethernet import EthernetDriver, Frame, end_interrupt, find_interrupt
 from bgsim.guests.kittyhawk import KittyhawkLinux
 from bgsim.guests.network_paths import NetworkPaths
+from bgsim.guests.zeptoos import ZeptoOs, ZeptoOsBigMemory
 from bgsim.platforms.seam import Code, Now, Request, SetInterrupts, Wait
 from bgsim.profiles.program import kernel_program
 
@@ -150,3 +151,23 @@ class NetworkLinux(KittyhawkLinux):
         while not condition():
             yield Wait()
         yield self.paths.work(self.paths.block - self.paths.block // 2)
+
+
+class NetworkZeptoOs(NetworkLinux, ZeptoOs):
+    """ZeptoOS with the same driver: the two kernels are of one age and for one machine.
+
+    ZeptoOS itself forwards IP packets to the I/O node, by a daemon; between compute nodes it has no driver
+    of its own.
+    """
+
+
+class NetworkBigMemory(NetworkLinux, ZeptoOsBigMemory):
+    """The same, with the memory of the job's program mapped statically."""
+
+
+NETWORK_LINUX: Mapping[str, type[NetworkLinux]] = {
+    "kittyhawk-linux": NetworkLinux,
+    "zeptoos": NetworkZeptoOs,
+    "zeptoos-bigmemory": NetworkBigMemory,
+}
+"""The guests with a network, by name."""

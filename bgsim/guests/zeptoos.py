@@ -16,7 +16,7 @@ reaping from ``mm/slab.c`` of Linux 2.6, recalled; the size of the entries and t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from bgsim.datasheet import Datasheet
 from bgsim.guests.dma_calls import DmaCalls
@@ -41,10 +41,20 @@ class ZeptoOs(KittyhawkLinux):
         Program whose pages the guest maps.
     main
         What the guest does, as a generator of requests.
+    build, external_interrupt, timer
+        As of :class:`KittyhawkLinux`.
     """
 
-    def __init__(self, datasheet: Datasheet, program: Program, main: Callable[[], Code]) -> None:
-        super().__init__(datasheet, program, main)
+    def __init__(
+        self,
+        datasheet: Datasheet,
+        program: Program,
+        main: Callable[[], Code],
+        build: str = "gcc346",
+        external_interrupt: Callable[[], Code] | None = None,
+        timer: bool = True,
+    ) -> None:
+        super().__init__(datasheet, program, main, build, external_interrupt, timer)
         period = datasheet.quantity("guest.reaper_period").value
         self._ticks_between_reaps = round(period * datasheet.quantity("guest.timer_frequency").value)
         self._ticks = 0
@@ -65,10 +75,22 @@ class ZeptoOs(KittyhawkLinux):
 
 
 class ZeptoOsBigMemory(DmaCalls, ZeptoOs):
-    """Compute node Linux whose application memory is mapped statically with large pages."""
+    """Compute node Linux whose application memory is mapped statically with large pages.
 
-    def __init__(self, datasheet: Datasheet, program: Program, main: Callable[[], Code]) -> None:
-        super().__init__(datasheet, program, main)
+    One program has it, the job's. Any other is paged as usual, in the memory that is left to the kernel: a
+    ``program`` with pages runs like that.
+    """
+
+    def __init__(
+        self,
+        datasheet: Datasheet,
+        program: Program,
+        main: Callable[[], Code],
+        build: str = "gcc346",
+        external_interrupt: Callable[[], Code] | None = None,
+        timer: bool = True,
+    ) -> None:
+        super().__init__(datasheet, program, main, build, external_interrupt, timer)
         self._big_page = datasheet.integer("zeptoos.bigmemory_page")
         self._kernel_memory = datasheet.integer("zeptoos.kernel_memory")
         self._call = kernel_program(
@@ -89,3 +111,11 @@ class ZeptoOsBigMemory(DmaCalls, ZeptoOs):
     def system_call(self) -> Code:
         """Enter the kernel for one of the calls that hand out DMA resources."""
         yield Run(self._call)
+
+
+LINUX: Mapping[str, type[KittyhawkLinux]] = {
+    "kittyhawk-linux": KittyhawkLinux,
+    "zeptoos": ZeptoOs,
+    "zeptoos-bigmemory": ZeptoOsBigMemory,
+}
+"""The guests that are Linux, by name: they run what was traced under it."""

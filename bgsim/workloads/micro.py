@@ -6,12 +6,13 @@ kernel and VMM path priced by its instructions, which gives the instruction coun
 are compared with.
 
 Left out on bare metal: IPC, which does not exist there; the operation is the plain device control
-register read that becomes one in a virtual machine.
+register read that becomes one in a virtual machine. Under CNK only the system call and the device accesses
+are there to be measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,12 +20,13 @@ import numpy as np
 import simpy
 
 from bgsim.datasheet import Datasheet
-from bgsim.guests.kittyhawk import KittyhawkLinux
+from bgsim.guests import cnk
+from bgsim.guests.zeptoos import LINUX
 from bgsim.hardware import bic
 from bgsim.hardware.dma_registers import DCR_BASE
 from bgsim.hardware.node import build_nodes
 from bgsim.platforms import PLATFORMS
-from bgsim.platforms.seam import Code, Load, Platform, ReadDcr, Run, Wait
+from bgsim.platforms.seam import Code, Guest, Load, Platform, ReadDcr, Run, Wait
 from bgsim.profiles import program as ops
 from bgsim.profiles.program import Program, kernel_program, load, operation
 from bgsim.workloads.configs import MicroConfig
@@ -47,6 +49,16 @@ _TRACED = {
     "page-fault-touch": ("touch_fresh_page", ops.ENTER, ops.EXCEPTION_DTLB),
     "context-switch-ping-pong": ("sched_yield_pair", ops.PID, None),
 }
+
+
+_LINUX_CALL = (0, (9, 10, 5, 4, 8), "guest.system_call_instructions")
+
+SYSTEM_CALLS: Mapping[str, tuple[int, tuple[int, ...], str]] = {
+    **dict.fromkeys(LINUX, _LINUX_CALL),
+    "cnk": (cnk.KERNEL_MIB, (cnk.KERNEL_MIB,), "cnk.system_call_instructions"),
+}
+"""What a system call that does nothing touches and executes in the kernel: a MiB of text, MiB of data, and
+the parameter with its instructions."""
 
 
 class IterationsError(ValueError):
@@ -79,18 +91,19 @@ class Loop:
         self.on_mark()
 
 
-def _loop(operation_name: str, iterations: int, machine: Datasheet) -> Loop:
+def _loop(operation_name: str, iterations: int, machine: Datasheet, guest: str) -> Loop:
     if operation_name in _TRACED:
         return _traced(operation_name, iterations)
     if operation_name == "null-system-call":
+        text, data, instructions = SYSTEM_CALLS[guest]
         call = kernel_program(
             operation_name,
             [
                 operation(ops.WORK_USER, machine.integer("guest.system_call_loop_instructions")),
                 operation(ops.ENTER, ops.EXCEPTION_SYSCALL),
-                operation(ops.LOWMEM_INSTRUCTION, 0),
-                *(operation(ops.LOWMEM_DATA, mib) for mib in (9, 10, 5, 4, 8)),
-                operation(ops.WORK_KERNEL, machine.integer("guest.system_call_instructions")),
+                operation(ops.LOWMEM_INSTRUCTION, text),
+                *(operation(ops.LOWMEM_DATA, mib) for mib in data),
+                operation(ops.WORK_KERNEL, machine.integer(instructions)),
             ],
         )
         return _repeat(call, lambda: Run(call), iterations)
@@ -137,12 +150,19 @@ def _traced(operation_name: str, iterations: int) -> Loop:
     return Loop(program, warm_up, measured)
 
 
-def _measure(machine: Datasheet, platform_name: str, config: MicroConfig) -> tuple[Snapshot, Platform, int]:
+def _measure(
+    machine: Datasheet, platform_name: str, guest_name: str, config: MicroConfig
+) -> tuple[Snapshot, Platform, int]:
     """Differences between the marks, the platform, and the cycles of the whole run."""
     environment = simpy.Environment()
-    loop = _loop(config.operation, config.iterations, machine)
+    loop = _loop(config.operation, config.iterations, machine, guest_name)
     node = build_nodes(environment, machine, (1, 1, 1), (False, False, False)).nodes[0]
-    guest = KittyhawkLinux(machine, loop.program, loop.code, timer=config.operation == "timer-tick")
+    guest: Guest
+    if guest_name in LINUX:
+        timer = config.operation == "timer-tick"
+        guest = LINUX[guest_name](machine, loop.program, loop.code, timer=timer)
+    else:
+        guest = cnk.Cnk(machine, loop.code)
     platform = PLATFORMS[platform_name](environment, machine, guest, node)
     snapshots: list[Snapshot] = []
 
@@ -198,7 +218,7 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
     assert isinstance(config, MicroConfig)
     machine = resolved.machine
     frequency = machine.integer("core.frequency")
-    spent, platform, total = _measure(machine, resolved.platform, config)
+    spent, platform, total = _measure(machine, resolved.platform, resolved.guest, config)
     if progress is not None:
         progress(total / frequency, config.operation)
     busy = spent.now - spent.attribution["idle"]
@@ -226,11 +246,11 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
         "cycles_vmm": spent.counters.get("cycles_vmm", 0),
     }
     if exits:
-        counted, _, _ = _measure(priced_by_instructions(machine), resolved.platform, config)
+        counted, _, _ = _measure(priced_by_instructions(machine), resolved.platform, resolved.guest, config)
         kernel = (counted.counters["cycles_l4"] + counted.counters["cycles_vmm"]) / count
         row["kernel_instructions"] = kernel
         metrics["kernel_instructions_per_operation"] = kernel
-        if config.operation in HAND_COUNT_INSTRUCTIONS:
+        if config.operation in HAND_COUNT_INSTRUCTIONS and resolved.guest in LINUX:
             row["hand_count_instructions"] = HAND_COUNT_INSTRUCTIONS[config.operation]
     return Outcome(
         metrics=metrics,

@@ -31,7 +31,7 @@ from bgsim.datasheet import Datasheet
 from bgsim.guests.ethernet import EthernetDriver
 from bgsim.guests.ethernet_collective import CollectiveEthernet
 from bgsim.guests.ethernet_torus import TorusEthernet
-from bgsim.guests.network import NetworkLinux
+from bgsim.guests.network import NETWORK_LINUX, NetworkLinux
 from bgsim.guests.network_paths import NetworkPaths
 from bgsim.guests.tcp import HEADER_BYTES, TcpSocket
 from bgsim.guests.udp import DATAGRAM_BYTES_MAX, UdpSocket
@@ -132,7 +132,17 @@ def run(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
     phases = [random.randrange(tick) for _ in range(2)]
     delay = random.randrange(tick)
     sides = [
-        _build(machine, config, nodes.nodes[numbers[own]], numbers[1 - own], mtu, own, recorder, delay)
+        _build(
+            machine,
+            resolved.guest,
+            config,
+            nodes.nodes[numbers[own]],
+            numbers[1 - own],
+            mtu,
+            own,
+            recorder,
+            delay,
+        )
         for own in (CLIENT, SERVER)
     ]
     for side, phase in sorted(zip(sides, phases, strict=True), key=lambda pair: pair[1]):
@@ -154,6 +164,7 @@ def run(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
 
 def _build(
     machine: Datasheet,
+    name: str,
     config: NetperfConfig,
     node: Node,
     peer: int,
@@ -182,7 +193,7 @@ def _build(
                 yield Run(kernel_program("start", [operation(ops.WORK_USER, delay)]))
         yield from program(socket, recorder, guest, give_up_cycles)
 
-    guest = NetworkLinux(machine, driver, paths, peer, mtu, main)
+    guest = NETWORK_LINUX[name](machine, driver, paths, peer, mtu, main)
     socket: TcpSocket | UdpSocket
     socket = TcpSocket(machine, guest) if config.test.startswith("tcp") else UdpSocket(machine, guest)
     return Side(node, guest, driver, socket)

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+
+class Refusal(NamedTuple):
+    """Why something cannot run: the key of the experiment that stands against it, and a sentence."""
+
+    key: str
+    message: str
+
+
+def _accept(workload: Any, guest: str) -> Refusal | None:
+    """Every setting runs under every guest of the workload."""
+    return None
 
 
 class Support(NamedTuple):
@@ -21,6 +33,9 @@ class Support(NamedTuple):
         the psets as sub-trees), ``mapping`` (where ranks are placed).
     because
         Why another guest cannot run it, by name of the guest, where there is a reason to give.
+    settings
+        What a guest lacks for some settings of the workload: from the checked section and the guest's name
+        to a refusal, or None.
     """
 
     platforms: tuple[str, ...]
@@ -28,29 +43,73 @@ class Support(NamedTuple):
     nodes_min: int
     uses: tuple[str, ...] = ()
     because: Mapping[str, str] = MappingProxyType({})
+    settings: Callable[[Any, str], Refusal | None] = _accept
 
 
-_LINUX = ("kittyhawk-linux",)
-_ALL = ("cnk", "kittyhawk-linux", "zeptoos", "zeptoos-bigmemory")
+_BOTH = ("bare-metal", "virtual-machine")
+
+HOMES: Mapping[str, tuple[str, ...]] = MappingProxyType({"l4-app": ("l4-native",)})
+"""Platforms of guests that are not operating systems for a machine; all others run on either machine."""
+
+_LINUX = ("kittyhawk-linux", "zeptoos", "zeptoos-bigmemory")
+_OPERATING_SYSTEMS = ("cnk", *_LINUX)
+
 _NO_FORK = {
     "cnk": "a build starts a process for every program it calls, and CNK has no fork and no exec (ENOSYS)"
 }
 _OWN_FILES = {
-    "kittyhawk-linux": "it mounts file systems over its own Ethernet; only CNK ships its calls to I/O nodes"
+    "kittyhawk-linux": "it mounts file systems over its own Ethernet; CNK and ZeptoOS ship calls to I/O "
+    "nodes"
 }
-_BOTH = ("bare-metal", "virtual-machine")
+_NO_USER_DMA = {
+    "kittyhawk-linux": "its kernel keeps the DMA engine for the Ethernet driver; its programs have sockets "
+    "(netperf)",
+    "zeptoos": "the DMA engine needs memory that is contiguous and stays in place, which Big Memory is; "
+    "programs in 4 KiB pages have sockets (netperf)",
+}
+_NO_SOCKETS = {
+    "cnk": "CNK has no network driver, and ships socket calls to the I/O node; its messaging is dcmf"
+}
+
+_LACKS: Mapping[str, Mapping[str, str]] = {
+    "cnk": {
+        "getpid-loop": "the trace is of a Linux process",
+        "tlb-miss-walk": "all memory is mapped before the program starts: no miss ever reaches the kernel",
+        "page-fault-touch": "all memory is mapped before the program starts: nothing faults",
+        "context-switch-ping-pong": "CNK runs one thread on a core for its whole life",
+        "timer-tick": "CNK has no timer tick",
+    },
+    "zeptoos-bigmemory": {
+        "tlb-miss-walk": "Big Memory is mapped before the program starts: no miss ever reaches the kernel",
+        "page-fault-touch": "Big Memory is mapped before the program starts: nothing faults",
+    },
+}
+"""Operations of the workload micro that a guest does not have, and why."""
+
+
+def _micro(workload: Any, guest: str) -> Refusal | None:
+    why = _LACKS.get(guest, {}).get(workload.operation)
+    return (
+        None if why is None else Refusal("workload.operation", f"'{workload.operation}' under {guest}: {why}")
+    )
+
+
+def platforms_of(guest: str) -> tuple[str, ...]:
+    """The platforms that a guest can stand on."""
+    return HOMES.get(guest, _BOTH)
+
 
 SUPPORT: Mapping[str, Support] = {
     "compile": Support(_BOTH, _LINUX, 1, because=_NO_FORK),
-    "micro": Support(_BOTH, _LINUX, 1),
-    "netperf": Support(_BOTH, _LINUX, 2, ("pset",)),
-    "dcmf": Support(_BOTH, ("cnk", "zeptoos-bigmemory"), 2),
+    "micro": Support(_BOTH, (*_LINUX, "cnk"), 1, settings=_micro),
+    "netperf": Support(_BOTH, _LINUX, 2, ("pset",), because=_NO_SOCKETS),
+    "dcmf": Support(_BOTH, ("cnk", "zeptoos-bigmemory"), 2, because=_NO_USER_DMA),
     "io": Support(_BOTH, ("cnk",), 1, ("pset",), because=_OWN_FILES),
     "traffic": Support(("bare-metal",), ("cnk",), 2),
     "collectives": Support(_BOTH, ("cnk",), 1, ("mapping", "pset")),
     "halo": Support(_BOTH, ("cnk",), 1, ("mapping",)),
     "replay": Support(_BOTH, ("cnk",), 1, ("mapping",)),
-    "noise": Support(_BOTH, _ALL, 1),
-    "memory": Support(_BOTH, _ALL, 1),
+    "noise": Support(_BOTH, _OPERATING_SYSTEMS, 1),
+    "memory": Support(_BOTH, _OPERATING_SYSTEMS, 1),
 }
 """By workload kind."""
