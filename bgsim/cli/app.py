@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bgsim.cli import messages, topology
+from bgsim.cli import messages, studies, topology
 from bgsim.cli.failures import guarded, leave, say
 from bgsim.experiment.errors import EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_RUN_FAILED
 
@@ -35,6 +36,8 @@ app = typer.Typer(
 app.add_typer(messages.app, name="messages", epilog=EXIT_CODES)
 
 app.add_typer(topology.app, name="topology")
+
+studies.add_to(app, EXIT_CODES)
 
 ExperimentArgument = Annotated[
     str, typer.Argument(metavar="EXPERIMENT", help="A YAML file, or the name of a shipped experiment.")
@@ -299,10 +302,12 @@ def version() -> None:
 
 
 def _size(plan: Experiment) -> str:
-    points = len(plan.runs) // (len(plan.platforms) * plan.replications)
-    parts = [(points, "point"), (len(plan.platforms), "platform"), (plan.replications, "replication")]
+    parts = [(plan.points, "point"), (len(plan.platforms), "platform"), (plan.replications, "replication")]
     words = " x ".join(f"{count} {noun}{'s' if count != 1 else ''}" for count, noun in parts)
-    return f"good; {words} = {len(plan.runs)} run{'s' if len(plan.runs) != 1 else ''}"
+    if math.prod(count for count, _ in parts) != len(plan.runs):
+        words = words.replace(" x ", ", ")
+    left_out = f" ({plan.excluded} left out by conditions)" if plan.excluded else ""
+    return f"good; {words} = {len(plan.runs)} run{'s' if len(plan.runs) != 1 else ''}{left_out}"
 
 
 def _print_comparison(study: Study) -> None:

@@ -9,6 +9,7 @@ configuration in plain JSON that any process on any machine can execute.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +17,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from bgsim.cures import expanded
+from bgsim.experiment.derived import PointValues, Rules, read_rules
 from bgsim.experiment.errors import ExperimentError, Problem, shown
 from bgsim.experiment.identity import MODEL_VERSION, canonical, run_id, seed_of_replication
 from bgsim.experiment.labels import brief
@@ -31,7 +33,8 @@ from bgsim.experiment.resolve import (
     support_findings,
 )
 from bgsim.experiment.settings import Overrides, Setting, Source, read, settings
-from bgsim.experiment.sweep import Axis, covering, fixed, points, read_axes
+from bgsim.experiment.sweep import PLATFORM, Axis, covering, fixed, points, read_axes
+from bgsim.expressions import ExpressionError
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,8 @@ class Experiment:
         Whether the reduced form was asked for; ``has_smoke`` says whether there is one.
     greedy
         What is searched for once all runs are done: the checked section.
+    excluded
+        How many points, or platforms at a point, the sweep's conditions exclude.
     """
 
     name: str
@@ -98,6 +103,12 @@ class Experiment:
     smoke: bool
     has_smoke: bool
     greedy: Mapping[str, Any] | None = None
+    excluded: int = 0
+
+    @property
+    def points(self) -> int:
+        """How many points there are, platforms and replications apart."""
+        return len({canonical(run.point) for run in self.runs})
 
     @property
     def directory(self) -> FilePath:
@@ -144,6 +155,9 @@ class _Planner:
     remarks: list[str] = field(default_factory=list)
     sections: dict[str, Topology | None] = field(default_factory=dict)
     greedy: Mapping[str, Any] | None = None
+    rules: Rules = field(default_factory=Rules)
+    excluded: int = 0
+    refused: set[Path] = field(default_factory=set)
 
     def plan(self, overrides: list[Setting], seed: int | None) -> Experiment:
         document = self.document
@@ -156,7 +170,13 @@ class _Planner:
             document.put(("seed",), seed, Place(f"--seed {seed}"))
         axes, wrong = read_axes(document)
         self.problems += wrong
-        runs = self.runs([] if wrong else axes)
+        if "platforms" in document.value and self.sweeps_platform():
+            said = "'platform' is swept, which says this already; keep one"
+            self.problem(("platforms",), said, on_key=True)
+        self.rules = read_rules(document, axes, self.problem)
+        runs = self.runs([] if wrong or self.problems else axes)
+        if self.excluded and not runs and not self.problems:
+            self.problem(("sweep", "where"), "no point satisfies the conditions", on_key=True)
         if self.problems:
             raise ExperimentError(sorted(dict.fromkeys(self.problems), key=_position))
         value = document.value
@@ -165,18 +185,22 @@ class _Planner:
             description=value.get("description", ""),
             runs=tuple(runs),
             axes=tuple(axes),
-            platforms=tuple(value["platforms"]),
+            platforms=tuple(dict.fromkeys(run.config["platform"] for run in runs)),
             replications=value.get("replications", 1),
             seed=value.get("seed", 1),
             remarks=tuple(dict.fromkeys(self.remarks)),
             smoke=self.smoke,
             has_smoke=has_smoke,
             greedy=self.greedy,
+            excluded=self.excluded,
         )
 
     def problem(self, path: Path, message: str, on_key: bool = False) -> None:
         place = self.document.place_of_key(path) if on_key else self.document.place_of_value(path)
         self.problems.append(Problem(str(place), dotted(path), message))
+
+    def sweeps_platform(self) -> bool:
+        return fixed(self.document, PLATFORM, None) is not None
 
     def write_out_shorthand(self) -> None:
         """``machine: bgp`` becomes ``{base: bgp}``, ``platform: x`` becomes ``platforms: [x]``."""
@@ -239,8 +263,12 @@ class _Planner:
         seen: dict[str, Mapping[str, Any]] = {}
         for indexes in points(axes):
             value, point = self.at(axes, indexes)
+            if axes and not self.kept(value, point):
+                continue
             model, form = form_problems(self._located(value))
             for path, message, on_key in form:
+                if path == ("platforms",) and self.problems and self.sweeps_platform():
+                    continue  # said where the sweep is wrong
                 self.problem_at(axes, indexes, path, message, on_key)
             if model is not None and len(set(model.platforms)) < len(model.platforms):
                 self.problem(("platforms",), "a platform is listed twice")
@@ -270,7 +298,7 @@ class _Planner:
             }
             used = plugins_used(kind, guest, chosen)
             config |= {"plugins": used} if used else {}
-            same = canonical(config)
+            same = canonical([config, model.platforms])
             if same in seen:
                 both = f"{_point_text(seen[same])} and {_point_text(point)}"
                 self.problem(("sweep",), f"two points are the same run: {both}", on_key=True)
@@ -306,6 +334,9 @@ class _Planner:
         here = Document(value, self.document.source)
         for axis, index in zip(axes, indexes, strict=True):
             for path, steps, chosen, where in axis.settings(index):
+                if path == PLATFORM:
+                    value["platforms"] = [chosen]
+                    continue
                 point[path] = chosen
                 refused = here.put(steps, copy.deepcopy(chosen), Place(""))
                 if refused:
@@ -314,7 +345,53 @@ class _Planner:
                     value["machine"] = {"base": value["machine"]}
                 if isinstance(value.get("cures"), str):
                     value["cures"] = [value["cures"]]
+        for derived in self.rules.derived:
+            try:
+                chosen = derived.at(PointValues(self.rules, point, value, lambda: self.nodes_at(value)))
+            except ExpressionError as error:
+                self.rule_problem(derived.place, str(error), point)
+                continue
+            point[derived.path] = chosen
+            refused = here.put(split_path(derived.path), chosen, Place(""))
+            if refused:
+                self.rule_problem(derived.place, refused, point)
         return value, point
+
+    def kept(self, value: dict[str, Any], point: Mapping[str, Any]) -> bool:
+        """Whether a point is run; platforms that are not run there are taken out of it."""
+        platforms = value.get("platforms")
+        if not self.rules.conditions or not isinstance(platforms, list):
+            return True
+
+        def keeps(platform: Any) -> bool:
+            values = PointValues(self.rules, point, value, lambda: self.nodes_at(value), platform)
+            return self.rules.keeps(values, lambda place, message: self.rule_problem(place, message, point))
+
+        left = [platform for platform in platforms if keeps(platform)]
+        self.excluded += not left if len(left) in (0, len(platforms)) else len(platforms) - len(left)
+        value["platforms"] = left
+        return bool(left)
+
+    def rule_problem(self, place: Path, message: str, point: Mapping[str, Any]) -> None:
+        """Note a problem of a derived value or a condition, at the first point at which it shows."""
+        if place not in self.refused:
+            self.refused.add(place)
+            self.problem(place, f"at {_point_text(point)}: {message}" if point else message)
+
+    def nodes_at(self, value: Mapping[str, Any]) -> int:
+        """The size of the partition at one point, or KeyError where the partition is wrong."""
+        partition = value.get("partition")
+        key = canonical(["nodes", partition])
+        if key not in self.sections:
+            try:
+                found = partition_findings(partition, self.beside)[0] if isinstance(partition, dict) else None
+            except ExperimentError:
+                found = None  # reported with the partition
+            self.sections[key] = found
+        topology = self.sections[key]
+        if topology is None:
+            raise KeyError("nodes")
+        return math.prod(topology.shape)
 
     def problem_at(
         self, axes: list[Axis], indexes: tuple[int, ...], path: Path, message: str, on_key: bool
@@ -327,6 +404,11 @@ class _Planner:
                     place = place_of(where[:-1] if on_key else where)
                     self.problems.append(Problem(str(place), dotted(path), message))
                     return
+        for derived in self.rules.derived:
+            if path[: len(split_path(derived.path))] == split_path(derived.path):
+                said = f"derived by '{derived.expression.text}': {message}"
+                self.rule_problem(derived.place, said, {})
+                return
         self.problem(path, message, on_key)
 
     def check_sections(

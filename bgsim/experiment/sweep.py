@@ -1,8 +1,10 @@
 """A sweep: swept paths with their values, and the points of their grid.
 
-An axis names a dotted path and lists the values it takes; paths under ``zip`` vary together. The
-points are the product of the axes, the last axis turning fastest. Platforms and replications are
-not swept: they are compared and averaged at every point.
+An axis names a dotted path and the values it takes, listed or as a range (:mod:`bgsim.experiment.ranges`);
+paths under ``zip`` vary together. The points are the product of the axes, the last axis turning fastest.
+Values under ``derive`` are calculated at every point, and ``where`` keeps the points that satisfy it
+(:mod:`bgsim.experiment.derived`). Replications are not swept: they are averaged at every point. Platforms are
+compared at every point; swept as ``platform`` they may vary together with other paths.
 """
 
 from __future__ import annotations
@@ -15,15 +17,16 @@ from typing import Any, NamedTuple
 from bgsim.experiment.errors import Problem, quoted, shown
 from bgsim.experiment.identity import canonical
 from bgsim.experiment.locate import Document, Path, split_path
+from bgsim.experiment.ranges import RangeError, values_of
 from bgsim.spelling import did_you_mean
 
 POINTS_MAX = 1_000_000
-ZIP = "zip"
+ZIP, DERIVE, WHERE = "zip", "derive", "where"
 
-SWEPT_SECTIONS = ("workload", "machine", "assume", "cures", "partition", "guest")
+PLATFORM = "platform"
+SWEPT_SECTIONS = ("workload", "machine", "assume", "cures", "partition", "guest", PLATFORM)
 _NOT_SWEPT = {
-    "platform": "platforms are compared at every point; list them under 'platforms'",
-    "platforms": "platforms are compared at every point; list them under 'platforms'",
+    "platforms": "platforms are compared at every point; list them under 'platforms', or sweep 'platform'",
     "replications": "replications are averaged at every point; set 'replications'",
     "seed": "seeds are drawn per replication; set 'replications'",
     "replication": "replications are averaged at every point; set 'replications'",
@@ -73,11 +76,16 @@ def read_axes(document: Document) -> tuple[list[Axis], list[Problem]]:
         good = []
         for where, values in group.items():
             path = str(where[-1])
-            refused = _refused(path)
+            refused = refused_path(path)
             if refused:
                 problem(where, refused, on_key=True)
+            elif isinstance(values, dict):
+                try:
+                    good.append((path, values_of(values), where))
+                except RangeError as error:
+                    problem((*where, error.key) if error.key else where, str(error))
             elif not isinstance(values, list):
-                problem(where, f"expected a list of values, got {shown(values)}")
+                problem(where, f"expected a list of values or a range, got {shown(values)}")
             elif not values:
                 problem(where, "an empty list leaves no point to run")
             else:
@@ -88,7 +96,8 @@ def read_axes(document: Document) -> tuple[list[Axis], list[Problem]]:
         lengths = [len(values) for values in columns]
         if len(set(lengths)) > 1:
             counts = " and ".join(str(length) for length in lengths)
-            said = f"the paths of a zip need equally many values, and these have {counts}"
+            each = ", ".join(f"'{path}' has {length}" for path, length in zip(paths, lengths, strict=True))
+            said = f"the paths of a zip need equally many values, and these have {counts}: {each}"
             problem(places[0][:-1], said, on_key=True)
             continue
         rows = tuple(zip(*columns, strict=True))
@@ -141,6 +150,8 @@ def covering(document: Document, path: str) -> str:
 def _groups(section: dict[str, Any], problem: Callable[[Path, str], None]) -> Iterator[dict[Path, Any]]:
     """The lists of values by where they stand; those in one group vary together."""
     for name, value in section.items():
+        if name in (DERIVE, WHERE):
+            continue
         if name != ZIP:
             yield {("sweep", name): value}
             continue
@@ -153,8 +164,11 @@ def _groups(section: dict[str, Any], problem: Callable[[Path, str], None]) -> It
                 problem(where, f"expected paths with lists of values, got {shown(group)}")
 
 
-def _refused(path: str) -> str:
+def refused_path(path: str) -> str:
+    """Why a path cannot be swept, or nothing."""
     section = path.partition(".")[0]
+    if section == PLATFORM and path != PLATFORM:
+        return "unknown path: a platform has no settings of its own"
     if path in _NOT_SWEPT:
         return f"cannot be swept: {_NOT_SWEPT[path]}"
     if section not in SWEPT_SECTIONS:

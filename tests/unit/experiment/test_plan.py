@@ -131,7 +131,7 @@ def test_all_problems_at_once_with_their_places(written):
     ("sweep", "said"),
     [
         ("{workload.program: []}", "an empty list leaves no point to run"),
-        ("{workload.program: lcc}", "expected a list of values, got 'lcc'"),
+        ("{workload.program: lcc}", "expected a list of values or a range, got 'lcc'"),
         ("{workload.program: [lcc, lcc]}", "'lcc' is listed twice"),
         ("{platforms: [bare-metal]}", "cannot be swept: platforms are compared at every point"),
         ("{seed: [1, 2]}", "cannot be swept"),
