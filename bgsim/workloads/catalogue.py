@@ -31,18 +31,27 @@ class Workload:
     support: Support
     module: str
 
+    def __post_init__(self) -> None:
+        if not self.kind:
+            raise TypeError(f"{self.config.__qualname__} has no literal field 'kind'")
 
-def _kind(config: type[BaseModel]) -> str:
-    kind: str = get_args(config.model_fields["kind"].annotation)[0]
-    return kind
+    @property
+    def kind(self) -> str:
+        """The name, as experiments write it."""
+        return kind_of(self.config)
 
+
+def kind_of(config: type[BaseModel]) -> str:
+    """The kind that a model of a workload's section stands for; empty for any other model."""
+    field = config.model_fields.get("kind")
+    names = get_args(field.annotation) if field is not None else ()
+    return str(names[0]) if names else ""
+
+
+_CONFIGS = {kind_of(config): config for config in get_args(get_args(WorkloadConfig)[0])}
 
 WORKLOADS: Registry[Workload] = Registry(
-    {
-        kind: Workload(config, SUPPORT[kind], f"bgsim.workloads.{kind}")
-        for config in get_args(get_args(WorkloadConfig)[0])
-        for kind in [_kind(config)]
-    },
+    {kind: Workload(config, SUPPORT[kind], f"bgsim.workloads.{kind}") for kind, config in _CONFIGS.items()},
     WORKLOAD_GROUP,
     Workload,
 )
