@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bgsim.cli import messages, studies, topology
+from bgsim.cli import messages, studies, timeline, topology
 from bgsim.cli.failures import guarded, leave, say
 from bgsim.experiment.errors import EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_RUN_FAILED
 
@@ -38,6 +38,8 @@ app.add_typer(messages.app, name="messages", epilog=EXIT_CODES)
 app.add_typer(topology.app, name="topology")
 
 studies.add_to(app, EXIT_CODES)
+
+timeline.add_to(app, EXIT_CODES)
 
 ExperimentArgument = Annotated[
     str, typer.Argument(metavar="EXPERIMENT", help="A YAML file, or the name of a shipped experiment.")
@@ -307,6 +309,7 @@ def _size(plan: Experiment) -> str:
     if math.prod(count for count, _ in parts) != len(plan.runs):
         words = words.replace(" x ", ", ")
     left_out = f" ({plan.excluded} left out by conditions)" if plan.excluded else ""
+    left_out += f" ({plan.skipped} skipped as unsupported)" if plan.skipped else ""
     return f"good; {words} = {len(plan.runs)} run{'s' if len(plan.runs) != 1 else ''}{left_out}"
 
 

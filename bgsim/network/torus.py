@@ -8,7 +8,7 @@ JRD 52(1/2) 2008, the SPI header DMA_Packet.h, and the two-node measurements of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 from simpy import Environment
@@ -133,6 +133,10 @@ class TorusNetwork(LinkNetwork):
                 raise ValueError(f"node {node} has no neighbour in direction {direction.name}")
             link = self._links[node, direction] = self._new_link(direction, target)
         return link
+
+    def links(self) -> Iterator[tuple[tuple[int, Direction], Link]]:
+        """Links that have been used, each with the node and the direction it leaves in."""
+        yield from self._links.items()
 
     def link_towards(self, packet: Packet, node: int) -> Link:
         """The link the routing chooses."""
