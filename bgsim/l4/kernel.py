@@ -4,8 +4,8 @@ The core is one SimPy process that executes whichever thread the scheduler chose
 is not preemptible. Emulation and virtual TLB handling inside the kernel do not interact with other
 threads and are costed in bulk by the walk; what is here is what crosses threads.
 
-Left out: remote IPC between cores (the shipped kernel is built for one core), the kernel debugger,
-IPC timeouts other than infinite and zero.
+A kernel built for several cores is one of these per core, with messages between them (``remote.py``).
+Left out: the kernel debugger, IPC timeouts other than infinite and zero.
 
 Source: L4Ka::Pistachio ``api/v4/ipc.cc``, ``interrupt.cc``, ``glue/v4-powerpc``; path lengths
 executed, see ``bgsim datasheet 'l4.*'``.
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import simpy
@@ -28,23 +27,17 @@ from bgsim.hardware.decrementer import Decrementer
 from bgsim.l4.fpu import Fpu
 from bgsim.l4.kernel_devices import DevicesHost, KernelDevices
 from bgsim.l4.paths import Paths
+from bgsim.l4.residency import VM_SWITCH, Residency
 from bgsim.l4.scheduler import Scheduler
 from bgsim.l4.thread import Message, Thread, ThreadState
 from bgsim.l4.vcpu import Vcpu
 from bgsim.observer import built
 
 if TYPE_CHECKING:
+    from bgsim.l4.account import Account
+    from bgsim.l4.remote import RemoteIpc
     from bgsim.l4.server_core import Reply, ServerCore
     from bgsim.vmm.server import VirtualDevices
-
-
-@dataclass
-class CauseCost:
-    """What one cause of leaving the guest cost outside the walk."""
-
-    count: int = 0
-    cycles_l4: int = 0
-    cycles_vmm: int = 0
 
 
 class Kernel:
@@ -63,6 +56,12 @@ class Kernel:
     ----------
     server_core
         Where the VMM runs, if not here.
+    remote
+        How threads of this core reach those of others, if the kernel is built for several.
+    vcpus
+        Virtual processors of this core.
+    residency
+        Which of them has it.
     """
 
     shares_core = True
@@ -98,21 +97,32 @@ class Kernel:
         self.fpu = Fpu(datasheet.cycles("l4.fpu_switch_cycles"))
         self.own_devices = KernelDevices(datasheet, self.paths)
         self.vcpus: list[Vcpu] = []
+        self.residency = Residency(datasheet, self.paths, self.started)
+        self.remote: RemoteIpc | None = None
         self.interrupt_handler: Thread | None = None
         self.server_core: ServerCore | None = None
         self.remote_replies: deque[Reply] = deque()
-        self.causes: dict[str, CauseCost] = {}
         self._masked: dict[int, int] = {}
         self._masks: dict[tuple[str, ...], int] = {}
         self.idle_cycles = 0
-        self.device_cycles = 0
-        self.device_accesses = 0
         self.events = 0
         self._wake = environment.event()
         self._idle_since: int | None = None
         self._owed = 0
         self.process: simpy.Process | None = None
         built(self)
+
+    def add(self, vcpu: Vcpu) -> None:
+        """Put a vCPU on this core; it is ready to run."""
+        self.vcpus.append(vcpu)
+        self.residency.add(vcpu)
+        self.scheduler.donates = len(self.vcpus) > 1
+        self.scheduler.enqueue(vcpu)
+
+    @property
+    def account(self) -> Account:
+        """Account of the virtual machine that has the core."""
+        return self.residency.account
 
     def start(self) -> simpy.Process:
         """Start the core; the process ends when every guest program has ended."""
@@ -127,12 +137,14 @@ class Kernel:
     # -- the core ---------------------------------------------------------------------------------
 
     def _run(self) -> Generator[simpy.Event, Any, None]:
-        while not all(vcpu.state is ThreadState.ENDED for vcpu in self.vcpus):
+        others = self.remote.vcpus if self.remote is not None else ()
+        while not all(vcpu.state is ThreadState.ENDED for vcpu in (*self.vcpus, *others)):
             if self.bic.pending(self.core):
                 yield from self._external_interrupt()
                 continue
             if self.remote_replies:
-                yield from self._take_remote()
+                assert self.server_core is not None
+                yield from self.server_core.give(self.remote_replies.popleft())
                 continue
             if self.decrementer.expired(int(self.environment.now)):
                 yield from self._tick()
@@ -141,9 +153,19 @@ class Kernel:
             if thread is None:
                 yield from self.sleep_until(self.decrementer.deadline)
                 continue
+            if isinstance(thread, Vcpu) and thread is not self.residency.guest:
+                yield from self._enter_space(thread)
             yield from thread.execute(self)
         yield from self.settle()
         self.ended = int(self.environment.now)
+
+    def _enter_space(self, vcpu: Vcpu) -> Generator[simpy.Event, Any, None]:
+        """Resume a vCPU of another virtual machine than the last one."""
+        yield from self.settle()
+        cycles, refill = self.residency.enter(vcpu, int(self.environment.now))
+        self.charge(VM_SWITCH, l4=cycles, count=1)
+        yield from self.spend(cycles + refill)
+        vcpu.resume_from_tick(int(self.environment.now))
 
     def sleep_until(self, deadline: int) -> Generator[simpy.Event, Any, None]:
         """Let time pass without work until a deadline or an interrupt."""
@@ -153,7 +175,9 @@ class Kernel:
         self.events += 1
         if not self.bic.pending(self.core) and not self.remote_replies:
             yield self._wake | self.environment.timeout(max(deadline - begin, 0))
-        self.idle_cycles += int(self.environment.now) - begin
+        slept = int(self.environment.now) - begin
+        self.idle_cycles += slept
+        self.account.idle_cycles += slept
         self._idle_since = None
 
     def busy_cycles(self) -> int:
@@ -195,25 +219,25 @@ class Kernel:
 
     def charge(self, cause: str, l4: int = 0, vmm: int = 0, count: int = 0) -> None:
         """Account cycles outside the walk to a cause."""
-        cost = self.causes.get(cause)
-        if cost is None:
-            cost = self.causes[cause] = CauseCost()
-        cost.count += count
-        cost.cycles_l4 += l4
-        cost.cycles_vmm += vmm
+        self.account.charge(cause, l4, vmm, count)
 
     def fetch_kernel_lines(self, *groups: str) -> None:
         """Refetch kernel and VMM instruction lines that an ``iccci`` removed; the time is owed."""
         mask = self._masks.get(groups)
         if mask is None:
             mask = self._masks[groups] = Paths.mask(*groups)
-        self._owed += self.vcpus[0].processor.kernel_lines(mask)
+        guest = self.residency.guest
+        if guest is not None:  # a core without guests never loses them
+            self._owed += guest.processor.kernel_lines(mask)
 
     # -- interrupts --------------------------------------------------------------------------------
 
     def _external_interrupt(self) -> Generator[simpy.Event, Any, None]:
         number = self.bic.pending_interrupt(self.core)
         assert number is not None
+        if self.remote is not None and self.remote.is_request(number):
+            yield from self.remote.take(self, number)
+            return
         path = f"l4.{self.paths.build}.irq.l4_to_vmm.device_accesses"
         accesses = self.datasheet.integer(path)
         self._masked[number] = self.bic.target_of(number)
@@ -234,8 +258,12 @@ class Kernel:
             cycles = self.remote_cycles()
             self.charge("PPC_HVM_EXCEPT_EXTERNAL", l4=cycles)
             self.owe(cycles)
-            self._post(message)
+            self.server_core.announce(message)
             return
+        self.preempt_for(handler, message)
+
+    def preempt_for(self, handler: Thread, message: Message) -> None:
+        """Hand a message to a thread of higher priority than what runs, as soon as it receives."""
         if handler.state is ThreadState.RECEIVING:
             current = self.scheduler.current
             if current is not None:
@@ -284,8 +312,8 @@ class Kernel:
     def owe_device_time(self, accesses: int, dcr_accesses: int = 0, collective_accesses: int = 0) -> None:
         """Owe the time of accesses to device registers, control registers and the collective network."""
         cycles = self.access_cycles(accesses, dcr_accesses, collective_accesses)
-        self.device_cycles += cycles
-        self.device_accesses += accesses + dcr_accesses + collective_accesses
+        self.account.device_cycles += cycles
+        self.account.device_accesses += accesses + dcr_accesses + collective_accesses
         self.owe(cycles)
 
     def _tick(self) -> Generator[simpy.Event, Any, None]:
@@ -303,8 +331,8 @@ class Kernel:
         cycles = self.paths.cycles(path)
         self.charge("PPC_HVM_EXCEPT_DECREMENTER", l4=cycles, count=1)
         yield from self.spend(cycles)
-        if isinstance(current, Vcpu) and current.state is ThreadState.RUNNING:
-            current.inject(int(self.environment.now))
+        if isinstance(current, Vcpu):
+            current.end_tick(int(self.environment.now))
 
     # -- the VMM's replies -------------------------------------------------------------------------
 
@@ -324,26 +352,6 @@ class Kernel:
         if self.inject_on_resume and isinstance(current, Vcpu):
             current.inject(int(self.environment.now))
 
-    def _take_remote(self) -> Generator[simpy.Event, Any, None]:
-        """An inter-processor interrupt of the VMM's core: a reply, or an event that may be raised."""
-        reply = self.remote_replies.popleft()
-        cycles = self.remote_cycles()
-        if reply.vcpu is not None:
-            self.fetch_kernel_lines(*self.paths.reply_lines())
-            cycles += self.paths.reply(reply.path) + self.fpu.switch_cycles // 2
-        self.charge(reply.cause, l4=cycles)
-        self.owe(cycles)
-        yield from self.settle()
-        now = int(self.environment.now)
-        if reply.vcpu is not None:
-            if self.scheduler.current is None:
-                self.scheduler.switch_to(reply.vcpu)
-            else:
-                self.scheduler.enqueue(reply.vcpu, front=True)
-            reply.vcpu.resume(now, reply.answer, reply.advance)
-        elif isinstance(self.scheduler.current, Vcpu):
-            self.scheduler.current.inject(now)
-
     def remote_cycles(self) -> int:
         """Cycles a message to or from the VMM's core costs this one beside its transfer."""
         instructions = self.datasheet.integer("l4.remote_ipc_instructions")
@@ -359,7 +367,7 @@ class Kernel:
             self.charge(message.cause, l4=cycles)
             self.owe(cycles)
             self.scheduler.block(ThreadState.RECEIVING)
-            self._post(message)
+            self.server_core.announce(message)
             return
         if server.state is ThreadState.RECEIVING:
             self.scheduler.block(ThreadState.RECEIVING)
@@ -368,17 +376,6 @@ class Kernel:
         else:
             self.scheduler.block(ThreadState.SENDING)
             server.inbox.append(message)
-
-    def _post(self, message: Message) -> None:
-        """Send a message to the VMM's core once the time owed has passed."""
-
-        def later() -> Generator[simpy.Event, Any, None]:
-            yield self.environment.timeout(owed)
-            assert self.server_core is not None
-            self.server_core.post(message)
-
-        owed = self._owed
-        self.environment.process(later())
 
     def reply_and_wait(self, server: Thread, to: Thread | None) -> None:
         """Answer a caller if there is one, and receive the next message.
@@ -397,6 +394,6 @@ class Kernel:
             return
         self.scheduler.block(ThreadState.RECEIVING)
         if to is not None:
-            self.scheduler.switch_to(to)
+            self.scheduler.give_back(to)
         else:
             self.scheduler.dispatch()

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import simpy
 
 from bgsim.l4.thread import Message, Thread, ThreadState
+from bgsim.l4.vcpu import Vcpu
 
 if TYPE_CHECKING:
     from bgsim.l4.kernel import Kernel
-    from bgsim.l4.vcpu import Vcpu
 
 
 class Reply(NamedTuple):
@@ -61,6 +61,16 @@ class ServerCore:
         self._messages: deque[Message] = deque()
         self._wake = self.environment.event()
         self.process = self.environment.process(self._run())
+
+    def announce(self, message: Message) -> None:
+        """The guest's core sends a message once the time it owes has passed."""
+
+        def later() -> Generator[simpy.Event, Any, None]:
+            yield self.environment.timeout(owed)
+            self.post(message)
+
+        owed = self.guest_kernel.now - int(self.environment.now)
+        self.environment.process(later())
 
     def post(self, message: Message) -> None:
         """A message from the guest's core; the interrupt that announces it is on its way."""
@@ -112,7 +122,7 @@ class ServerCore:
     def owe_device_time(self, accesses: int, dcr_accesses: int = 0, collective_accesses: int = 0) -> None:
         """Owe the time of accesses to device registers, control registers and the collective network."""
         kernel = self.guest_kernel
-        kernel.device_accesses += accesses + dcr_accesses + collective_accesses
+        kernel.account.device_accesses += accesses + dcr_accesses + collective_accesses
         self.owe(kernel.access_cycles(accesses, dcr_accesses, collective_accesses))
 
     def unmask(self, number: int) -> None:
@@ -133,3 +143,24 @@ class ServerCore:
         yield self.environment.timeout(self._owed + self.latency)
         self.guest_kernel.remote_replies.append(reply)
         self.guest_kernel.interrupt_line()
+
+    def give(self, reply: Reply) -> Generator[simpy.Event, Any, None]:
+        """The guest's core takes the interrupt of a reply, or of an event that may be raised."""
+        kernel = self.guest_kernel
+        cycles = kernel.remote_cycles()
+        if reply.vcpu is not None:
+            kernel.fetch_kernel_lines(*kernel.paths.reply_lines())
+            cycles += kernel.paths.reply(reply.path) + kernel.fpu.switch_cycles // 2
+        kernel.charge(reply.cause, l4=cycles)
+        kernel.owe(cycles)
+        yield from kernel.settle()
+        now = int(self.environment.now)
+        scheduler = kernel.scheduler
+        if reply.vcpu is not None:
+            if scheduler.current is None:
+                scheduler.switch_to(reply.vcpu)
+            else:
+                scheduler.enqueue(reply.vcpu, front=True)
+            reply.vcpu.resume(now, reply.answer, reply.advance)
+        elif isinstance(scheduler.current, Vcpu):
+            scheduler.current.inject(now)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import simpy
 
 from bgsim.hardware.decrementer import Decrementer
+from bgsim.l4.account import Account
 from bgsim.l4.kernel_devices import KERNEL_BIC
 from bgsim.l4.thread import VCPU_PRIORITY, Message, Thread, ThreadState
 from bgsim.platforms import layout
@@ -49,16 +50,22 @@ class Vcpu(Thread):
         The guest's virtual timer.
     event_pending
         Level of the virtual external interrupt, as the VMM last set it.
+    account
+        What its time went to outside the walk.
     """
 
-    def __init__(self, name: str, processor: Processor, guest: Guest, pager: Thread) -> None:
-        super().__init__(name, VCPU_PRIORITY)
+    def __init__(
+        self, name: str, processor: Processor, guest: Guest, pager: Thread, priority: int = VCPU_PRIORITY
+    ) -> None:
+        super().__init__(name, priority)
         self.processor = processor
         self.guest = guest
         self.pager = pager
         self.memory: Memory | None = None
         self.event_pending = False
         self._masked = False
+        self._in_tick = False
+        self.account = Account()
         self.decrementer = Decrementer()
         self.decrementer.start(int(processor.environment.now), guest.timer_period_cycles)
         self.timer_interrupts = 0
@@ -82,6 +89,23 @@ class Vcpu(Thread):
             self.decrementer.rearm(now)
             self.timer_interrupts += 1
             self.processor.push(self.guest.timer_interrupt())
+
+    def end_tick(self, now: int) -> None:
+        """End of the kernel's tick that found this guest running.
+
+        Where the tick took the core from it, the rest of the kernel's handler, which looks for events, runs
+        when it has the core again.
+        """
+        if self.state is ThreadState.RUNNING:
+            self.inject(now)
+        else:
+            self._in_tick = True
+
+    def resume_from_tick(self, now: int) -> None:
+        """The guest has the core again."""
+        if self._in_tick:
+            self._in_tick = False
+            self.inject(now)
 
     # -- running -----------------------------------------------------------------------------------
 

@@ -17,6 +17,15 @@ from bgsim.platforms.walk import fetch_lines, walk
 
 FOREVER = 1 << 62
 
+_CORE_REGISTERS = (
+    layout.HARDWARE_INDEX,
+    layout.LINES_PRESENT,
+    layout.LINES_BROUGHT,
+    layout.LINES_EXPIRY,
+    *range(layout.LINES_BROUGHT_AT, layout.REGISTERS),
+)
+"""What belongs to the core and not to the guest on it: the kernel's place in the TLB, its lines in the L1I."""
+
 
 def access_memory(memory: Memory, access: MemoryAccess) -> Any:
     """Perform an access to an object in memory and return what it reads."""
@@ -207,6 +216,39 @@ class Processor:
             keys[slot] = key
             self._foreign_slots[page] = slot
         return misses
+
+    @property
+    def hardware_entries(self) -> int:
+        """Hardware TLB entries that the microkernel uses for this processor."""
+        return int(self.state.register[layout.HARDWARE_ENTRIES])
+
+    def hand_core_over(self, to: Processor) -> tuple[int, int]:
+        """Another guest's processor gets the core: this one's hardware TLB entries are dropped.
+
+        Entries of the VMM stay where they are. What is touched in this one's virtual TLB stays so, although
+        nothing is in hardware any more.
+
+        Returns
+        -------
+        tuple of int
+            Valid hardware entries before, and how many of them were dropped.
+        """
+        entries = self.hardware_entries
+        assert entries == to.hardware_entries
+        keys = self.state.entry[layout.HARDWARE_KEY, :entries]
+        valid = int(self.state.register[layout.HARDWARE_VALID])
+        own = keys >= 0
+        self.state.slot[layout.HARDWARE_SLOT, keys[own]] = -1
+        keys[own] = layout.NO_KEY
+        dropped = int(own.sum())
+        left = valid - dropped
+        self.state.register[layout.HARDWARE_VALID] = left
+        to.state.entry[layout.HARDWARE_KEY, :entries] = keys
+        to.state.register[layout.HARDWARE_VALID] = left
+        for register in _CORE_REGISTERS:
+            to.state.register[register] = self.state.register[register]
+        to._foreign_slots = self._foreign_slots
+        return valid, dropped
 
     @property
     def walked_to(self) -> int:

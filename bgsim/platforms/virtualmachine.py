@@ -80,11 +80,10 @@ class VirtualMachine:
         self.vcpu.memory = node.memory.window(datasheet.integer("vmm.vm_base"), memory)
         virtual = devices(node) if devices else Devices(datasheet, node, self.vcpu.memory)
         self.server.devices[self.vcpu] = virtual
-        self.kernel.vcpus.append(self.vcpu)
+        self.kernel.add(self.vcpu)
         self.kernel.interrupt_handler = self.server
         if datasheet.flag("vmm.own_core"):
             self.kernel.server_core = ServerCore(self.kernel, self.server)
-        self.kernel.scheduler.enqueue(self.vcpu)
         core = self.kernel.core
         node.bic.on_change = lambda changed: self.interrupt_line() if changed == core else None
         self.process = self.kernel.start()
@@ -111,7 +110,7 @@ class VirtualMachine:
         ]
         rows += [
             ExitCause(cause, cost.count, cost.cycles_l4, cost.cycles_vmm)
-            for cause, cost in self.kernel.causes.items()
+            for cause, cost in self.vcpu.account.causes.items()
         ]
         return sorted(rows, key=lambda row: (-row.cycles_l4 - row.cycles_vmm, row.cause))
 
@@ -127,14 +126,14 @@ class VirtualMachine:
         cycles = self.accounting.cycles(self.processor.state)
         cycles["ipc"] = 0
         cycles["vmm"] = 0
-        for cause, cost in self.kernel.causes.items():
+        for cause, cost in self.vcpu.account.causes.items():
             cycles["vmm"] += cost.cycles_vmm
             if cause in FORWARDED:
                 cycles["ipc"] += cost.cycles_l4
             else:
                 cycles[cause] = cycles.get(cause, 0) + cost.cycles_l4
-        cycles["device"] = self.kernel.device_cycles
-        cycles["idle"] = self.kernel.idle_cycles
+        cycles["device"] = self.vcpu.account.device_cycles
+        cycles["idle"] = self.vcpu.account.idle_cycles
         return cycles
 
     def counters(self) -> dict[str, int]:
@@ -166,7 +165,7 @@ class VirtualMachine:
             "external_interrupts": self.vcpu.external_interrupts,
             "vmm_messages": self.server.messages,
             **({"vmm_core_cycles": own.busy_cycles} if (own := self.kernel.server_core) else {}),
-            "device_accesses": self.kernel.device_accesses,
+            "device_accesses": self.vcpu.account.device_accesses,
             "events": self.kernel.events,
             "walks": self.processor.walks,
         }

@@ -118,7 +118,7 @@ class Server(Thread):
         vcpu = message.sender
         assert isinstance(vcpu, Vcpu)
         path, cause = fault_path(message.label, message.content)
-        self._touch_own_pages(kernel, vcpu)
+        self._touch_own_pages(kernel)
         kernel.fetch_kernel_lines("vmm")
         yield from kernel.settle()
         answer = None
@@ -151,8 +151,9 @@ class Server(Thread):
         kernel.owe(vmm + l4)
         kernel.owe_device_time(*handled.accesses)
 
-    def _touch_own_pages(self, kernel: Kernel, vcpu: Vcpu) -> None:
-        misses = vcpu.processor.touch_foreign(self.tlb_pages) if kernel.shares_core else 0
+    def _touch_own_pages(self, kernel: Kernel) -> None:
+        guest = kernel.residency.guest if kernel.shares_core else None
+        misses = guest.processor.touch_foreign(self.tlb_pages) if guest is not None else 0
         if misses:
             self.tlb_misses += misses
             cycles = misses * self.tlb_miss_cycles
@@ -162,7 +163,7 @@ class Server(Thread):
     def _interrupt(self, kernel: Kernel, number: int) -> Generator[simpy.Event, Any, None]:
         cause = "PPC_HVM_EXCEPT_EXTERNAL"
         paths = kernel.paths
-        self._touch_own_pages(kernel, kernel.vcpus[0])
+        self._touch_own_pages(kernel)
         kernel.fetch_kernel_lines("vmm")
         body = paths.cycles("irq.vmm_body") + paths.cycles("irq.vmm_tail")
         kernel.charge(cause, vmm=body)
