@@ -346,7 +346,7 @@ class Program:
         columns = self._messages
         rides, fifo = columns["rides"], columns["fifo"]
         source, destination = columns["source"], columns["destination"]
-        word, _ = hops_word(source, destination, self.placement.shape, self.placement.torus)
+        word = hops_word(source, destination, self.placement.shape, self.placement.torus)
         bits = word.astype(np.int64)
         direction = np.full(len(source), FIFO_LOCAL, np.int64)
         for dimension in (2, 1, 0):

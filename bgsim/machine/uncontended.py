@@ -85,8 +85,7 @@ class NeverDoneError(RuntimeError):
 
 def routes_of(shape: Shape, torus: Closed, router: RouterParameters, messages: Messages) -> Routes:
     """Work out the ways of messages; see :class:`Routes`."""
-    word, ties = hops_word(messages.source, messages.destination, shape, torus)
-    word, ties = word.astype(np.int64), ties.astype(np.int64)
+    word = hops_word(messages.source, messages.destination, shape, torus).astype(np.int64)
     links = np.zeros(messages.size, np.int64)
     first = np.zeros(messages.size, np.int64)
     hops = np.zeros(messages.size, np.int64)
@@ -94,8 +93,7 @@ def routes_of(shape: Shape, torus: Closed, router: RouterParameters, messages: M
         steps = word >> 8 * dimension & 255
         backwards = word >> (24 + dimension) & 1
         bit = np.where(steps > 0, 1 << (2 * dimension + backwards), 0)
-        other = np.where((ties >> dimension & 1 == 1) & (steps > 0), 3 << 2 * dimension, 0)
-        links |= bit | other
+        links |= bit
         first = np.where(first == 0, bit, first)
         hops += steps
     last = np.zeros(messages.size, np.int64)
@@ -165,7 +163,7 @@ def execute(
 
 def packet_hops(shape: Shape, torus: Closed, messages: Messages, rides: Ints) -> int:
     """Links crossed, summed over packets; a rider crosses none that its leader does not."""
-    word, _ = hops_word(messages.source, messages.destination, shape, torus)
+    word = hops_word(messages.source, messages.destination, shape, torus)
     hops = (word & 255) + (word >> 8 & 255) + (word >> 16 & 255)
     return int((hops * messages.packets)[rides < 0].sum())
 

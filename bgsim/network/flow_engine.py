@@ -69,7 +69,7 @@ class FlowEngine:
         self.shape, self.torus, self.parameters, self.messages = shape, torus, parameters, messages
         nodes, count = node_count(shape), messages.size
         links = nodes * (DIRECTIONS + 1)
-        word, _ = hops_word(messages.source, messages.destination, shape, torus, messages.hints)
+        word = hops_word(messages.source, messages.destination, shape, torus, messages.hints)
         hops = (word & 255) + (word >> 8 & 255) + (word >> 16 & 255)
         first = np.zeros(count + 1, np.int64)
         np.cumsum(np.maximum(hops, 1), out=first[1:])

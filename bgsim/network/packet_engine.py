@@ -141,7 +141,7 @@ class PacketEngine:
 
     def _message_table(self, messages: Messages, shape: Shape, torus: Closed) -> NDArray[np.int32]:
         table = np.zeros((messages.size, at.MESSAGE_BYTES // 4), np.int32)
-        word, _ = hops_word(messages.source, messages.destination, shape, torus, messages.hints)
+        word = hops_word(messages.source, messages.destination, shape, torus, messages.hints)
         self._deliveries = messages.packets * copies(messages, word)
         word |= (messages.dynamic << at.DYNAMIC_BIT).astype(np.int32)
         word |= (messages.priority << at.PRIORITY_BIT).astype(np.int32)

@@ -121,7 +121,7 @@ class PacketReference:
         self.packet_hops = 0
         self.packets_injected = 0
         self.packets_delivered = 0
-        self._words, _ = hops_word(messages.source, messages.destination, shape, torus, messages.hints)
+        self._words = hops_word(messages.source, messages.destination, shape, torus, messages.hints)
         self._unsent = messages.packets.tolist()
         self._undelivered = (messages.packets * copies(messages, self._words)).tolist()
         self._latest = [0] * messages.size

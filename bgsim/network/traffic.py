@@ -15,6 +15,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from bgsim.compiled import compiled
 from bgsim.network.topology import Closed, Shape, node_count
 
 Ints: TypeAlias = NDArray[np.int64]
@@ -265,10 +266,16 @@ def gets(
     return messages, Gates.make(np.ones(count, np.int64), work_cycles=serve_cycles)
 
 
+HINTS_REFUSED = {
+    1: "hint bits ask for both ways round a dimension",
+    2: "hint bits lead off the end of a mesh",
+}
+
+
 def hops_word(
     source: Ints, destination: Ints, shape: Shape, torus: Closed, hints: Ints | int = 0
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Pack minimal hops of each message into a word, and the dimensions whose way a packet may choose.
+) -> NDArray[np.int32]:
+    """Pack minimal hops of each message into a word.
 
     Half way round a dimension both ways are minimal. The hardware's hint bits settle it by where the packet
     starts: in positive direction from an even coordinate, in negative direction from an odd one. Hint bits
@@ -278,34 +285,51 @@ def hops_word(
     -------
     word
         Hops in x, y and z in bytes 0, 1 and 2, and in bits 24 to 26 whether they go in negative direction.
-    ties
-        Bits 0 to 2: dimensions left open; none, as the hint bits settle all.
 
     Raises
     ------
     ValueError
         If hint bits ask for both ways, or for one that leads off a mesh.
     """
-    word = np.zeros(len(source), np.int64)
-    ties = np.zeros(len(source), np.int64)
-    stride = 1
-    for dimension, (size, closed) in enumerate(zip(shape, torus, strict=True)):
-        position = source // stride % size
-        delta = destination // stride % size - position
-        if closed:
-            delta %= size
-            delta = np.where(2 * delta + (position & 1) > size, delta - size, delta)
-        up, down = np.asarray(hints) >> 2 * dimension & 1, np.asarray(hints) >> 2 * dimension + 1 & 1
-        if (up & down).any():
-            raise ValueError("hint bits ask for both ways round a dimension")
-        if closed:
-            delta = np.where(up, delta % size, np.where(down, -(-delta % size), delta))
-        elif ((up == 1) & (delta < 0) | (down == 1) & (delta > 0)).any():
-            raise ValueError("hint bits lead off the end of a mesh")
-        word |= np.abs(delta) << 8 * dimension
-        word |= (delta < 0).astype(np.int64) << (24 + dimension)
-        stride *= size
-    return word.astype(np.int32), ties.astype(np.int32)
+    word = np.zeros(len(source), np.int32)
+    wishes = np.ascontiguousarray(np.broadcast_to(np.asarray(hints, np.int64), word.shape))
+    ends = np.ascontiguousarray(source, np.int64), np.ascontiguousarray(destination, np.int64)
+    refused = _pack_hops(*ends, np.array(shape), np.array(torus), wishes, word)
+    if refused:
+        raise ValueError(HINTS_REFUSED[refused])
+    return word
+
+
+@compiled
+def _pack_hops(  # type: ignore[no-untyped-def]
+    source, destination, shape, torus, hints, word
+):
+    """Fill in the words; returns which fault of :data:`HINTS_REFUSED` the hint bits have, or 0."""
+    for message in range(len(word)):
+        here, there = source[message], destination[message]
+        packed = 0
+        for dimension in range(3):
+            size = shape[dimension]
+            position = here % size
+            delta = there % size - position
+            here, there = here // size, there // size
+            up = hints[message] >> 2 * dimension & 1
+            down = hints[message] >> 2 * dimension + 1 & 1
+            if up and down:
+                return 1
+            if torus[dimension]:
+                delta %= size
+                if down:
+                    delta = -((size - delta) % size)
+                elif not up and 2 * delta + (position & 1) > size:
+                    delta -= size
+            elif (up and delta < 0) or (down and delta > 0):
+                return 2
+            packed |= abs(delta) << 8 * dimension
+            if delta < 0:
+                packed |= 1 << 24 + dimension
+        word[message] = packed
+    return 0
 
 
 def copies(messages: Messages, word: NDArray[np.int32]) -> Ints:

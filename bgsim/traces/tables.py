@@ -22,7 +22,7 @@ def message_table(columns: Columns, placement: Placement) -> Messages:
         Knows the partition.
     """
     source, destination = columns["source"], columns["destination"]
-    word, _ = hops_word(source, destination, placement.shape, placement.torus)
+    word = hops_word(source, destination, placement.shape, placement.torus)
     bits = word.astype(np.int64)
     direction = np.full(len(source), FIFO_LOCAL, np.int64)
     for dimension in (2, 1, 0):

@@ -346,7 +346,6 @@ class Loads:
         there, back = pairs[0] // partition.nodes, pairs[0] % partition.nodes
         counts = pairs[1].astype(np.float64)
         data_back, forward, backward = CONTROL_PACKETS[setting.kind]
-        adaptive = setting.kind not in ("put", "put-remote")
         full, small = router.link_cycles(FULL_CHUNKS), router.link_cycles(REQUEST_CHUNKS)
         cycles = np.zeros(6)
         hops = 0
@@ -354,13 +353,11 @@ class Loads:
             ((there, back), setting.packets * (not data_back), forward),
             ((back, there), setting.packets * data_back, backward),
         ):
-            word, ties = hops_word(*ends, partition.shape, partition.torus)
+            word = hops_word(*ends, partition.shape, partition.torus)
             busy = counts * (packets * full + controls * small)
             for dimension in range(3):
                 distance = (word >> 8 * dimension & 255).astype(np.float64)
                 negative = (word >> (24 + dimension) & 1).astype(np.float64)
-                if adaptive:
-                    negative = np.where(ties >> dimension & 1, 0.5, negative)
                 cycles[2 * dimension] += (busy * distance * (1 - negative)).sum()
                 cycles[2 * dimension + 1] += (busy * distance * negative).sum()
                 hops += int((counts * (packets + controls) * distance).sum())

@@ -245,7 +245,7 @@ def build(
 
 def first_direction(source: Ints, destination: Ints, shape: Shape, torus: Closed) -> Ints:
     """Direction of the first link of each route in dimension order, 0 to 5: x+, x-, y+, y-, z+, z-."""
-    word, _ = hops_word(source, destination, shape, torus)
+    word = hops_word(source, destination, shape, torus)
     moves = np.stack([word >> 8 * dimension & 255 for dimension in range(3)]) > 0
     dimension = np.argmax(moves, axis=0)
     return np.asarray(2 * dimension + (word >> (24 + dimension) & 1), np.int64)

@@ -46,7 +46,7 @@ def graph(rng, shape, torus, count, gate_count):
     nodes = int(np.prod(shape))
     source = rng.integers(0, nodes, count)
     destination = rng.integers(0, nodes, count)
-    word, _ = hops_word(source, destination, shape, torus)
+    word = hops_word(source, destination, shape, torus)
     hops = np.stack([word >> 8 * dimension & 0xFF for dimension in range(3)])
     deposit = ((hops > 0).sum(axis=0) == 1) & (rng.random(count) < 0.7)
     forced = np.array(torus) & (rng.random((count, 3)) < 0.2)  # ways round, on closed dimensions
