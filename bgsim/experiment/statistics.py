@@ -1,7 +1,18 @@
-"""Intervals over replications: Student's t, and the same on paired ratios.
+"""Intervals: Student's t for means and paired differences, the bootstrap for ratios and quantiles.
+
+=======================  ===============================================================================
+Of what                  How
+=======================  ===============================================================================
+a mean                   Student's t over replications
+a share of time          its mean weighted by how long each run took, and the jackknife of that ratio
+a paired difference      Student's t over the differences at equal seeds
+a ratio of means         bootstrap (BCa) over pairs
+a quantile               bootstrap (percentile) over values
+a steady-state mean      MSER-5 and batch means of one run; see :mod:`bgsim.steady`
+=======================  ===============================================================================
 
 Sums are exact (:func:`math.fsum`), so a summary does not depend on the order in which workers
-finished.
+finished; resampling has a seed of its own, so the same records give the same interval.
 """
 
 from __future__ import annotations
@@ -9,27 +20,41 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import Any, Final
 
-CONFIDENCE = 0.95
+from bgsim.steady import CONFIDENCE, t_quantile
+
+__all__ = [
+    "CONFIDENCE",
+    "Interval",
+    "bootstrap_interval",
+    "difference_interval",
+    "mean_interval",
+    "quantile_interval",
+    "ratio_interval",
+    "t_quantile",
+    "weighted_interval",
+]
+
+RESAMPLES: Final = 2000
+RESAMPLING_SEED: Final = 20110531
+BOOTSTRAP_MIN: Final = 5
+"""Fewest values worth resampling: three have only ten different resamples."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean over ``n`` replications; ``low`` and ``high`` are None when ``n`` is below two."""
+    """An estimate over ``n`` replications; ``low`` and ``high`` are None when there are too few for them."""
 
     mean: float
     low: float | None
     high: float | None
     n: int
 
-
-@lru_cache(maxsize=1024)
-def t_quantile(degrees: int, confidence: float = CONFIDENCE) -> float:
-    """Two-sided quantile of Student's t distribution."""
-    from scipy.special import stdtrit  # costs most of a second to import, and one run needs no interval
-
-    return float(stdtrit(degrees, 0.5 + confidence / 2))
+    @property
+    def half_width(self) -> float | None:
+        """Half the width of the interval."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
 
 
 def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
@@ -56,3 +81,155 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> In
         return Interval(mean, mean, mean, n)
     half = t_quantile(n - 1, confidence) * math.sqrt(variance / n)
     return Interval(mean, mean - half, mean + half, n)
+
+
+def difference_interval(
+    values: Sequence[float], others: Sequence[float], confidence: float = CONFIDENCE
+) -> Interval:
+    """Mean of the differences of pairs, with its t-interval.
+
+    Parameters
+    ----------
+    values, others
+        Of equal length; equal positions share a seed. The difference is the first less the second.
+    confidence
+        Coverage of the interval.
+    """
+    return mean_interval([one - other for one, other in zip(values, others, strict=True)], confidence)
+
+
+def weighted_interval(
+    shares: Sequence[float], durations: Sequence[float], confidence: float = CONFIDENCE
+) -> Interval:
+    """A share of time over several runs: each counts for as long as it took.
+
+    Parameters
+    ----------
+    shares
+        Such as the utilisation of a core, one per replication.
+    durations
+        How long each ran, above zero.
+    confidence
+        Coverage of the interval, Student's t with the jackknife's standard error.
+
+    Examples
+    --------
+    >>> weighted_interval([0.0, 1.0], [3.0, 1.0]).mean
+    0.25
+    """
+    n = len(shares)
+    if len(set(durations)) == 1:
+        return mean_interval(shares, confidence)
+    total = math.fsum(durations)
+    spent = math.fsum(share * time for share, time in zip(shares, durations, strict=True))
+    mean = spent / total
+    if n < 2:
+        return Interval(mean, None, None, n)
+    left_out = [
+        (spent - share * time) / (total - time) for share, time in zip(shares, durations, strict=True)
+    ]
+    middle = math.fsum(left_out) / n
+    error = math.sqrt((n - 1) / n * math.fsum((value - middle) ** 2 for value in left_out))
+    half = t_quantile(n - 1, confidence) * error
+    return Interval(mean, mean - half, mean + half, n)
+
+
+def ratio_interval(
+    values: Sequence[float], others: Sequence[float], confidence: float = CONFIDENCE
+) -> Interval:
+    """The ratio of two means over pairs, with its bootstrap interval (bias-corrected and accelerated).
+
+    Parameters
+    ----------
+    values, others
+        Numerators and denominators; equal positions share a seed and are resampled together.
+    confidence
+        Coverage of the interval; there is none below :data:`BOOTSTRAP_MIN` pairs.
+
+    Raises
+    ------
+    ZeroDivisionError
+        If the denominators add up to nothing.
+    """
+    if len(values) != len(others):
+        raise ValueError("a ratio needs equally many numerators and denominators")
+    ratio = math.fsum(values) / math.fsum(others)
+
+    def of_means(above: Any, below: Any, axis: int) -> Any:
+        return above.mean(axis=axis) / below.mean(axis=axis)
+
+    low, high = _resampled((values, others), of_means, confidence, "BCa")
+    return Interval(ratio, low, high, len(values))
+
+
+def quantile_interval(values: Sequence[float], share: float, confidence: float = CONFIDENCE) -> Interval:
+    """A quantile, with its bootstrap interval (percentile).
+
+    Parameters
+    ----------
+    values
+        At least one.
+    share
+        From 0 to 1: 0.5 is the median.
+    confidence
+        Coverage of the interval; there is none below :data:`BOOTSTRAP_MIN` values. Quantiles beyond
+        ``1 - 1 / n`` have intervals that are too short: nothing was seen out there.
+    """
+    import numpy as np
+
+    def of_values(sample: Any, axis: int) -> Any:
+        return np.quantile(sample, share, axis=axis)
+
+    return bootstrap_interval(values, of_values, confidence)
+
+
+def bootstrap_interval(values: Sequence[float], statistic: Any, confidence: float = CONFIDENCE) -> Interval:
+    """Any statistic of some values, with its bootstrap interval (percentile).
+
+    Parameters
+    ----------
+    values
+        At least one.
+    statistic
+        Function of an array and the keyword ``axis``.
+    confidence
+        Coverage of the interval.
+    """
+    import numpy as np
+
+    low, high = _resampled((values,), statistic, confidence, "percentile")
+    return Interval(float(statistic(np.asarray(values, float), axis=0)), low, high, len(values))
+
+
+def _resampled(
+    samples: Sequence[Sequence[float]], statistic: Any, confidence: float, method: str
+) -> tuple[float | None, float | None]:
+    """The bootstrap interval of a statistic of paired samples; none where there are too few values."""
+    import warnings
+
+    import numpy as np
+    from scipy.stats import bootstrap
+
+    arrays = [np.asarray(values, float) for values in samples]
+    if len(arrays[0]) < BOOTSTRAP_MIN:
+        return None, None
+    if all((array == array[0]).all() for array in arrays):
+        fixed = float(statistic(*arrays, axis=0))
+        return fixed, fixed
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a statistic that is the same for all resamples
+        found = bootstrap(
+            arrays,
+            statistic,
+            paired=True,
+            vectorized=True,
+            n_resamples=RESAMPLES,
+            confidence_level=confidence,
+            method=method,
+            random_state=np.random.default_rng(RESAMPLING_SEED),
+        ).confidence_interval
+    low, high = float(found.low), float(found.high)
+    if math.isfinite(low) and math.isfinite(high):
+        return low, high
+    fixed = float(statistic(*arrays, axis=0))  # every resample gives the same: proportional pairs
+    return fixed, fixed

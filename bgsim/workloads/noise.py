@@ -10,11 +10,11 @@ other cores.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from bgsim.histogram import Histogram
 from bgsim.units import to_cycles
 from bgsim.workloads.configs import NoiseConfig
 from bgsim.workloads.outcome import Json, Outcome
@@ -123,11 +123,4 @@ def _details(
 
 def histogram(values: Sequence[float]) -> list[Json]:
     """Bins of equal width on a logarithmic axis that hold anything: lower and upper end, and count."""
-    counts: dict[int, int] = {}
-    for value in values:
-        at = math.floor(math.log10(value) * BINS_PER_DECADE)
-        counts[at] = counts.get(at, 0) + 1
-    return [
-        [10 ** (at / BINS_PER_DECADE), 10 ** ((at + 1) / BINS_PER_DECADE), count]
-        for at, count in sorted(counts.items())
-    ]
+    return list(Histogram.of(values, BINS_PER_DECADE).rows())
