@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path as FilePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bgsim.cures import expanded
 from bgsim.experiment.derived import PointValues, Rules, read_rules
@@ -30,11 +30,15 @@ from bgsim.experiment.resolve import (
     machine_findings,
     partition_findings,
     plugins_used,
+    refusals,
     support_findings,
 )
 from bgsim.experiment.settings import Overrides, Setting, Source, read, settings
 from bgsim.experiment.sweep import PLATFORM, Axis, covering, fixed, points, read_axes
 from bgsim.expressions import ExpressionError
+
+if TYPE_CHECKING:
+    from bgsim.experiment.schema import ExperimentModel, Platform
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,8 @@ class Experiment:
         What is searched for once all runs are done: the checked section.
     excluded
         How many points, or platforms at a point, the sweep's conditions exclude.
+    skipped
+        How many combinations of guest, platform and workload were left out because nothing runs there.
     """
 
     name: str
@@ -104,6 +110,7 @@ class Experiment:
     has_smoke: bool
     greedy: Mapping[str, Any] | None = None
     excluded: int = 0
+    skipped: int = 0
 
     @property
     def points(self) -> int:
@@ -157,6 +164,7 @@ class _Planner:
     greedy: Mapping[str, Any] | None = None
     rules: Rules = field(default_factory=Rules)
     excluded: int = 0
+    skipped: int = 0
     refused: set[Path] = field(default_factory=set)
 
     def plan(self, overrides: list[Setting], seed: int | None) -> Experiment:
@@ -177,6 +185,8 @@ class _Planner:
         runs = self.runs([] if wrong or self.problems else axes)
         if self.excluded and not runs and not self.problems:
             self.problem(("sweep", "where"), "no point satisfies the conditions", on_key=True)
+        if self.skipped and not runs and not self.problems:
+            self.problem(("unsupported",), "nothing is left to run: every combination is skipped")
         if self.problems:
             raise ExperimentError(sorted(dict.fromkeys(self.problems), key=_position))
         value = document.value
@@ -193,6 +203,7 @@ class _Planner:
             has_smoke=has_smoke,
             greedy=self.greedy,
             excluded=self.excluded,
+            skipped=self.skipped,
         )
 
     def problem(self, path: Path, message: str, on_key: bool = False) -> None:
@@ -277,10 +288,15 @@ class _Planner:
                 continue
             kind = model.workload.kind
             partition = model.partition.model_dump()
+            platforms = self.supported(model) if model.unsupported == "skip" else model.platforms
+            if not platforms:
+                continue
             self.report(
-                axes, indexes, support_findings(kind, model.platforms, model.guest, topology, partition)
+                axes,
+                indexes,
+                support_findings(kind, platforms, model.guest, topology, partition, model.workload),
             )
-            self.report(axes, indexes, cure_findings(model.cures, model.machine.set, model.platforms))
+            self.report(axes, indexes, cure_findings(model.cures, model.machine.set, platforms))
             if model.greedy is not None:
                 self.report(axes, indexes, greedy_findings(model.greedy.model_dump(), model.platforms))
                 self.greedy = model.greedy.model_dump()
@@ -303,11 +319,25 @@ class _Planner:
                 both = f"{_point_text(seen[same])} and {_point_text(point)}"
                 self.problem(("sweep",), f"two points are the same run: {both}", on_key=True)
             seen[same] = point
-            for platform in model.platforms:
+            for platform in platforms:
                 for replication in range(model.replications):
                     drawn = {"replication": replication, "seed": seed_of_replication(model.seed, replication)}
                     found.append(Run(model.name, {**config, "platform": platform, **drawn}, point))
         return found
+
+    def supported(self, model: ExperimentModel) -> list[Platform]:
+        """The platforms on which a point runs; those on which it cannot are noted with the reason."""
+        kept: list[Platform] = []
+        kind = model.workload.kind
+        for platform in model.platforms:
+            refused = refusals(kind, model.guest, platform, model.workload)
+            if refused:
+                self.skipped += 1
+                place = self.document.place_of_value(("unsupported",))
+                self.remarks.append(f"{place}: skipped on {platform}: {refused[0].message}")
+            else:
+                kept.append(platform)
+        return kept
 
     def _located(self, value: dict[str, Any]) -> dict[str, Any]:
         """The experiment with paths of its workload, relative to the experiment file, written out.

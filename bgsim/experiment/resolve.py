@@ -17,10 +17,11 @@ from bgsim.experiment import partition as partitions
 from bgsim.experiment import shipped
 from bgsim.experiment.errors import quoted
 from bgsim.experiment.identity import machines
-from bgsim.experiment.locate import Path, dotted
+from bgsim.experiment.locate import Path, dotted, split_path
 from bgsim.experiment.metrics import METRICS
 from bgsim.plugins import GUEST_GROUP, distribution, entries
 from bgsim.spelling import did_you_mean
+from bgsim.workloads.support import Refusal, platforms_of
 
 if TYPE_CHECKING:
     from bgsim.workloads.resolved import ResolvedRun
@@ -161,12 +162,44 @@ def _with_choices(
     return None if findings else topology, findings
 
 
+def refusals(kind: str, guest: str | None, platform: str, workload: Any = None) -> list[Refusal]:
+    """What stands against a workload under a guest on a platform; empty where it runs.
+
+    Parameters
+    ----------
+    kind, guest, platform
+        Names; without a guest the workload's usual one is meant.
+    workload
+        The checked section; its settings are not looked at when None.
+    """
+    from bgsim.workloads.catalogue import WORKLOADS
+
+    support = WORKLOADS[kind].support
+    guest = support.guests[0] if guest is None else guest
+    found = []
+    if platform not in support.platforms:
+        said = f"the {kind} workload runs on {quoted(support.platforms)}, not on '{platform}'"
+        found.append(Refusal("platforms", said))
+    if guest not in support.guests and not _is_run_by_plugin(kind, guest):
+        said = f"the {kind} workload runs under {quoted(support.guests)}, not under '{guest}'"
+        why = support.because.get(guest)
+        found.append(Refusal("guest", f"{said}: {why}" if why else said))
+    if not found and platform not in platforms_of(guest):
+        said = f"{guest} runs on {quoted(platforms_of(guest))}, not on '{platform}'"
+        found.append(Refusal("platforms", said))
+    if not found and workload is not None:
+        refused = support.settings(workload, guest)
+        found += [] if refused is None else [refused]
+    return found
+
+
 def support_findings(
     kind: str,
     platforms: Sequence[str],
     guest: str | None,
     topology: partitions.Topology | None,
     partition: Mapping[str, Any],
+    workload: Any = None,
 ) -> list[Finding]:
     """Platforms, guest and partition that this kind of workload cannot run on.
 
@@ -178,21 +211,18 @@ def support_findings(
         The partition as looked up; None when that failed.
     partition
         The partition as the experiment says.
+    workload
+        The checked section; its settings are not looked at when None.
     """
     from bgsim.workloads.catalogue import WORKLOADS
 
     support = WORKLOADS[kind].support
-    findings = [
-        Finding(
-            ("platforms", index), f"the {kind} workload runs on {quoted(support.platforms)}, not on '{name}'"
-        )
-        for index, name in enumerate(platforms)
-        if name not in support.platforms
-    ]
-    if guest is not None and guest not in support.guests and not _is_run_by_plugin(kind, guest):
-        said = f"the {kind} workload runs under {quoted(support.guests)}, not under '{guest}'"
-        why = support.because.get(guest)
-        findings.append(Finding(("guest",), f"{said}: {why}" if why else said))
+    findings: list[Finding] = []
+    for index, name in enumerate(platforms):
+        for refused in refusals(kind, guest, name, workload):
+            path: Path = ("platforms", index) if refused.key == "platforms" else split_path(refused.key)
+            found = Finding(path, refused.message)
+            findings += [] if found in findings else [found]
     if topology is not None and math.prod(topology.shape) < support.nodes_min:
         said = f"the {kind} workload needs {support.nodes_min} nodes, and {topology.name} has fewer"
         findings.append(Finding(("partition",), said))

@@ -175,6 +175,11 @@ class ExperimentModel(Section):
     sweep: Sweep = Field(
         default_factory=dict, description="dotted path to the values it takes; all combinations are run"
     )
+    unsupported: Literal["refuse", "skip"] = Field(
+        "refuse",
+        description="combinations of guest, platform and workload that do not exist: refuse all, or "
+        "skip them and say why",
+    )
     greedy: GreedySection | None = Field(
         None, description="search from every point without cures for the best next cure, and the next"
     )

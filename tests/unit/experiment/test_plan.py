@@ -251,7 +251,10 @@ def test_topology_files_of_the_researcher(written, tmp_path):
             "platforms=[l4-native]",
             "the compile workload runs on bare-metal or virtual-machine, not on 'l4-native'",
         ),
-        ("guest=cnk", "the compile workload runs under kittyhawk-linux, not under 'cnk'"),
+        (
+            "guest=cnk",
+            "the compile workload runs under kittyhawk-linux, zeptoos or zeptoos-bigmemory, not under 'cnk'",
+        ),
         ("smoke.seed=3", "only --smoke reads the smoke section"),
         ("replications=0", "0 should be greater than or equal to 1"),
         ("seed=-1", "-1 should be greater than or equal to 0"),
@@ -300,3 +303,41 @@ def test_shipped_experiments_are_good_in_both_forms(name):
     assert plan.remarks == ()
     assert plan.has_smoke
     assert len(load(name, smoke=True).runs) <= len(plan.runs)
+
+
+# -- combinations that nothing runs on
+
+MATRIX = {
+    "name": "matrix",
+    "partition": {"topology": "pair"},
+    "platforms": ["bare-metal", "virtual-machine"],
+    "workload": {"kind": "noise"},
+    "sweep": {
+        "guest": ["kittyhawk-linux", "cnk"],
+        "workload": [{"kind": "compile"}, {"kind": "micro", "operation": "timer-tick"}, {"kind": "noise"}],
+    },
+}
+
+
+def test_unsupported_combinations_are_refused_together() -> None:
+    with pytest.raises(ExperimentError) as caught:
+        load(MATRIX)
+    said = [problem.message for problem in caught.value.problems]
+    assert any("CNK has no fork and no exec" in message for message in said)
+    assert any("CNK has no timer tick" in message for message in said)
+
+
+def test_unsupported_combinations_can_be_skipped_with_their_reasons() -> None:
+    plan = load({**MATRIX, "unsupported": "skip"})
+    assert len(plan.runs) == 8
+    assert plan.skipped == 4
+    cnk = {run.config["workload"]["kind"] for run in plan.runs if run.config["guest"] == "cnk"}
+    assert cnk == {"noise"}
+    assert sum("no timer tick" in remark for remark in plan.remarks) == 2
+
+
+def test_skipping_everything_is_an_error() -> None:
+    with pytest.raises(ExperimentError, match="every combination is skipped"):
+        load(
+            {**MATRIX, "unsupported": "skip", "sweep": {"guest": ["cnk"], "workload": [{"kind": "compile"}]}}
+        )
