@@ -9,6 +9,7 @@ from bgsim.datasheet import Datasheet
 from bgsim.guests.application_memory import ApplicationMemory, PagedMemory, StaticMemory
 from bgsim.guests.cnk import Cnk
 from bgsim.guests.kittyhawk import KittyhawkLinux
+from bgsim.guests.l4_app import L4App, program_memory
 from bgsim.guests.zeptoos import ZeptoOs, ZeptoOsBigMemory
 from bgsim.platforms.seam import Code, Guest
 from bgsim.plugins import GUEST_GROUP, Registry
@@ -42,6 +43,7 @@ GUESTS: Registry[Kind] = Registry(
         "kittyhawk-linux": Kind(
             lambda machine, memory, main: KittyhawkLinux(machine, memory.program, main), PagedMemory
         ),
+        "l4-app": Kind(L4App, program_memory),
         "zeptoos": Kind(lambda machine, memory, main: ZeptoOs(machine, memory.program, main), PagedMemory),
         "zeptoos-bigmemory": Kind(
             lambda machine, memory, main: ZeptoOsBigMemory(machine, memory.program, main), StaticMemory

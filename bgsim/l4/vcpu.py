@@ -23,6 +23,7 @@ from bgsim.platforms.processor import FOREVER, Processor, access_memory
 from bgsim.platforms.seam import (
     DeviceAccess,
     Guest,
+    Move,
     Now,
     Poll,
     ReadDcr,
@@ -129,6 +130,8 @@ class Vcpu(Thread):
             yield from kernel.sleep_until(kernel.decrementer.deadline)
         elif isinstance(request, Now):
             processor.advance(int(kernel.environment.now))
+        elif isinstance(request, Move):
+            processor.advance(())
         elif isinstance(request, Poll):
             processor.advance()  # each read leaves for the VMM: the guest does them one by one
         elif isinstance(request, SetInterrupts):

@@ -31,6 +31,7 @@ from bgsim.platforms.seam import (
     Guest,
     Load,
     LoadQuad,
+    Move,
     Now,
     Poll,
     ReadDcr,
@@ -147,6 +148,8 @@ class BareMetal:
             elif isinstance(request, SetInterrupts):
                 processor.set_interrupts(request.enabled)
                 processor.advance()
+            elif isinstance(request, Move):
+                processor.advance(())
             elif isinstance(request, ReadMemory | WriteMemory):
                 processor.advance(access_memory(self.node.memory, request))
             elif isinstance(request, ReadDcr | WriteDcr):

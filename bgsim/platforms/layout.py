@@ -229,11 +229,14 @@ STOP_END = 0
 STOP_DEADLINE = 1
 STOP_RAM_FAULT = 2
 STOP_EXIT = 3
+STOP_PRIVILEGED = 4  # a program that has no kernel of its own meets a privileged instruction
 
 NEVER = 1 << 62
 FRAGMENTS = 256  # MiB of the guest kernel's linear mapping that programs touch
 NO_KEY = -1
 FOREIGN_KEY = -2  # a hardware entry of the VMM: valid, of another translation space
+NATIVE_KEY = -1_000  # less the page's number: a hardware entry of a program that runs on L4 itself
+DEVICE_PAGES = 16  # pages of device registers that such a program may have mapped
 
 
 # -- state.number: registers, then counts, then cycles, then sequence counts ------------------------
@@ -252,6 +255,9 @@ ENTRY_ROWS = 5
 # -- rows of state.slot, by page key -------------------------------------------------------------------
 GUEST_SLOT = 0
 HARDWARE_SLOT = 1
+NATIVE_SLOT = 2  # of pages of a program that runs on L4 itself: where it was last put, or:
+NATIVE_UNMAPPED = -2  # its pager has not mapped it
+NATIVE_MAPPED = -1  # it has, and the page has not been used yet
 
 # -- tables.price: single prices, then by exception, then line groups ---------------------------------
 ENTER_AT = PRICES  # [16] price of reflecting each exception
@@ -384,4 +390,6 @@ def new_state(keys: int, guest_entries: int, guest_pins: int, hardware_entries: 
     entry[GUEST_KEY] = NO_KEY
     entry[HARDWARE_KEY] = NO_KEY
     entry[GUEST_IS_VALID, guest_entries - guest_pins : guest_entries] = 1
-    return State(number, entry, np.full((2, keys + FRAGMENTS), -1, dtype=np.int16))
+    slot = np.full((3, keys + FRAGMENTS + DEVICE_PAGES), -1, dtype=np.int16)
+    slot[NATIVE_SLOT] = NATIVE_UNMAPPED
+    return State(number, entry, slot)

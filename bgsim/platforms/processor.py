@@ -6,6 +6,7 @@ one event. If an interrupt comes meanwhile, the stretch is taken back and run ag
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import simpy
@@ -49,6 +50,11 @@ class Processor:
         Entries of the TLB the guest sees.
     hardware_entries
         Entries the microkernel may use; 1 on bare metal.
+
+    Attributes
+    ----------
+    walker
+        The compiled walk that runs a stretch: a guest's, unless the program runs on the microkernel itself.
     """
 
     def __init__(
@@ -63,6 +69,7 @@ class Processor:
         self.environment = environment
         self.guest = guest
         self.tables = tables
+        self.walker: Callable[..., Any] = walk
         self.pages = layout.page_facts(guest.program)
         self.state = layout.new_state(
             guest.program.keys,
@@ -154,7 +161,7 @@ class Processor:
         register[layout.DEADLINE] = deadline
         end = len(request.program.operations) if request.end is None else request.end
         self.walks += 1
-        return int(walk(request.program.operations, self.pages, self.tables, self.state, end))
+        return int(self.walker(request.program.operations, self.pages, self.tables, self.state, end))
 
     def pause_ends(self, run: Run, rounds: int) -> int:
         """Cycles that so many executions of a stretch of user work will have taken."""

@@ -127,10 +127,22 @@ class Poll:
     pause: Run
 
 
+@dataclass(frozen=True)
+class Move:
+    """Take the program's communication to a native library beside its guest, where there is one.
+
+    The answer says which devices the program's own drivers work from here on: names of `MOVABLE`; none where
+    there is nothing to move to.
+    """
+
+
+MOVABLE = ("torus", "collective", "barrier")
+"""Devices whose communication may be moved."""
+
 DeviceAccess = Load | Store | LoadQuad | StoreQuad
 DcrAccess = ReadDcr | WriteDcr
 MemoryAccess = ReadMemory | WriteMemory
-Request = Run | DeviceAccess | DcrAccess | MemoryAccess | SetInterrupts | Wait | Now | Poll
+Request = Run | DeviceAccess | DcrAccess | MemoryAccess | SetInterrupts | Wait | Now | Poll | Move
 Code = Generator[Request, Any, None]
 
 
@@ -190,6 +202,10 @@ class ExitCause:
     count: int
     cycles_l4: int
     cycles_vmm: int
+
+
+TICKS = frozenset({"PPC_HVM_EXCEPT_DECREMENTER", "PPC_EXCEPT_DECR"})
+"""Causes that are the microkernel's own timer ticks, by whether they find a guest or a program."""
 
 
 class Platform(Protocol):

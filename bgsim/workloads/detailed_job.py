@@ -1,6 +1,8 @@
-"""A job of the detailed tier: one CNK process with its messaging library on each of some nodes.
+"""A job of the detailed tier: one process with its messaging library on each of some nodes.
 
-All run the same program. They start together once every library is ready: a process that is ready
+Which library it has follows from the guest: under CNK and in Big Memory programs work the DMA engine and the
+collective network themselves, under other Linux their messages go through sockets of the kernel. All run
+the same program. They start together once every library is ready: a process that is ready
 early spins. Nodes can be given different phases, by starting their cores one after the other; what
 interrupts a core, such as the microkernel's tick, then comes at different times on each.
 """
@@ -16,16 +18,25 @@ from typing import Any
 import simpy
 
 from bgsim.datasheet import Datasheet
-from bgsim.guests.cnk import Cnk
+from bgsim.guests.catalogue import GUESTS
 from bgsim.guests.collective_messaging import Collectives
+from bgsim.guests.dma_calls import DmaCalls
+from bgsim.guests.ethernet_torus import TorusEthernet
 from bgsim.guests.messaging import Messenger
+from bgsim.guests.network import NETWORK_LINUX
+from bgsim.guests.network_paths import NetworkPaths
+from bgsim.guests.socket_collectives import SocketCollectives
+from bgsim.guests.socket_messaging import BUFFER_BYTES, SocketMessenger, Streams, streams
 from bgsim.hardware.node import Node, Nodes, build_nodes
 from bgsim.platforms import PLATFORMS
-from bgsim.platforms.seam import Code, Now
+from bgsim.platforms.seam import TICKS, Code, Guest, Now
 from bgsim.workloads.resolved import Partition
 
 SPIN_CYCLES = 20_000
 """How often a process that is ready looks whether all are."""
+
+MTU_BYTES = 1500
+"""Largest IP packet of guests that send their messages through sockets: the default of an Ethernet device."""
 
 START_DELAY_CYCLES = 100_000
 """From the moment the last process is ready to the common start; all must have seen it by then."""
@@ -47,15 +58,21 @@ class Process:
 
     rank: int
     node: Node
-    guest: Cnk
-    messenger: Messenger
-    collectives: Collectives
+    guest: Guest
+    messenger: Messenger | SocketMessenger
+    collectives: Collectives | SocketCollectives
     core: Any = None
     results: list[Any] = field(default_factory=list)
 
+    @property
+    def dma(self) -> Messenger:
+        """The library of a guest whose programs work the DMA engine."""
+        assert isinstance(self.messenger, Messenger)
+        return self.messenger
+
     def interruptions(self) -> int:
         """How often something other than the program and what it asked for has taken the core so far."""
-        ticks: int = sum(row.count for row in self.core.exits() if row.cause == "PPC_HVM_EXCEPT_DECREMENTER")
+        ticks: int = sum(row.count for row in self.core.exits() if row.cause in TICKS)
         return ticks + int(self.core.counters()["timer_interrupts"])
 
 
@@ -76,6 +93,8 @@ class Job:
         Nodes that take part; all when None.
     phase_seed
         Text that the nodes' phases are drawn from; None starts all at once.
+    guest
+        Name of the guest of all nodes.
 
     Attributes
     ----------
@@ -91,11 +110,14 @@ class Job:
         program: Callable[[Process], Code],
         numbers: tuple[int, ...] | None = None,
         phase_seed: str | None = None,
+        guest: str = "cnk",
     ) -> None:
         self.environment = simpy.Environment()
         self.machine = machine
         self.start_cycles = -1
-        self._ready = 0
+        self._ready = self._finished = 0
+        self._guest = guest
+        self._streams: Streams = streams()
         self._program = program
         self._build = PLATFORMS[platform]
         self._phase_seed = phase_seed
@@ -141,8 +163,30 @@ class Job:
             if now < self.start_cycles:
                 yield messenger.code.cycles(self.start_cycles - now)
             yield from self._program(process)
+            self._finished += 1
+            yield from messenger.linger(lambda: self._finished == len(self.processes))
 
-        guest = Cnk(self.machine, main)
-        messenger = Messenger(self.machine, guest, node.number, partition.shape, partition.torus)
-        process = Process(rank, node, guest, messenger, Collectives(self.machine, messenger))
+        guest, messenger = self._messaging(node, partition, main)
+        collectives: Collectives | SocketCollectives
+        if isinstance(messenger, Messenger):
+            collectives = Collectives(self.machine, messenger)
+        else:
+            collectives = SocketCollectives(self.machine, messenger, rank, tuple(self.nodes.nodes))
+        process = Process(rank, node, guest, messenger, collectives)
         return process
+
+    def _messaging(
+        self, node: Node, partition: Partition, main: Callable[[], Code]
+    ) -> tuple[Guest, Messenger | SocketMessenger]:
+        """The guest of a node, and the library of its process."""
+        machine, kind = self.machine, GUESTS[self._guest]
+        memory = kind.memory(machine, BUFFER_BYTES)
+        guest = kind.build(machine, memory, main)
+        if isinstance(guest, DmaCalls):
+            return guest, Messenger(machine, guest, node.number, partition.shape, partition.torus)
+        paths = NetworkPaths(machine)
+        driver = TorusEthernet(machine, paths)
+        kernel = NETWORK_LINUX[self._guest](
+            machine, driver, paths, node.number, MTU_BYTES, main, memory.program
+        )
+        return kernel, SocketMessenger(machine, kernel, node.number, memory, self._streams)

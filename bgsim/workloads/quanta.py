@@ -30,7 +30,7 @@ from bgsim.guests.catalogue import GUESTS
 from bgsim.guests.user_code import UserCode
 from bgsim.hardware.node import build_nodes
 from bgsim.platforms import PLATFORMS
-from bgsim.platforms.seam import Code, Now, Platform, Request, Run
+from bgsim.platforms.seam import TICKS, Code, Now, Platform, Request, Run
 from bgsim.profiles.program import kernel_program
 
 SAMPLE_BYTES = 16
@@ -40,7 +40,6 @@ UNIT_CYCLES = 50
 ROUNDING_CYCLES = 2
 """By so much the work itself may take longer than asked for."""
 
-TICK = "PPC_HVM_EXCEPT_DECREMENTER"
 EVENTS = ("l4_tick", "guest_timer", "page_fault", "tlb_refill", "tlb_insert", "vmm")
 """What can be behind a detour: ticks of the microkernel, the guest's timer interrupts, first touches of
 pages, runs of the guest's TLB handler, hardware TLB entries loaded by the microkernel, exits to the VMM."""
@@ -231,7 +230,7 @@ class Probe:
     def _events(self) -> dict[str, int]:
         counters = self.core.counters()
         return {
-            "l4_tick": sum(row.count for row in self.core.exits() if row.cause == TICK),
+            "l4_tick": sum(row.count for row in self.core.exits() if row.cause in TICKS),
             "guest_timer": counters["timer_interrupts"],
             "page_fault": self._page_faults,
             "tlb_refill": counters["guest_refills"],
