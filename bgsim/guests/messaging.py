@@ -234,6 +234,10 @@ class Messenger:
         )
         yield from self._kernel.allocate_counters(GROUP)
 
+    def linger(self, over: Callable[[], bool]) -> Code:
+        """What a process does until its job is over: nothing, since its counters and FIFOs need no one."""
+        yield from ()
+
     # -- one-sided
 
     def put(self, target: int, length: int, counter: int, remote: bool = False) -> Code:

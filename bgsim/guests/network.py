@@ -19,7 +19,7 @@ from bgsim.guests.kittyhawk import KittyhawkLinux
 from bgsim.guests.network_paths import NetworkPaths
 from bgsim.guests.zeptoos import ZeptoOs, ZeptoOsBigMemory
 from bgsim.platforms.seam import Code, Now, Request, SetInterrupts, Wait
-from bgsim.profiles.program import kernel_program
+from bgsim.profiles.program import Program, kernel_program
 
 
 class Socket(Protocol):
@@ -48,6 +48,8 @@ class NetworkLinux(KittyhawkLinux):
         Largest IP packet.
     main
         What the guest runs after the driver has been initialised.
+    program
+        Program whose pages the guest maps; none by default.
 
     Attributes
     ----------
@@ -63,8 +65,10 @@ class NetworkLinux(KittyhawkLinux):
         peer: int,
         mtu_bytes: int,
         main: Callable[[], Code],
+        program: Program | None = None,
     ) -> None:
-        super().__init__(datasheet, kernel_program("netperf", []), self._boot, "gcc346", self._external)
+        mapped = kernel_program("netperf", []) if program is None else program
+        super().__init__(datasheet, mapped, self._boot, "gcc346", self._external)
         self.irq_pairs_milli = 0  # the network paths bring their own
         self.driver = driver
         self.paths = paths

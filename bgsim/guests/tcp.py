@@ -15,19 +15,34 @@ Source: Linux ``net/ipv4/tcp*.c`` in outline; path lengths ``guest.tcp.*``.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from bgsim.datasheet import Datasheet
 from bgsim.guests.ethernet import Frame
-from bgsim.guests.network import NetworkLinux
+from bgsim.guests.network import Socket
+from bgsim.guests.network_paths import NetworkPaths
 from bgsim.platforms.seam import Code, Now, Request
 
 HEADER_BYTES = 52
 """IP and TCP headers with the timestamp option; the largest segment is the MTU less this."""
 
 DUPLICATES = 3
+
+
+class Kernel(Protocol):
+    """What a connection asks of the kernel."""
+
+    paths: NetworkPaths
+    mtu_bytes: int
+    socket: Socket | None
+
+    def transmit(self, ip_bytes: int, packet: Any) -> Generator[Request, Any, bool]:
+        """Hand a packet for the other end to the driver; whether it was taken."""
+
+    def block(self, condition: Callable[[], bool]) -> Code:
+        """Put the process to sleep until something holds."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +58,7 @@ class Segment:
 class TcpSocket:
     """One end of the connection."""
 
-    def __init__(self, datasheet: Datasheet, kernel: NetworkLinux) -> None:
+    def __init__(self, datasheet: Datasheet, kernel: Kernel) -> None:
         self.kernel = kernel
         self.paths = kernel.paths
         kernel.socket = self
@@ -80,7 +95,7 @@ class TcpSocket:
             room = self.send_buffer - (self.written - self.acknowledged)
             if room <= 0:
                 yield from self._release()
-                yield from self.kernel.block(self._has_room)
+                yield from self.kernel.block(self.has_room)
                 self._owned = True
                 continue
             part = min(left, room, self.segment_max)
@@ -108,7 +123,8 @@ class TcpSocket:
         yield from self._release()
         return size
 
-    def _has_room(self) -> bool:
+    def has_room(self) -> bool:
+        """Whether a third of the send buffer is free, at which a sleeping writer is woken."""
         return 3 * (self.written - self.acknowledged) <= 2 * self.send_buffer
 
     def _release(self) -> Code:
