@@ -294,7 +294,8 @@ def hops_word(
     word = np.zeros(len(source), np.int32)
     wishes = np.ascontiguousarray(np.broadcast_to(np.asarray(hints, np.int64), word.shape))
     ends = np.ascontiguousarray(source, np.int64), np.ascontiguousarray(destination, np.int64)
-    refused = _pack_hops(*ends, np.array(shape), np.array(torus), wishes, word)
+    places = np.empty(node_count(shape), np.int32)
+    refused = _pack_hops(*ends, np.array(shape), np.array(torus), wishes, places, word)
     if refused:
         raise ValueError(HINTS_REFUSED[refused])
     return word
@@ -302,25 +303,31 @@ def hops_word(
 
 @compiled
 def _pack_hops(  # type: ignore[no-untyped-def]
-    source, destination, shape, torus, hints, word
+    source, destination, shape, torus, hints, places, word
 ):
     """Fill in the words; returns which fault of :data:`HINTS_REFUSED` the hint bits have, or 0."""
+    node = 0  # divisions are slow: look the coordinates up
+    for z in range(shape[2]):
+        for y in range(shape[1]):
+            for x in range(shape[0]):
+                places[node] = x | y << 8 | z << 16
+                node += 1
     for message in range(len(word)):
-        here, there = source[message], destination[message]
+        here, there = places[source[message]], places[destination[message]]
         packed = 0
         for dimension in range(3):
             size = shape[dimension]
-            position = here % size
-            delta = there % size - position
-            here, there = here // size, there // size
+            position = here >> 8 * dimension & 255
+            delta = (there >> 8 * dimension & 255) - position
             up = hints[message] >> 2 * dimension & 1
             down = hints[message] >> 2 * dimension + 1 & 1
             if up and down:
                 return 1
             if torus[dimension]:
-                delta %= size
+                if delta < 0:
+                    delta += size
                 if down:
-                    delta = -((size - delta) % size)
+                    delta -= size if delta else 0
                 elif not up and 2 * delta + (position & 1) > size:
                     delta -= size
             elif (up and delta < 0) or (down and delta > 0):
