@@ -12,13 +12,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from bgsim.experiment import greedy, provenance, store
+from bgsim.experiment import greedy, provenance, stops, store
 from bgsim.experiment.errors import StoreError, StudyInterrupted
 from bgsim.experiment.executors import Executor
 from bgsim.experiment.executors.local import Local
 from bgsim.experiment.executors.shard import Shard
 from bgsim.experiment.identity import canonical
 from bgsim.experiment.plan import Experiment, Run, load
+from bgsim.experiment.precision import Refinement
 from bgsim.experiment.record import Record
 from bgsim.experiment.rescue import rescued
 from bgsim.experiment.settings import Overrides, Source
@@ -123,8 +124,11 @@ def run_experiment(
     runs: Sequence[Run] = experiment.runs
     if shard is not None:
         stored_elsewhere = store.finished_ids(directory)
-        runs = shard.of(runs, whole_points=follow is not None)
+        runs = shard.of(runs, whole_points=follow is not None or experiment.precision is not None)
         directory = shard.directory(directory)
+    refinement = Refinement(experiment) if experiment.precision is not None and follow is None else None
+    if refinement is not None:
+        follow = refinement.follow
     with store.Store(directory, watch.note) as opened:
         _refuse_other_study(opened, experiment)
         _note_other_source(opened, experiment, watch)
@@ -138,6 +142,7 @@ def run_experiment(
         study = Study(directory, opened.records)
         if study.records:
             study.write_summary()
+            stops.write(directory, study, experiment, refinement)
         if left:
             raise StudyInterrupted(
                 f"stopped with {left} of {len(session.wanted)} runs still to do; the others are stored in "

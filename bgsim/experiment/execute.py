@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bgsim.experiment import provenance
+from bgsim.experiment import provenance, stops
 from bgsim.experiment.errors import OutcomeError
 from bgsim.experiment.identity import MODEL_VERSION
 from bgsim.experiment.metrics import METRICS
@@ -62,6 +62,7 @@ def execute_run(run: Run, progress: Progress | None = None) -> Record:
         )
         record["status"] = "failed"
         record["error"] = {"type": name, "message": str(error), "traceback": traceback.format_exc()}
+    record["stopped"] = stops.of_record(record)
     wall_s = time.perf_counter() - wall
     exits = record["metrics"].get("exits_total")
     if exits:
@@ -82,6 +83,7 @@ def lost_run(run: Run, message: str) -> Record:
     record = _blank(run)
     record["status"] = "failed"
     record["error"] = {"type": "WorkerDied", "message": message, "traceback": ""}
+    record["stopped"] = stops.of_record(record)
     record["provenance"] = {**provenance.program(), "host": dict(provenance.host())}
     return record
 

@@ -23,6 +23,7 @@ from bgsim.experiment.identity import MODEL_VERSION, canonical, run_id, seed_of_
 from bgsim.experiment.labels import brief
 from bgsim.experiment.locate import Document, Path, Place, dotted, split_path
 from bgsim.experiment.partition import Topology
+from bgsim.experiment.precision import Precision, read_precision
 from bgsim.experiment.resolve import (
     Finding,
     cure_findings,
@@ -94,6 +95,8 @@ class Experiment:
         What is searched for once all runs are done: the checked section.
     excluded
         How many points, or platforms at a point, the sweep's conditions exclude.
+    precision
+        How well results are to be known; runs are added until they are.
     skipped
         How many combinations of guest, platform and workload were left out because nothing runs there.
     """
@@ -111,6 +114,7 @@ class Experiment:
     greedy: Mapping[str, Any] | None = None
     excluded: int = 0
     skipped: int = 0
+    precision: Precision | None = None
 
     @property
     def points(self) -> int:
@@ -165,6 +169,7 @@ class _Planner:
     rules: Rules = field(default_factory=Rules)
     excluded: int = 0
     skipped: int = 0
+    precision: Precision | None = None
     refused: set[Path] = field(default_factory=set)
 
     def plan(self, overrides: list[Setting], seed: int | None) -> Experiment:
@@ -204,6 +209,7 @@ class _Planner:
             greedy=self.greedy,
             excluded=self.excluded,
             skipped=self.skipped,
+            precision=self.precision,
         )
 
     def problem(self, path: Path, message: str, on_key: bool = False) -> None:
@@ -297,6 +303,11 @@ class _Planner:
                 support_findings(kind, platforms, model.guest, topology, partition, model.workload),
             )
             self.report(axes, indexes, cure_findings(model.cures, model.machine.set, platforms))
+            if model.precision is not None and self.precision is None:
+                section = model.precision
+                self.precision, wrong = read_precision(section.targets, section.at_most, model.replications)
+                for where, message in wrong:
+                    self.problem(where, message)
             if model.greedy is not None:
                 self.report(axes, indexes, greedy_findings(model.greedy.model_dump(), model.platforms))
                 self.greedy = model.greedy.model_dump()

@@ -56,6 +56,17 @@ FIELDS: Mapping[str, tuple[dict[str, Any], str]] = {
         {"type": "array", "items": {"type": "string"}},
         "what the researcher should know, such as settings that had no effect",
     ),
+    "stopped": (
+        {
+            "type": "object",
+            "required": ["reason", "why"],
+            "properties": {
+                "reason": {"enum": ["finished", "converged", "saturated", "deadlocked", "failed"]},
+                "why": {"type": "string"},
+            },
+        },
+        "why the run stopped; absent in records of older versions",
+    ),
     "provenance": (
         {"type": "object"},
         "program version, git state, library versions, host, host time and memory",
@@ -73,7 +84,7 @@ def json_schema() -> dict[str, Any]:
         "title": "bgsim record",
         "description": "One line of records.jsonl: the result of one run.",
         "type": "object",
-        "required": [name for name in FIELDS if name != "error"],
+        "required": [name for name in FIELDS if name not in ("error", "stopped")],
         "properties": {name: {**form, "description": meaning} for name, (form, meaning) in FIELDS.items()},
     }
 

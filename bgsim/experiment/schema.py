@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     GetJsonSchemaHandler,
     TypeAdapter,
@@ -27,6 +26,7 @@ from pydantic_core import CoreSchema, ErrorDetails
 
 from bgsim.experiment.errors import quoted, shown
 from bgsim.experiment.locate import Path
+from bgsim.experiment.sections import PrecisionSection, Section
 from bgsim.plugins import GUEST_GROUP, entries
 from bgsim.spelling import did_you_mean
 from bgsim.units import Quantity
@@ -86,12 +86,6 @@ Sweep = Annotated[
     ),
 ]
 """Swept paths with their values; read by :mod:`bgsim.experiment.sweep`."""
-
-
-class Section(BaseModel):
-    """A part of an experiment: no unknown keys, no silent conversions."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Machine(Section):
@@ -184,6 +178,9 @@ class ExperimentModel(Section):
         None, description="search from every point without cures for the best next cure, and the next"
     )
     replications: int = Field(1, ge=1, le=1_000_000, description="runs of each point, with different seeds")
+    precision: PrecisionSection | None = Field(
+        None, description="how well results are to be known; replications are added until they are"
+    )
     seed: int = Field(1, ge=0, le=SEED_MAX, description="the seeds of all replications derive from it")
     smoke: dict[str, Any] | None = Field(
         None, description="dotted path to value: what --smoke changes to finish in seconds"
@@ -286,6 +283,7 @@ def _known_keys(path: Path, value: Mapping[str, Any]) -> list[str]:
         ("machine",): Machine,
         ("partition",): Partition,
         ("greedy",): GreedySection,
+        ("precision",): PrecisionSection,
     }
     return list(sections[path].model_fields) if path in sections else []
 
