@@ -56,6 +56,12 @@ FIELDS: Mapping[str, tuple[dict[str, Any], str]] = {
         {"type": "array", "items": {"type": "string"}},
         "what the researcher should know, such as settings that had no effect",
     ),
+    "provenance": (
+        {"type": "object"},
+        "program version, git state, library versions, host, host time and memory",
+    ),
+    "status": ({"enum": ["ok", "failed"]}, "a failed run has no metrics, and 'error' says why"),
+    "error": ({"type": "object"}, "only of a failed run: type, message and traceback"),
     "stopped": (
         {
             "type": "object",
@@ -67,12 +73,6 @@ FIELDS: Mapping[str, tuple[dict[str, Any], str]] = {
         },
         "why the run stopped; absent in records of older versions",
     ),
-    "provenance": (
-        {"type": "object"},
-        "program version, git state, library versions, host, host time and memory",
-    ),
-    "status": ({"enum": ["ok", "failed"]}, "a failed run has no metrics, and 'error' says why"),
-    "error": ({"type": "object"}, "only of a failed run: type, message and traceback"),
 }
 
 
