@@ -85,6 +85,11 @@ class Interrupt(IntEnum):
     LAST = 0xB7
 
 
+def is_collective(number: int) -> bool:
+    """Whether an interrupt is one of the collective network's."""
+    return Interrupt.FIRST <= number <= Interrupt.LAST
+
+
 def status_word(
     *,
     injection_packets: int,

@@ -107,6 +107,7 @@ class Interrupt(IntEnum):
     """First interrupt of each kind the model raises; four lines each, unless noted."""
 
     FIRST = 0x20
+    FATAL = 0x20  # one line; of the torus, which a virtual machine's descriptor can raise
     INJECTION_FIFO_THRESHOLD = 0x58  # + group
     RECEPTION_FIFO_THRESHOLD = 0x5C  # + type
     INJECTION_COUNTER_ZERO = 0x60  # + line

@@ -304,6 +304,10 @@ class Kernel:
             self.bic.clear(number)
             self.bic.set_target(number, self._masked.pop(number))
 
+    def masks(self, number: int) -> bool:
+        """Whether an interrupt waits for its handler's acknowledgement."""
+        return number in self._masked
+
     def access_cycles(self, accesses: int, dcr_accesses: int, collective_accesses: int) -> int:
         """Time of accesses to device registers, control registers and the collective network."""
         cycles = accesses * self.mmio_cycles + dcr_accesses * self.dcr_cycles

@@ -23,6 +23,7 @@ from bgsim.platforms.processor import FOREVER, Processor, access_memory
 from bgsim.platforms.seam import (
     DeviceAccess,
     Guest,
+    MachineCheckError,
     Move,
     Now,
     Poll,
@@ -36,9 +37,11 @@ from bgsim.platforms.seam import (
 )
 
 if TYPE_CHECKING:
-    from bgsim.hardware.memory import Memory
+    from bgsim.hardware.memory import MemoryWindow
     from bgsim.l4.kernel import Kernel
 
+
+MIB = 1 << 20
 
 class Vcpu(Thread):
     """A virtual processor.
@@ -49,6 +52,8 @@ class Vcpu(Thread):
         The VMM thread that receives this vCPU's faults.
     decrementer
         The guest's virtual timer.
+    core
+        The core it runs on, always.
     event_pending
         Level of the virtual external interrupt, as the VMM last set it.
     account
@@ -56,13 +61,20 @@ class Vcpu(Thread):
     """
 
     def __init__(
-        self, name: str, processor: Processor, guest: Guest, pager: Thread, priority: int = VCPU_PRIORITY
+        self,
+        name: str,
+        processor: Processor,
+        guest: Guest,
+        pager: Thread,
+        core: int = 0,
+        priority: int = VCPU_PRIORITY,
     ) -> None:
         super().__init__(name, priority)
+        self.core = core
         self.processor = processor
         self.guest = guest
         self.pager = pager
-        self.memory: Memory | None = None
+        self.memory: MemoryWindow | None = None
         self.event_pending = False
         self._masked = False
         self._in_tick = False
@@ -142,7 +154,10 @@ class Vcpu(Thread):
             self.inject(int(kernel.environment.now))
         elif isinstance(request, ReadMemory | WriteMemory):
             assert self.memory is not None, f"{self.name} has been given no memory"
-            processor.advance(access_memory(self.memory, request))
+            if 0 <= request.address < self.memory.size:
+                processor.advance(access_memory(self.memory, request))
+            else:
+                self._fault(kernel, "ram", request.address // MIB)
         else:
             assert request is not None
             if isinstance(request, ReadDcr | WriteDcr):
@@ -227,8 +242,10 @@ class Vcpu(Thread):
         kernel.call(self, self.pager, Message(self, label, content, cause))
 
     def resume(self, now: int, answer: Any, advance: bool) -> None:
-        """The VMM replied: go on behind the access, or try the reference again."""
-        if advance:
+        """The VMM replied: go on behind the access, try the reference again, or be told there is nothing."""
+        if isinstance(answer, MachineCheckError):
+            self.processor.machine_check(answer)
+        elif advance:
             self.processor.advance(answer)
         self.inject(now)
 

@@ -13,7 +13,16 @@ import simpy
 
 from bgsim.hardware.memory import Memory
 from bgsim.platforms import layout
-from bgsim.platforms.seam import Code, Guest, MemoryAccess, ReadMemory, Request, Run, Wait
+from bgsim.platforms.seam import (
+    Code,
+    Guest,
+    MachineCheckError,
+    MemoryAccess,
+    ReadMemory,
+    Request,
+    Run,
+    Wait,
+)
 from bgsim.platforms.walk import fetch_lines, walk
 
 FOREVER = 1 << 62
@@ -83,6 +92,8 @@ class Processor:
         self.request: Request | None = None
         self._saved: list[tuple[Request | None, int, int, int]] = []
         self.walks = 0
+        self.machine_checks = 0
+        self.panicked = False
         self._foreign_slots: dict[int, int] = {}  # where each page of the VMM was last put
         self.push(guest.main(), interrupt=False)
 
@@ -140,6 +151,25 @@ class Processor:
             if isinstance(self.request, Run):
                 register[layout.POSITION] = self.request.begin
             return
+
+    def machine_check(self, error: MachineCheckError) -> None:
+        """The code that runs gets a machine check at its request; the guest dies if nothing handles it."""
+        register = self.state.register
+        register[layout.WORK_LEFT] = 0
+        self.machine_checks += 1
+        try:
+            self.request = self._frames[-1][0].throw(error)
+        except StopIteration:
+            self._frames.pop()
+            if not self._restore():
+                self.advance()
+        except MachineCheckError:
+            self._frames.clear()
+            self.request = None
+            self.panicked = True
+        else:
+            if isinstance(self.request, Run):
+                register[layout.POSITION] = self.request.begin
 
     def _restore(self) -> bool:
         """Go back to what an interrupt interrupted; False where that was waiting for one."""

@@ -158,6 +158,20 @@ def poll(request: Poll) -> Generator[Request, Any, tuple[int, int]]:
     return found
 
 
+class MachineCheckError(Exception):
+    """What a guest's code gets at a request for memory that is not there; a guest that ignores it dies.
+
+    Attributes
+    ----------
+    address
+        Guest-physical address; of a stretch of work, that of the first MiB of memory it did not find.
+    """
+
+    def __init__(self, address: int) -> None:
+        super().__init__(f"no memory at guest address {address:#x}")
+        self.address = address
+
+
 class Guest(Protocol):
     """An operating system and its programs, as a platform sees them."""
 

@@ -10,6 +10,7 @@ import simpy
 from bgsim.datasheet import Datasheet
 from bgsim.l4.kernel import Kernel
 from bgsim.l4.server_core import ServerCore
+from bgsim.l4.thread import VCPU_PRIORITY
 from bgsim.l4.vcpu import Vcpu
 from bgsim.platforms import layout
 from bgsim.platforms.accounting import Accounting
@@ -23,23 +24,23 @@ from bgsim.vmm.server import Server, VirtualDevices
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bgsim.hardware.memory import MemoryWindow
+
 FORWARDED = ("PPC_HVM_DTLB_MISS_DEVICE", "PPC_HVM_DTLB_MISS_RAM", "PPC_HVM_EXCEPT_PROG_DCR")
 """Causes that reach the user-level VMM: each is one IPC."""
 
 
-class VirtualMachine:
-    """One guest in one virtual machine on core 0 of a node.
+class HostedMachine:
+    """One guest in one virtual machine, perhaps beside others on its core and its node.
 
     Parameters
     ----------
-    devices
-        Builds the virtual machine's device models from the node; by default an interrupt
-        controller and device control registers.
-
-    Attributes
-    ----------
-    process
-        The core's SimPy process; ends when the guest's program has ended.
+    kernel, server
+        Microkernel and VMM thread of the core it runs on.
+    memory
+        Its memory within the node's.
+    number
+        Which virtual machine of the node it is.
     """
 
     name = "virtual-machine"
@@ -49,13 +50,17 @@ class VirtualMachine:
         environment: simpy.Environment,
         datasheet: Datasheet,
         guest: Guest,
-        node: NodeHardware,
-        memory_bytes: int | None = None,
-        devices: Callable[[NodeHardware], VirtualDevices] | None = None,
+        kernel: Kernel,
+        server: Server,
+        memory: MemoryWindow,
+        number: int = 0,
+        priority: int = VCPU_PRIORITY,
     ) -> None:
         self.environment = environment
         self.datasheet = datasheet
         self.guest = guest
+        self.kernel = kernel
+        self.server = server
         hardware_entries = datasheet.integer("tlb.entries") - datasheet.integer("l4.tlb.pinned_entries")
         tables = virtual_tables(
             datasheet,
@@ -64,33 +69,21 @@ class VirtualMachine:
             Fraction(guest.lines_per_iccci_milli, 1000),
             hardware_entries,
         )
-        memory = datasheet.integer("vmm.vm_memory") if memory_bytes is None else memory_bytes
         self.processor = Processor(
             environment,
             guest,
             tables,
-            memory,
+            memory.size,
             datasheet.integer("l4.vtlb.entries"),
             hardware_entries,
         )
         self.accounting = Accounting(datasheet, guest.sequences, virtual=True)
-        self.kernel = Kernel(environment, datasheet, node.bus, node.bic, node.dcr, node.decrementers[0])
-        self.server = Server(datasheet)
-        self.vcpu = Vcpu("vcpu0", self.processor, guest, self.server)
-        self.vcpu.memory = node.memory.window(datasheet.integer("vmm.vm_base"), memory)
-        virtual = devices(node) if devices else Devices(datasheet, node, self.vcpu.memory)
-        self.server.devices[self.vcpu] = virtual
-        self.kernel.add(self.vcpu)
-        self.kernel.interrupt_handler = self.server
-        if datasheet.flag("vmm.own_core"):
-            self.kernel.server_core = ServerCore(self.kernel, self.server)
-        core = self.kernel.core
-        node.bic.on_change = lambda changed: self.interrupt_line() if changed == core else None
-        self.process = self.kernel.start()
+        self.vcpu = self._new_vcpu(f"vcpu{number}", priority)
+        self.vcpu.memory = memory
+        kernel.add(self.vcpu)
 
-    def interrupt_line(self) -> None:
-        """The interrupt controller's output to this core changed."""
-        self.kernel.interrupt_line()
+    def _new_vcpu(self, name: str, priority: int) -> Vcpu:
+        return Vcpu(name, self.processor, self.guest, self.server, self.kernel.core, priority)
 
     def busy_cycles(self) -> int:
         """Cycles since the start in which the core was not idle, up to now."""
@@ -117,7 +110,7 @@ class VirtualMachine:
     def attribution(self) -> dict[str, int]:
         """Cause to cycles once the run is over; the values add up to the elapsed cycles."""
         cycles = self.running_attribution()
-        elapsed = self.kernel.ended - self.kernel.started
+        elapsed = self._elapsed()
         assert sum(cycles.values()) == elapsed, (sum(cycles.values()) - elapsed, cycles)
         return cycles
 
@@ -132,9 +125,23 @@ class VirtualMachine:
                 cycles["ipc"] += cost.cycles_l4
             else:
                 cycles[cause] = cycles.get(cause, 0) + cost.cycles_l4
-        cycles["device"] = self.vcpu.account.device_cycles
-        cycles["idle"] = self.vcpu.account.idle_cycles
+        account = self.vcpu.account
+        cycles["device"] = account.device_cycles
+        cycles["idle"] = account.idle_cycles
+        if len(self.kernel.vcpus) > 1:
+            cycles["vm_switch_refill"] = account.refill_cycles
+            cycles["other_vms"] = self._elapsed() - self.held_cycles()
         return cycles
+
+    def held_cycles(self) -> int:
+        """Cycles so far in which this virtual machine had the core."""
+        return self.kernel.residency.held_cycles(self.vcpu, self.kernel.started + self._elapsed())
+
+    def _elapsed(self) -> int:
+        """Cycles of the core so far."""
+        kernel = self.kernel
+        running = kernel.process is None or kernel.process.is_alive
+        return (int(self.environment.now) if running else kernel.ended) - kernel.started
 
     def counters(self) -> dict[str, int]:
         """Event counts by name."""
@@ -173,3 +180,39 @@ class VirtualMachine:
     def _kernel_refills(self) -> int:
         cycle = self.processor.state.cycle
         return int(cycle[layout.CAUSE_ICACHE_KERNEL] + cycle[layout.CAUSE_DCACHE_KERNEL])
+
+
+class VirtualMachine(HostedMachine):
+    """One guest in the only virtual machine of a node, on core 0.
+
+    Parameters
+    ----------
+    devices
+        Builds the virtual machine's device models from the node; by default an interrupt
+        controller and device control registers.
+
+    Attributes
+    ----------
+    process
+        The core's SimPy process; ends when the guest's program has ended.
+    """
+
+    def __init__(
+        self,
+        environment: simpy.Environment,
+        datasheet: Datasheet,
+        guest: Guest,
+        node: NodeHardware,
+        memory_bytes: int | None = None,
+        devices: Callable[[NodeHardware], VirtualDevices] | None = None,
+    ) -> None:
+        size = datasheet.integer("vmm.vm_memory") if memory_bytes is None else memory_bytes
+        memory = node.memory.window(datasheet.integer("vmm.vm_base"), size)
+        kernel = Kernel(environment, datasheet, node.bus, node.bic, node.dcr, node.decrementers[0])
+        super().__init__(environment, datasheet, guest, kernel, Server(datasheet), memory)
+        self.server.devices[self.vcpu] = devices(node) if devices else Devices(datasheet, node, memory)
+        kernel.interrupt_handler = self.server
+        if datasheet.flag("vmm.own_core"):
+            kernel.server_core = ServerCore(kernel, self.server)
+        node.bic.on_change = lambda changed: kernel.interrupt_line() if changed == kernel.core else None
+        self.process = kernel.start()

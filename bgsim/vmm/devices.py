@@ -67,15 +67,43 @@ class Devices:
         The node's devices.
     memory
         The virtual machine's memory within the node's.
+    destinations
+        Nodes it may send to over the torus; all when None.
+    first
+        Device models of the node's first virtual machine, where this is a further one.
     """
 
-    def __init__(self, datasheet: Datasheet, node: NodeHardware, memory: MemoryWindow) -> None:
+    def __init__(
+        self,
+        datasheet: Datasheet,
+        node: NodeHardware,
+        memory: MemoryWindow,
+        destinations: frozenset[int] | None = None,
+        first: Devices | None = None,
+    ) -> None:
         self.bic = VirtualBic()
         self.dcr = node.dcr
-        self.torus = VirtualTorus(datasheet, node.bus, node.dcr, node.bic, memory, node.memory)
+        self.torus: VirtualTorus = VirtualTorus(
+            datasheet,
+            node.bus,
+            node.dcr,
+            node.bic,
+            memory,
+            node.memory,
+            self.bic.state,
+            destinations,
+            first.torus if first is not None else None,
+        )
         self.collective: VirtualCollective | None = None
         if node.bus.has_device(collective_device.BASES[0]):
-            self.collective = VirtualCollective(datasheet, node.bus, node.dcr, node.bic, self.bic.state)
+            self.collective = VirtualCollective(
+                datasheet,
+                node.bus,
+                node.dcr,
+                node.bic,
+                self.bic.state,
+                first.collective if first is not None else None,
+            )
 
     def access(self, access: DeviceAccess) -> Handled:
         """A guest's load or store."""
@@ -85,7 +113,9 @@ class Devices:
             if handled.acknowledged and self.collective is not None:
                 # Its lines are levels; in hardware its interrupts were acknowledged long ago.
                 self.collective.raise_interrupts()
-                torus = tuple(each for each in handled.acknowledged if not _is_collective(each))
+                torus = tuple(
+                    each for each in handled.acknowledged if not collective_device.is_collective(each)
+                )
                 handled = replace(handled, acknowledged=torus)
             return handled
         if dma_registers.BASE <= address < dma_registers.BASE + _DMA_SIZE:
@@ -114,7 +144,7 @@ class Devices:
         Of the torus: its virtual status is set, and it stays masked until cleared there. Of the
         collective network: the device model drains the hardware, and it is acknowledged at once.
         """
-        if self.collective is not None and _is_collective(number):
+        if self.collective is not None and collective_device.is_collective(number):
             return self.collective.interrupt(number)
         self.bic.state.raise_interrupt(number)
         return Handled()
@@ -125,7 +155,3 @@ class Devices:
 
 
 _DMA_SIZE = dma_registers.GROUPS * dma_registers.GROUP_SIZE
-
-
-def _is_collective(number: int) -> bool:
-    return collective_device.Interrupt.FIRST <= number <= collective_device.Interrupt.LAST

@@ -3,10 +3,19 @@
 It waits for messages, decodes the faulting instruction, lets a device model do what the device
 would have done, and replies with the guest's registers and the level of its virtual interrupt.
 
+With a kernel for several cores there is one such thread on each, for the vCPUs there. Interrupts of devices
+come to core 0, whose thread kicks those of the other cores. An interrupt of the collective network goes to
+every virtual machine, one of the torus to the first only, as in the real server, or to all of them
+(``vmm.torus_fan_out``).
+
+A guest that touches memory beyond its segment, where no device is either, gets a machine check, as on the
+bare machine. (The real server stops in the kernel debugger there, and with it all virtual machines.)
+
 Left out: the instruction decoder's own failures, the console, ExchangeRegisters other than the
 event write.
 
-Source: khvmm ``vmthread.cc`` and ``vcpu.cc``; path lengths executed, see ``bgsim datasheet 'l4.*'``.
+Source: khvmm ``vmthread.cc``, ``vcpu.cc`` and ``ptorus.cc``; path lengths executed, see ``bgsim datasheet
+'l4.*'``.
 """
 
 from __future__ import annotations
@@ -19,10 +28,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import simpy
 
 from bgsim.datasheet import Datasheet
+from bgsim.hardware.collective_device import is_collective
 from bgsim.l4.thread import VMM_PRIORITY, Message, Thread, ThreadState
-from bgsim.l4.vcpu import Vcpu, fault_path
+from bgsim.l4.vcpu import MIB, Vcpu, fault_path
 from bgsim.platforms import layout
-from bgsim.platforms.seam import DcrAccess, DeviceAccess, ReadDcr, WriteDcr
+from bgsim.platforms.seam import DcrAccess, DeviceAccess, MachineCheckError, ReadDcr, WriteDcr
 
 if TYPE_CHECKING:
     from bgsim.l4.kernel import Kernel
@@ -77,12 +87,32 @@ class VirtualDevices(Protocol):
         """Level of the virtual machine's external interrupt."""
 
 
-class Server(Thread):
-    """The VMM's message loop on one core."""
+MACHINE_CHECK = "PPC_HVM_EXCEPT_MCHECK"
+"""Cause of machine checks raised in a guest."""
 
-    def __init__(self, datasheet: Datasheet) -> None:
+
+class Server(Thread):
+    """The VMM's message loop on one core.
+
+    Parameters
+    ----------
+    devices
+        Device models of every virtual machine of the node, the first one first; shared by the threads of all
+        cores.
+    keeper
+        Kernel of the core that device interrupts come to and that keeps them masked; None for the own one.
+    """
+
+    def __init__(
+        self,
+        datasheet: Datasheet,
+        devices: dict[Vcpu, VirtualDevices] | None = None,
+        keeper: Kernel | None = None,
+    ) -> None:
         super().__init__("vmm", VMM_PRIORITY, ThreadState.RECEIVING)
-        self.devices: dict[Thread, VirtualDevices] = {}
+        self.datasheet = datasheet
+        self.devices: dict[Vcpu, VirtualDevices] = {} if devices is None else devices
+        self.keeper = keeper
         self.message: Message | None = None
         self.tlb_pages = datasheet.integer("vmm.tlb_pages")
         self.tlb_miss_cycles = datasheet.cycles("vmm.tlb_miss_cycles")
@@ -99,7 +129,7 @@ class Server(Thread):
 
     def devices_of(self, vcpu: object) -> VirtualDevices:
         """The device models of a vCPU's virtual machine."""
-        assert isinstance(vcpu, Thread)
+        assert isinstance(vcpu, Vcpu)
         return self.devices[vcpu]
 
     def deliver(self, message: Message) -> None:
@@ -115,19 +145,18 @@ class Server(Thread):
         if message.label == "interrupt":
             yield from self._interrupt(kernel, message.content)
             return
+        if message.label == "kick":
+            yield from self._kicked(kernel, message)
+            return
         vcpu = message.sender
         assert isinstance(vcpu, Vcpu)
         path, cause = fault_path(message.label, message.content)
         self._touch_own_pages(kernel)
         kernel.fetch_kernel_lines("vmm")
         yield from kernel.settle()
-        answer = None
+        answer: Any = None
         if message.label == "ram":
-            vmm = kernel.paths.cycles("ram_fault_map4m.vmm")
-            kernel.charge(cause, l4=self.map_cycles, vmm=vmm)
-            kernel.owe(vmm + self.map_cycles)
-            first = message.content // self.map_mib * self.map_mib
-            vcpu.processor.state.entry[layout.MAPPED, first : first + self.map_mib] = 1
+            answer = self._map(kernel, vcpu, cause, message.content)
         else:
             devices = self.devices[vcpu]
             control = isinstance(message.content, ReadDcr | WriteDcr)
@@ -137,9 +166,35 @@ class Server(Thread):
             if handled.acknowledged:
                 yield from kernel.settle()
                 for number in handled.acknowledged:
-                    kernel.unmask(number)
+                    yield from self._acknowledge(kernel, number)
             vcpu.event_pending = devices.pending()
         kernel.answer(self, vcpu, cause, path, answer, advance=message.label != "ram")
+
+    def _map(self, kernel: Kernel, vcpu: Vcpu, cause: str, mib: int) -> MachineCheckError | None:
+        """Map the guest's memory around a MiB, or find that it has none there."""
+        vmm = kernel.paths.cycles("ram_fault_map4m.vmm")
+        assert vcpu.memory is not None
+        size_mib = vcpu.memory.size // MIB
+        if not 0 <= mib < size_mib:
+            reflected = kernel.paths.cycles("dsi_reflect")
+            kernel.charge(cause, vmm=vmm)
+            kernel.charge(MACHINE_CHECK, l4=reflected, count=1)
+            kernel.owe(vmm + reflected)
+            return MachineCheckError(mib * MIB)
+        kernel.charge(cause, l4=self.map_cycles, vmm=vmm)
+        kernel.owe(vmm + self.map_cycles)
+        first = mib // self.map_mib * self.map_mib
+        vcpu.processor.state.entry[layout.MAPPED, first : min(first + self.map_mib, size_mib)] = 1
+        return None
+
+    def _acknowledge(self, kernel: Kernel, number: int) -> Generator[simpy.Event, Any, None]:
+        """Let a hardware interrupt come again."""
+        if self.keeper is None or self.keeper is kernel:
+            kernel.unmask(number)
+        elif self.keeper.masks(number):
+            assert kernel.remote is not None
+            message = Message(None, "acknowledge", number)
+            yield from kernel.remote.send(kernel, self.keeper.core, None, message)
 
     def _account(self, kernel: Kernel, cause: str, handled: Handled) -> None:
         vmm = kernel.paths.cycles(f"{handled.path}.vmm")
@@ -168,11 +223,13 @@ class Server(Thread):
         body = paths.cycles("irq.vmm_body") + paths.cycles("irq.vmm_tail")
         kernel.charge(cause, vmm=body)
         yield from kernel.spend(body)
-        for vcpu in kernel.vcpus:
+        for vcpu in self._recipients(number):
             devices = self.devices[vcpu]
             handled = devices.interrupt(number)
+            here = vcpu.pager is self
             extra = round(handled.instructions * self.cpi)
-            event = paths.cycles("irq.exregs_event") + len(handled.acknowledged) * self.acknowledge_cycles
+            event = len(handled.acknowledged) * self.acknowledge_cycles
+            event += paths.cycles("irq.exregs_event") if here else 0
             event += handled.dcr_accesses * self.pass_through_cycles
             kernel.charge(cause, l4=event, vmm=extra)
             kernel.owe(event + extra)
@@ -180,9 +237,39 @@ class Server(Thread):
             yield from kernel.settle()
             for acknowledged in handled.acknowledged:
                 kernel.unmask(acknowledged)
-            vcpu.event_pending = devices.pending()
+            if here:
+                vcpu.event_pending = devices.pending()
+            elif devices.pending():
+                yield from self._kick(kernel, vcpu, cause)
         block = paths.cycles("irq.vmm_block_redispatch")
         kernel.charge(cause, l4=block)
         kernel.owe(block)
         yield from kernel.settle()
+        kernel.handled_interrupt(self)
+
+    def _recipients(self, number: int) -> list[Vcpu]:
+        """Virtual machines in whose device models an interrupt is noted."""
+        vcpus = list(self.devices)
+        if len(vcpus) > 1 and not is_collective(number) and not self.datasheet.flag("vmm.torus_fan_out"):
+            return vcpus[:1]
+        return vcpus
+
+    def _kick(self, kernel: Kernel, vcpu: Vcpu, cause: str) -> Generator[simpy.Event, Any, None]:
+        """Tell the thread of another core that its vCPU has an event pending."""
+        assert kernel.remote is not None
+        assert isinstance(vcpu.pager, Server)
+        message = Message(None, "kick", vcpu, cause)
+        yield from kernel.remote.send(kernel, vcpu.core, vcpu.pager, message)
+
+    def _kicked(self, kernel: Kernel, message: Message) -> Generator[simpy.Event, Any, None]:
+        """The thread of another core says that a vCPU of this one has an event pending."""
+        vcpu, cause, paths = message.content, message.cause, kernel.paths
+        self._touch_own_pages(kernel)
+        kernel.fetch_kernel_lines("vmm")
+        event = paths.cycles("irq.exregs_event") + paths.cycles("irq.vmm_block_redispatch")
+        tail = paths.cycles("irq.vmm_tail")
+        kernel.charge(cause, l4=event, vmm=tail)
+        kernel.owe(event + tail)
+        yield from kernel.settle()
+        vcpu.event_pending = self.devices[vcpu].pending()
         kernel.handled_interrupt(self)

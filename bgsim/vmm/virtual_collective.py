@@ -6,8 +6,9 @@ drained at once by the interrupt handler, 17 accesses and a status read each, an
 guest, whose virtual watermark interrupt they raise. The control registers are a pure shadow.
 
 The virtual FIFOs are a hundred times as deep as the hardware's, but the status register reports at
-most seven headers. A packet that does not fit, or finds the hardware FIFO full, is lost and counted
-(the real server stops in the kernel debugger, or prints).
+most seven headers. With several virtual machines each has such FIFOs, the hardware's are drained once, and
+every packet is queued for all of them. A packet that does not fit, or finds the hardware FIFO full, is lost
+and counted (the real server stops in the kernel debugger, or prints).
 
 Source: khvmm ``vtree.{h,cc}``, ``ptree.cc``.
 """
@@ -64,9 +65,25 @@ class VirtualCollective:
         The node's interrupt controller, whose collective interrupts the VMM takes.
     virtual_bic
         The virtual machine's interrupt controller.
+    first
+        The device of the node's first virtual machine, where this is that of a further one.
     """
 
-    def __init__(self, datasheet: Datasheet, bus: Bus, dcr: DcrBus, bic: Bic, virtual_bic: Bic) -> None:
+    def __init__(
+        self,
+        datasheet: Datasheet,
+        bus: Bus,
+        dcr: DcrBus,
+        bic: Bic,
+        virtual_bic: Bic,
+        first: VirtualCollective | None = None,
+    ) -> None:
+        self._family: list[VirtualCollective] = [] if first is None else first._family
+        self._family.append(self)
+        self._copied = 0  # packets queued here since this device's interrupt was last looked at
+        self._copy_instructions = (
+            datasheet.integer("vmm.collective_copy_instructions") if first is not None else 0
+        )
         self._bus = bus
         self._dcr = dcr
         self._virtual_bic = virtual_bic
@@ -174,7 +191,14 @@ class VirtualCollective:
     # -- interrupts
 
     def interrupt(self, number: int) -> Handled:
-        """A hardware interrupt: drain the hardware FIFOs, acknowledge at once."""
+        """A hardware interrupt: drain the hardware FIFOs, acknowledge at once.
+
+        That is done for the first virtual machine; of a further one, only the copies are left to account for.
+        """
+        if self._family[0] is not self:
+            copies, self._copied = self._copied, 0
+            self.raise_interrupts()
+            return Handled(instructions=copies * self._copy_instructions)
         accesses = packets = 0
         control_accesses = 1
         flags = self._dcr.read(hw.DCR_BASE + hw.Dcr.RECEPTION_FLAGS)
@@ -203,21 +227,27 @@ class VirtualCollective:
 
     def _drain(self, number: int) -> int:
         base = hw.BASES[number]
-        channel = self.channels[number]
         drained = 0
         while self._bus.load(base + Register.STATUS) & 0xF:
             header = self._bus.load(base + Register.RECEPTION_HEADER)
             quads = [self._bus.load_quad(base + Register.RECEPTION_DATA) for _ in range(hw.QUADS)]
             drained += 1
-            if len(channel.reception_headers) >= FIFO_PACKETS:
-                self.packets_lost += 1
-                continue
-            channel.reception_headers.append(header)
-            channel.reception_quads.extend(quads)
-            self.packets_received += 1
-            if len(channel.reception_quads) // hw.QUADS > self._watermark(number, 8):
-                self._reception_flags |= ReceptionFlag.WATERMARK >> number
+            for device in self._family:
+                device._queue(number, header, quads)
         return drained
+
+    def _queue(self, number: int, header: int, quads: list[object]) -> None:
+        """Queue a received packet for this virtual machine."""
+        channel = self.channels[number]
+        self._copied += 1
+        if len(channel.reception_headers) >= FIFO_PACKETS:
+            self.packets_lost += 1
+            return
+        channel.reception_headers.append(header)
+        channel.reception_quads.extend(quads)
+        self.packets_received += 1
+        if len(channel.reception_quads) // hw.QUADS > self._watermark(number, 8):
+            self._reception_flags |= ReceptionFlag.WATERMARK >> number
 
     def _watermark(self, channel: int, shift: int) -> int:
         return self._control.get(hw.Dcr.CHANNEL_CONFIGURATION + channel, 0) >> shift & 7

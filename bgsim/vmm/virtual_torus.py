@@ -6,10 +6,15 @@ of memory. Injection FIFOs are shadowed: the hardware never sees the guest's rin
 copies and checks each new descriptor into a ring of the VMM's, and then moves the real tail. The
 payload is not copied, and reception rings are the guest's own memory.
 
-Left out: per-VM permissions (every destination passes), and what the hardware does with a refused
-descriptor.
+A descriptor to a node that the virtual machine may not send to is denied: the guest's tail goes back to where
+it was, the real one does not move, and the guest's fatal torus interrupt is raised. Copies within the node
+always pass. By default every destination passes, as in the real server, whose mask nobody changes.
 
-Source: khvmm ``vtorus.cc``.
+Left out: what keeps several virtual machines from working the same FIFO (each has shadow rings of its own,
+but the FIFO's registers are the hardware's, and the last one to write them wins, as in the real server), and
+descriptors that a remote get carries, which the other node's hardware injects unseen.
+
+Source: khvmm ``vtorus.cc``, ``access.h``.
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ from bgsim.hardware.bus import Bus
 from bgsim.hardware.dcr import DcrBus
 from bgsim.hardware.dma_descriptor import Descriptor
 from bgsim.hardware.dma_fifo import Fifo
-from bgsim.hardware.dma_registers import CounterRegister, Dcr, FifoRegister, Register
+from bgsim.hardware.dma_registers import CounterRegister, Dcr, FifoRegister, Interrupt, Register
 from bgsim.hardware.memory import Memory, MemoryWindow
 from bgsim.platforms.seam import DcrAccess, DeviceAccess, Load, ReadDcr, Store
 from bgsim.vmm.server import Handled
@@ -32,6 +37,7 @@ SHADOW_BASE = 0x0C00_0000
 SHADOW_ENTRIES = 256
 DESCRIPTOR_UNITS = reg.DESCRIPTOR_BYTES >> 4
 _RANGES = 8
+_SHADOW_BYTES = reg.GROUPS * reg.INJECTION_FIFOS * SHADOW_ENTRIES * reg.DESCRIPTOR_BYTES
 
 
 class GuestDescriptorError(RuntimeError):
@@ -47,11 +53,36 @@ class VirtualTorus:
         The virtual machine's memory within the node's.
     host
         The node's memory, in which the shadow rings are.
+    virtual_bic
+        The virtual machine's interrupt controller.
+    destinations
+        Nodes it may send to; all when None.
+    first
+        The device of the node's first virtual machine, where this is that of a further one.
+
+    Attributes
+    ----------
+    descriptors_copied, descriptors_denied
+        How many the guest has posted, and how many of them it may not.
     """
 
     def __init__(
-        self, datasheet: Datasheet, bus: Bus, dcr: DcrBus, bic: Bic, memory: MemoryWindow, host: Memory
+        self,
+        datasheet: Datasheet,
+        bus: Bus,
+        dcr: DcrBus,
+        bic: Bic,
+        memory: MemoryWindow,
+        host: Memory,
+        virtual_bic: Bic,
+        destinations: frozenset[int] | None = None,
+        first: VirtualTorus | None = None,
     ) -> None:
+        self._virtual_bic = virtual_bic
+        self._destinations = destinations
+        self._family: list[VirtualTorus] = [] if first is None else first._family
+        self._shadow_base = SHADOW_BASE + len(self._family) * _SHADOW_BYTES
+        self._family.append(self)
         self._bus = bus
         self._dcr = dcr
         self._memory = memory
@@ -62,6 +93,7 @@ class VirtualTorus:
         self._shadow: dict[int, int] = {}  # registers that read as the guest wrote them, by address
         self._ranges: dict[int, int] = {}
         self.descriptors_copied = 0
+        self.descriptors_denied = 0
         for number in range(reg.Interrupt.FIRST, reg.Interrupt.LAST + 1):
             bic.set_target(number, target(0))
 
@@ -117,23 +149,31 @@ class VirtualTorus:
         elif fifo.size > SHADOW_ENTRIES * DESCRIPTOR_UNITS:
             raise GuestDescriptorError(f"an injection ring of more than {SHADOW_ENTRIES} descriptors")
         elif register & 0xF == FifoRegister.TAIL and old:
+            begin = old
             while old != value:
-                self._copy(fifo, old)
                 instructions += self._copy_instructions
+                if not self._copy(fifo, old):
+                    fifo.store(register & 0xF, begin)
+                    self._virtual_bic.raise_interrupt(Interrupt.FATAL)
+                    return self._handled(instructions=instructions, device_accesses=0)
                 old = fifo.advance(old, DESCRIPTOR_UNITS)
         self._bus.store(address, real)
         return self._handled(instructions=instructions)
 
-    def _copy(self, fifo: Fifo, pointer: int) -> None:
+    def _copy(self, fifo: Fifo, pointer: int) -> bool:
+        """Copy a descriptor into the shadow ring; False if the guest may not send it."""
         descriptor = self._memory.read(pointer << 4)
         if not isinstance(descriptor, Descriptor):
             raise GuestDescriptorError(f"no descriptor at guest address {pointer << 4:#x}")
         self._host.write((self._shadow_start(fifo) + pointer - fifo.start) << 4, descriptor)
         self.descriptors_copied += 1
+        if descriptor.local or self._destinations is None or descriptor.destination in self._destinations:
+            return True
+        self.descriptors_denied += 1
+        return False
 
-    @staticmethod
-    def _shadow_start(fifo: Fifo) -> int:
-        return (SHADOW_BASE >> 4) + fifo.index * SHADOW_ENTRIES * DESCRIPTOR_UNITS
+    def _shadow_start(self, fifo: Fifo) -> int:
+        return (self._shadow_base >> 4) + fifo.index * SHADOW_ENTRIES * DESCRIPTOR_UNITS
 
     def _to_host(self, pointer: int, default: int) -> int:
         """A pointer in units of 16 bytes in host memory; ``default`` for one outside the guest's."""

@@ -7,6 +7,7 @@ import simpy
 
 from bgsim.datasheet import Datasheet
 from bgsim.hardware import dma_registers as reg
+from bgsim.hardware.bic import Bic
 from bgsim.hardware.dma_descriptor import Descriptor, Transfer
 from bgsim.hardware.dma_registers import CounterRegister, Dcr, FifoRegister
 from bgsim.hardware.memory import MemoryWindow
@@ -25,7 +26,7 @@ def parts() -> tuple[Node, MemoryWindow, VirtualTorus]:
     machine = Datasheet.load()
     node = build_nodes(simpy.Environment(), machine, (2, 1, 1), (False, False, False)).nodes[0]
     window = node.memory.window(BASE, 512 << 20)
-    return node, window, VirtualTorus(machine, node.bus, node.dcr, node.bic, window, node.memory)
+    return node, window, VirtualTorus(machine, node.bus, node.dcr, node.bic, window, node.memory, Bic())
 
 
 def injection(register: FifoRegister) -> int:
