@@ -223,16 +223,19 @@ class Messenger:
         self._receiving: dict[int, Message] = {}  # by reception counter
         self._waiting_requests: deque[Message] = deque()  # for a reception counter
 
-    def initialise(self) -> Code:
-        """Get FIFOs and counters from the kernel."""
+    def initialise(self, calls: DmaCalls | None = None) -> Code:
+        """Get FIFOs and counters from the kernel, or from who owns them now; nothing may be under way."""
+        kernel = self._kernel if calls is None else calls
+        self._head = _RECEPTION_START
         for fifo, ring in enumerate(self._rings):
-            yield from self._kernel.allocate_injection_fifo(
+            ring.tail = ring.head = 0
+            yield from kernel.allocate_injection_fifo(
                 GROUP, fifo, ring.base, RING_ENTRIES, network_fifos=0x80 >> fifo % DIRECTIONS
             )
-        yield from self._kernel.allocate_reception_fifo(
+        yield from kernel.allocate_reception_fifo(
             GROUP, RECEPTION_FIFO, _RECEPTION_RING, RECEPTION_ENTRIES
         )
-        yield from self._kernel.allocate_counters(GROUP)
+        yield from kernel.allocate_counters(GROUP)
 
     def linger(self, over: Callable[[], bool]) -> Code:
         """What a process does until its job is over: nothing, since its counters and FIFOs need no one."""

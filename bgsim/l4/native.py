@@ -94,6 +94,11 @@ class AddressSpace:
         self._keys = processor.guest.program.keys
         self._registers: dict[int, int] = {}  # page of device registers to its number
 
+    @property
+    def pages(self) -> int:
+        """Pages of the space, those of device registers included."""
+        return self._keys + layout.FRAGMENTS + layout.DEVICE_PAGES
+
     def enter(self) -> None:
         """From here on the processor runs in this address space."""
         self.processor.tables = self.tables

@@ -10,6 +10,7 @@ Source: L4Ka::Pistachio ``glue/v4-powerpc/softhvm.cc``.
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import simpy
@@ -42,6 +43,26 @@ if TYPE_CHECKING:
 
 
 MIB = 1 << 20
+
+CROSSING = "HYBRID_CROSSING"
+"""Cause of a program's going from its guest to the native library beside it, or back."""
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """What the VMM is asked when a program leaves its guest for the native library beside it, or comes back.
+
+    Attributes
+    ----------
+    to_native
+        Whether it leaves.
+    first
+        Whether there is nothing beside the guest yet.
+    """
+
+    to_native: bool
+    first: bool = False
+
 
 class Vcpu(Thread):
     """A virtual processor.
@@ -254,6 +275,8 @@ def fault_path(label: str, content: Any) -> tuple[str, str]:
     """Executed path and cause of a fault that goes to the VMM."""
     if label == "ram":
         return "ram_fault_map4m", "PPC_HVM_DTLB_MISS_RAM"
+    if isinstance(content, Crossing):
+        return "mmio_load_bic_status" if content.to_native else "fwd_dcr", CROSSING
     if isinstance(content, ReadDcr | WriteDcr):
         return "fwd_dcr", "PPC_HVM_EXCEPT_PROG_DCR"
     return "mmio_load_bic_status", "PPC_HVM_DTLB_MISS_DEVICE"

@@ -8,6 +8,7 @@ from typing import Any
 
 _CLASSES = {
     "bare-metal": ("bgsim.platforms.baremetal", "BareMetal"),
+    "hybrid": ("bgsim.platforms.hybrid", "Hybrid"),
     "l4-native": ("bgsim.platforms.l4native", "L4Native"),
     "virtual-machine": ("bgsim.platforms.virtualmachine", "VirtualMachine"),
 }

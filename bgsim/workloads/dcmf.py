@@ -28,6 +28,7 @@ import simpy
 
 from bgsim.guests.catalogue import GUESTS
 from bgsim.guests.dma_calls import DmaCalls
+from bgsim.guests.hybrid import move
 from bgsim.guests.messaging import Messenger
 from bgsim.hardware.node import Nodes, build_nodes
 from bgsim.network.topology import Direction, neighbour
@@ -68,6 +69,8 @@ class Benchmark:
         Time of each measured blocking operation.
     completed_at
         When the hardware completed each operation.
+    moved, move_cycles
+        Devices whose communication has moved to a native library, and the time that took.
     on_begin
         Called when the library is ready and the first operation begins.
     """
@@ -80,6 +83,8 @@ class Benchmark:
         self.operation_cycles: list[int] = []
         self.completed_at: list[int] = []
         self.waiting_cycles = 0
+        self.moved: tuple[str, ...] = ()
+        self.move_cycles = 0
         self.on_begin: Callable[[], None] = lambda: None
         self._target = target
         self._config = config
@@ -102,6 +107,9 @@ class Benchmark:
     def main(self) -> Code:
         """Get ready, then run the operations."""
         yield from self.messenger.initialise()
+        begun = yield Now()
+        self.moved = yield from move(self.messenger)
+        self.move_cycles = (yield Now()) - begun
         yield Now()
         self.on_begin()
         yield from (self._stream() if self._config.measure == "bandwidth" else self._block())
@@ -228,6 +236,7 @@ def _prepare(resolved: ResolvedRun, built: Nodes, target: int) -> None:
 
     def main() -> Code:
         yield from messenger.initialise()
+        yield from move(messenger)
 
     guest, calls = messaging_guest(resolved, main)
     partition = resolved.partition

@@ -22,6 +22,7 @@ from bgsim.guests.catalogue import GUESTS
 from bgsim.guests.collective_messaging import Collectives
 from bgsim.guests.dma_calls import DmaCalls
 from bgsim.guests.ethernet_torus import TorusEthernet
+from bgsim.guests.hybrid import move
 from bgsim.guests.messaging import Messenger
 from bgsim.guests.network import NETWORK_LINUX
 from bgsim.guests.network_paths import NetworkPaths
@@ -154,6 +155,8 @@ class Job:
     def _process(self, rank: int, node: Node, partition: Partition) -> Process:
         def main() -> Code:
             yield from messenger.initialise()
+            if isinstance(messenger, Messenger):
+                yield from move(messenger)
             self._ready += 1
             if self._ready == len(self.processes):
                 self.start_cycles = (yield Now()) + START_DELAY_CYCLES
