@@ -51,7 +51,7 @@ def trace(
     ] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="Of an experiment: its reduced form.")] = False,
 ) -> None:
-    """Write a timeline of one run: cores, microkernel, VMM and links, with arrows along messages and packets."""
+    """Write a timeline of one run: cores, microkernel, VMM, links; arrows follow messages and packets."""
     from bgsim.report.timeline import EVENTS_MAX
     from bgsim.report.timeline_files import check_suffix, write
     from bgsim.report.timeline_run import record_timeline
@@ -72,7 +72,9 @@ def trace(
         say(f"bgsim: closed early, at {timeline.events_max - 1:,} slices; move --from, or raise --max-events")
 
 
-def _chosen(what: str, run: str | None, settings: list[str], smoke: bool) -> tuple[str, str, Mapping[str, Any]]:
+def _chosen(
+    what: str, run: str | None, settings: list[str], smoke: bool
+) -> tuple[str, str, Mapping[str, Any]]:
     """Id, words and configuration of the run that is meant."""
     from bgsim.report.explain import find_run
     from bgsim.report.results import point_label
@@ -82,7 +84,10 @@ def _chosen(what: str, run: str | None, settings: list[str], smoke: bool) -> tup
         from bgsim.experiment.study import load_study
 
         if settings or smoke:
-            leave(EXIT_BAD_INPUT, "bgsim: --set and --smoke change an experiment; a study's runs are as they were")
+            leave(
+                EXIT_BAD_INPUT,
+                "bgsim: --set and --smoke are of experiments; the runs of a study are as they were",
+            )
         records = load_study(directory).records
     else:
         from bgsim.experiment.plan import load
@@ -106,7 +111,7 @@ def _chosen(what: str, run: str | None, settings: list[str], smoke: bool) -> tup
 
 
 def _window(config: Mapping[str, Any], begin: str, end: str | None) -> tuple[int, int]:
-    from bgsim.experiment.resolve import machines
+    from bgsim.experiment.identity import machines
     from bgsim.units import parse, to_cycles
 
     frequency = machines(config)[0].integer("core.frequency")

@@ -57,7 +57,9 @@ def set_state(reference: ReferenceWalk, state: State, pid: int) -> None:
     else:
         core.shadow = _shadow(reference, state)
     for index in range(len(core.hardware)):
-        core.hardware.entries[index] = _hardware_entry(reference, int(state.entry[layout.HARDWARE_KEY, index]))
+        core.hardware.entries[index] = _hardware_entry(
+            reference, int(state.entry[layout.HARDWARE_KEY, index])
+        )
     core.replacement.index = ledger.register[layout.HARDWARE_INDEX]
 
 

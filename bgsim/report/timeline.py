@@ -107,6 +107,7 @@ class Timeline:
         self._numbers: dict[tuple[str, str], int] = {}
         self._slices: list[Slice] = []
         self._last: dict[int, Slice] = {}
+        self._open: dict[int, tuple[int, str]] = {}
         self._flows = 0
 
     def track(self, group: str, name: str) -> int:
@@ -157,6 +158,20 @@ class Timeline:
     ) -> Slice | None:
         """Record a slice from its parts; see :meth:`add`."""
         return self.add(Slice(track, begin, end, name, details or {}, flow))
+
+    def open(self, track: int, begin: int, name: str) -> None:
+        """Something begins whose end is not known yet; nothing else may be open on the track."""
+        self._open[track] = (begin, name)
+
+    def close(self, track: int, end: int) -> None:
+        """What is open on a track has ended."""
+        begin, name = self._open.pop(track)
+        self.slice(track, begin, end, name)
+
+    def close_all(self) -> None:
+        """The simulation was stopped at the end of the window; what is open goes on beyond it."""
+        for track in list(self._open):
+            self.close(track, self.end)
 
     def finished(self) -> list[Slice]:
         """The slices by track, those that stand outside before those inside, cut to the window."""

@@ -1,7 +1,7 @@
 """Timelines as files: Chrome's JSON, and Perfetto's own protobuf with the extra ``trace``.
 
-Both open in the Perfetto viewer and in any other that reads them. Times are in nanoseconds there, rounded from
-core cycles, so neighbouring slices stay neighbours; the exact cycles stand in each slice's details.
+Both open in the Perfetto viewer and in any other that reads them. Times are in nanoseconds there, rounded
+from core cycles, so neighbouring slices stay neighbours; the exact cycles stand in each slice's details.
 
 Source: the Trace Event Format of Chrome, and Perfetto's ``track_event.proto`` and ``track_descriptor.proto``.
 """
@@ -27,6 +27,8 @@ _LINES = ("vcpu", "guest", "L4", "VMM", "device")
 _GROUPS = ("run", "node", "torus links", "tree links")
 _SEQUENCE = 1
 
+PERFETTO_MODULE = "perfetto.protos.perfetto.trace.perfetto_trace_pb2"
+
 
 def check_suffix(path: Path) -> None:
     """Refuse a file whose name does not say which format it is in.
@@ -38,8 +40,8 @@ def check_suffix(path: Path) -> None:
     """
     if path.suffix not in (JSON_SUFFIX, *PERFETTO_SUFFIXES):
         raise ReportError(
-            f"{path.name}: a timeline is written as {PERFETTO_SUFFIXES[0]} (Perfetto) or {JSON_SUFFIX} (Chrome), "
-            f"not as '{path.suffix}'"
+            f"{path.name}: a timeline is written as {PERFETTO_SUFFIXES[0]} (Perfetto) or {JSON_SUFFIX} "
+            f"(Chrome), not as '{path.suffix}'"
         )
 
 
@@ -108,7 +110,14 @@ def _chrome_events(timeline: Timeline, slices: list[Slice]) -> Iterator[dict[str
     for part in slices:
         begin, end = nanoseconds(timeline, part.begin), nanoseconds(timeline, part.end)
         time = {"ts": begin / 1000, "dur": (end - begin) / 1000}
-        yield {"ph": "X", "name": part.name, "cat": "bgsim", **places[part.track], **time, "args": details_of(part)}
+        yield {
+            "ph": "X",
+            "name": part.name,
+            "cat": "bgsim",
+            **places[part.track],
+            **time,
+            "args": details_of(part),
+        }
     for flow, parts in timeline.flows(slices).items():
         for number, part in enumerate(parts):
             last = number == len(parts) - 1
@@ -127,7 +136,7 @@ def perfetto(timeline: Timeline, slices: list[Slice]) -> bytes:
     bgsim.extras.MissingExtra
         The library is not installed.
     """
-    format_ = need("perfetto.protos.perfetto.trace.perfetto_trace_pb2", "trace", "a timeline in Perfetto's format")
+    format_ = need(PERFETTO_MODULE, "trace", "a timeline in Perfetto's format")
     trace = format_.Trace()
     groups: dict[str, int] = {}
     uuids: dict[int, int] = {}

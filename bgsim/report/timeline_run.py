@@ -8,7 +8,7 @@ from typing import Any
 from bgsim.experiment.identity import MODEL_VERSION
 from bgsim.observer import observing
 from bgsim.report.results import ReportError
-from bgsim.report.timeline import EVENTS_MAX, Timeline
+from bgsim.report.timeline import EVENTS_MAX, Detail, Timeline
 from bgsim.report.timeline_watch import Watch, WindowClosed
 
 _SIDE_RUNS = ("sensitivity",)
@@ -48,7 +48,8 @@ def record_timeline(
             f"the run is of model version {config['model_version']}, and this program has {MODEL_VERSION}; "
             "run its experiment again first"
         )
-    section = {key: value for key, value in config["workload"].items()}
+    section = dict(config["workload"])
+    _refuse_machine_tier(section, label)
     section |= {name: False for name in _SIDE_RUNS if name in section}
     resolved = resolved_run({**config, "workload": section})
     timeline = Timeline(resolved.machine.integer("core.frequency"), begin_cycles, end_cycles, events_max)
@@ -62,16 +63,22 @@ def record_timeline(
             pass
     watch.finish()
     if not watch.parts:
-        raise ReportError(
-            f"{label}: the machine tier simulates this workload, which has no cores and packets to watch; "
-            "a timeline is of the detailed tier: compile, micro, netperf, dcmf, memory"
-        )
+        raise ReportError(f"{label}: this workload builds no cores and networks that could be watched")
     slices = timeline.finished()
     if not slices:
         what = "the run ends before it" if ended else "nothing happens in it"
         raise ReportError(f"{label}: the window is empty: {what}; see --from and --to")
-    details = {"run": label, "seed": int(config["seed"])}
+    details: dict[str, Detail] = {"run": label, "seed": int(config["seed"])}
     timeline.events_max += 1
     first, last = min(part.begin for part in slices), max(part.end for part in slices)
     timeline.slice(timeline.track("run", str(config["workload"]["kind"])), first, last, label, details)
     return timeline
+
+
+def _refuse_machine_tier(section: Mapping[str, Any], label: str) -> None:
+    """The machine tier computes with arrays: it has nothing that does one thing after another."""
+    kind, tier = section["kind"], section.get("tier")
+    if kind != "traffic" and tier != "machine":
+        return
+    choice = "" if kind in ("traffic", "replay") else "; --set workload.tier=detailed has"
+    raise ReportError(f"{label}: in the machine tier, {kind} has no cores and packets to watch{choice}")

@@ -39,9 +39,7 @@ _NOTES = (
 )
 """Counts that say what a trap did, and how a reader calls it."""
 
-_CAUSES = {
-    name: number for number, name in enumerate(layout.CAUSE_NAMES)
-}
+_CAUSES = {name: number for number, name in enumerate(layout.CAUSE_NAMES)}
 _MISSES = (_CAUSES["PPC_HVM_DTLB_MISS"], _CAUSES["PPC_HVM_ITLB_MISS"])
 
 
@@ -111,16 +109,22 @@ class RecordedLedger(Ledger):
         self.recorder.piece(causes.place(cause_name), begin, begin + cycles, name, details)
 
     def privileged(self, sequence: int) -> None:
-        """A sequence of privileged instructions: the guest's own cycles of each, then the kernel's."""
+        """A sequence of privileged instructions; in a VM, the kernel's part stands behind each."""
         begin = now = self.register[layout.NOW]
+        passed = self.sequence[layout.SEQUENCE_CYCLES][sequence]
         accounting = self.recorder.accounting
+        if not self.virtual:
+            name = accounting.sequences[sequence].name.replace("_", " ")
+            self.recorder.piece("guest", now, now + passed, name)
+            super().privileged(sequence)
+            return
         steps = accounting.steps[sequence]
         for number, name in enumerate(accounting.sequences[sequence].instructions):
             own = accounting.native[name]
             words = name.replace("_", " ")
             self.recorder.piece("guest", now, now + own, words)
             now += own
-            if not steps or not steps[number].cycles:
+            if not steps[number].cycles:
                 continue
             step = steps[number]
             details: dict[str, Detail] = {"counter": counter(name)} if step.trap else {}
@@ -128,7 +132,6 @@ class RecordedLedger(Ledger):
             self.recorder.piece("L4", now, now + step.cycles, words, details)
             now += step.cycles
         super().privileged(sequence)
-        passed = self.sequence[layout.SEQUENCE_CYCLES][sequence]
         assert now - begin == passed, f"sequence {sequence}: {now - begin} cycles in parts, {passed} in all"
 
     def _notes(self) -> dict[str, Detail]:
@@ -163,10 +166,11 @@ class RecordedWalk(ReferenceWalk):
             super()._execute(kind, argument)
             return
         recorder, register = self.recorder, self.register
-        begin, exits = register[layout.NOW], register[layout.EXITS]
+        begin, known = register[layout.NOW], len(recorder.slices)
         recorder.flow = recorder.timeline.new_flow() if self.ledger.virtual else 0
         super()._execute(kind, argument)
-        end, traps = register[layout.NOW], register[layout.EXITS] - exits
+        end = register[layout.NOW]
+        traps = sum("counter" in part.details for part in recorder.slices[known:])
         if end > begin:
             name, details = self._named(kind, argument)
             if traps:

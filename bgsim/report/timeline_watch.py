@@ -22,10 +22,8 @@ from bgsim.hardware.node import Node
 from bgsim.l4.kernel import Kernel
 from bgsim.l4.thread import Message, Thread
 from bgsim.l4.vcpu import Vcpu
-from bgsim.network.collective import LOCAL, CollectiveNetwork
-from bgsim.network.collective_packet import CollectivePacket
-from bgsim.network.links import Link, LinkNetwork, Packet
-from bgsim.network.torus import TorusNetwork
+from bgsim.network.collective import CollectiveNetwork
+from bgsim.network.links import LinkNetwork
 from bgsim.platforms import layout
 from bgsim.platforms.accounting import Accounting
 from bgsim.platforms.baremetal import BareMetal
@@ -34,30 +32,12 @@ from bgsim.platforms.reference_state import address_space, set_state
 from bgsim.platforms.seam import Run
 from bgsim.report import causes
 from bgsim.report.timeline import Slice, Timeline
-from bgsim.report.timeline_walk import Recorder, RecordedLedger, RecordedWalk
-
-Method = Callable[..., Any]
+from bgsim.report.timeline_links import CollectiveWatch, LinksWatch, Method, interpose
+from bgsim.report.timeline_walk import RecordedLedger, RecordedWalk, Recorder
 
 
 class WindowClosed(Exception):  # noqa: N818 -- nothing has gone wrong
     """Simulated time has reached the end of the window: the run may stop."""
-
-
-class TimelineError(ValueError):
-    """A timeline cannot be made of this run; the message says why in one sentence."""
-
-
-def interpose(part: object, name: str, wrapped: Callable[[Method], Method]) -> None:
-    """Put a function in the place of a method of one object.
-
-    Parameters
-    ----------
-    part, name
-        The object and its method.
-    wrapped
-        From the method to what is called instead.
-    """
-    setattr(part, name, wrapped(getattr(part, name)))
 
 
 class Watch:
@@ -107,6 +87,7 @@ class Watch:
 
     def finish(self) -> None:
         """The simulation has stopped: take what is still held back."""
+        self.timeline.close_all()
         for recorder in self._recorders:
             recorder.commit()
 
@@ -168,9 +149,9 @@ def timed(
 
     def wrapped(original: Method) -> Method:
         def method(*arguments: Any) -> Generator[simpy.Event, Any, Any]:
-            begin = int(environment.now)
+            timeline.open(track, int(environment.now), name)
             result = yield from original(*arguments)
-            timeline.slice(track, begin, int(environment.now), name)
+            timeline.close(track, int(environment.now))
             return result
 
         return method
@@ -273,7 +254,9 @@ class KernelWatch:
             servers[id(kernel.interrupt_handler)] = kernel.interrupt_handler
         for server in servers.values():
             interpose(server, "deliver", self._delivering)
-        self._watch_charges(kernel, self.l4, self.timeline.track(self.group, self._vmm) if servers else self.l4)
+        self._watch_charges(
+            kernel, self.l4, self.timeline.track(self.group, self._vmm) if servers else self.l4
+        )
         if own is not None:
             track = self.timeline.track(self.group, "VMM on its own core")
             self._watch_charges(own, track, track)
@@ -286,7 +269,7 @@ class KernelWatch:
         def charging(original: Method) -> Method:
             def charge(cause: str, l4: int = 0, vmm: int = 0, count: int = 0) -> None:
                 begin, name = core.now, causes.label(cause)
-                details = {"counter": cause} if count else {}
+                details = {"counter": cause} if count and cause.startswith(causes.EXIT_PREFIX) else {}
                 self.timeline.slice(vmm_track, begin, begin + vmm, name, None, self._flow)
                 begin += vmm
                 self._last = self.timeline.slice(l4_track, begin, begin + l4, name, details, self._flow)
@@ -315,7 +298,7 @@ class KernelWatch:
             flow = self._message(message)
             if self._last is not None:
                 self._last.flow = flow
-                self._last.details = {**self._last.details, "message": str(message.content)}
+                self._last.details = {**self._last.details, "message": _words(message)}
             self._rename("IPC call: ")
             original(caller, server, message)
 
@@ -338,141 +321,41 @@ class KernelWatch:
         return deliver
 
     def _fetching(self, original: Method) -> Method:
-        def fetch_kernel_lines(*groups: str) -> None:
+        def fetch_kernel_lines(*given: Any) -> None:
             begin = self.kernel.now
-            original(*groups)
+            original(*given)
             name = causes.label("icache_refill_l4")
             self.timeline.slice(self.l4, begin, self.kernel.now, name, None, self._flow)
 
         return fetch_kernel_lines
 
     def _owing_device_time(self, original: Method) -> Method:
-        def owe_device_time(accesses: int, dcr_accesses: int = 0) -> None:
+        def owe_device_time(*given: Any, **named: Any) -> None:
             begin = self.kernel.now
-            original(accesses, dcr_accesses)
+            original(*given, **named)
             self.timeline.slice(self.device, begin, self.kernel.now, "device access", None, self._flow)
 
         return owe_device_time
 
     def _sleeping(self, original: Method) -> Method:
-        def sleep_until(deadline: int) -> Generator[simpy.Event, Any, None]:
-            begin, current = self.kernel.now, self.kernel.scheduler.current
-            yield from original(deadline)
-            name = current.name if isinstance(current, Vcpu) else "L4"
+        def sleep_until(*given: Any) -> Generator[simpy.Event, Any, None]:
+            current = self.kernel.scheduler.current
+            waits = isinstance(current, Vcpu)
+            name = current.name if current is not None and waits else "L4"
             track = self.timeline.track(self.group, f"core {self.kernel.core}: {name}")
-            words = "wait for an interrupt" if isinstance(current, Vcpu) else "idle"
-            self.timeline.slice(track, begin, int(self.kernel.environment.now), words)
+            self.timeline.open(track, self.kernel.now, "wait for an interrupt" if waits else "idle")
+            yield from original(*given)
+            self.timeline.close(track, int(self.kernel.environment.now))
 
         return sleep_until
 
 
-class LinksWatch:
-    """The links of the torus: each packet on each link, and one flow from its source to its destination."""
-
-    def __init__(self, timeline: Timeline, network: LinkNetwork) -> None:
-        self.timeline = timeline
-        self.network = network
-        self._flows: dict[Packet, int] = {}
-        self._names: dict[int, str] = {}  # by the identity of a link
-        for name in ("inject", "_start", "_taken"):
-            interpose(network, name, getattr(self, f"_watch{name if name[0] == '_' else '_' + name}"))
-
-    def _moment(self, node: int, name: str, packet: Packet) -> None:
-        """A packet leaves or reaches a node: one cycle, so that it can be seen and has an arrow."""
-        now = int(self.network.environment.now)
-        track = self.timeline.track(f"node {node}", "torus")
-        self.timeline.slice(track, now, now + 1, name, self._details(packet), self._flows[packet])
-
-    @staticmethod
-    def _details(packet: Packet) -> dict[str, int]:
-        return {"source": packet.source, "destination": packet.destination, "bytes": packet.link_bytes}
-
-    def _watch_inject(self, original: Method) -> Method:
-        def inject(packet: Packet) -> None:
-            self._flows[packet] = self.timeline.new_flow()
-            self._moment(packet.source, "inject a packet", packet)
-            original(packet)
-
-        return inject
-
-    def _watch_start(self, original: Method) -> Method:
-        def start(packet: Packet, link: Link) -> None:
-            begin = int(self.network.environment.now)
-            original(packet, link)
-            track = self.timeline.track("torus links", self._name(link))
-            words = f"packet {packet.source} to {packet.destination}"
-            flow = self._flows.get(packet, 0)
-            self.timeline.slice(track, begin, link.free_at, words, self._details(packet), flow)
-
-        return start
-
-    def _watch_taken(self, original: Method) -> Method:
-        def taken(packet: Packet, link: Link) -> None:
-            original(packet, link)
-            if packet in self._flows:
-                self._moment(packet.destination, "receive a packet", packet)
-                del self._flows[packet]
-
-        return taken
-
-    def _name(self, link: Link) -> str:
-        if id(link) not in self._names and isinstance(self.network, TorusNetwork):
-            self._names = {
-                id(known): f"node {node}, {direction.name.lower().replace('_', ' ')}"
-                for (node, direction), known in self.network.links()
-            }
-        return self._names.get(id(link), f"to node {link.target}")
-
-
-class CollectiveWatch:
-    """The tree's links. What is combined on the way up goes on under the first contribution's flow."""
-
-    def __init__(self, timeline: Timeline, network: CollectiveNetwork) -> None:
-        self.timeline = timeline
-        self.network = network
-        self._flows: dict[tuple[int, ...], int] = {}
-        interpose(network, "inject", self._watch_inject)
-        interpose(network, "_grant", self._watch_grant)
-        interpose(network, "_deliver", self._watch_deliver)
-
-    def _flow(self, packet: CollectivePacket) -> int:
-        key = (packet.source, packet.destination, packet.injected_at, packet.channel)
-        if key not in self._flows:
-            self._flows[key] = self.timeline.new_flow()
-        return self._flows[key]
-
-    def _moment(self, node: int, name: str, packet: CollectivePacket) -> None:
-        now = int(self.network.environment.now)
-        track = self.timeline.track(f"node {node}", "collective network")
-        self.timeline.slice(track, now, now + 1, name, {"source": packet.source}, self._flow(packet))
-
-    def _watch_inject(self, original: Method) -> Method:
-        def inject(packet: CollectivePacket) -> None:
-            packet.injected_at = int(self.network.environment.now)
-            self._moment(packet.source, "inject a packet", packet)
-            original(packet)
-
-        return inject
-
-    def _watch_grant(self, original: Method) -> Method:
-        def grant(router: Any, inputs: list[Any], ports: list[int]) -> None:
-            now = int(self.network.environment.now)
-            packet = inputs[0].packets[0]
-            words = f"packet of node {packet.source}"
-            if len(inputs) > 1:
-                words += f" and {len(inputs) - 1} more, combined"
-            end = now + self.network.parameters.packet_cycles
-            for port in ports:
-                if port != LOCAL:
-                    track = self.timeline.track("tree links", f"node {router.node} to {port}")
-                    self.timeline.slice(track, now, end, words, {"channel": packet.channel}, self._flow(packet))
-            original(router, inputs, ports)
-
-        return grant
-
-    def _watch_deliver(self, original: Method) -> Method:
-        def deliver(router: Any, packet: CollectivePacket) -> None:
-            original(router, packet)
-            self._moment(router.node, "receive a packet", packet)
-
-        return deliver
+def _words(message: Message) -> str:
+    """What a guest's fault asks of the VMM."""
+    if message.label == "ram":
+        return f"MiB {message.content} of the guest's memory"
+    access = type(message.content).__name__
+    place = getattr(message.content, "address", None)
+    if place is None:
+        place = getattr(message.content, "number", 0)
+    return f"{access} {place:#x}"
