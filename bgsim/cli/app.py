@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bgsim.cli import messages, studies, timeline, topology
+from bgsim.cli import executing, messages, studies, timeline, topology
 from bgsim.cli.failures import guarded, leave, say
 from bgsim.experiment.errors import EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_RUN_FAILED
 
@@ -65,9 +65,11 @@ def run(
     ] = None,
     set_: SetOption = None,
     seed: SeedOption = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes [default: one per processor].")
-    ] = None,
+    workers: executing.WorkersOption = None,
+    executor: executing.ExecutorOption = "local",
+    scheduler: executing.SchedulerOption = None,
+    profile: executing.ProfileOption = None,
+    shard: executing.ShardOption = None,
     smoke: SmokeOption = False,
     figures: Annotated[bool, typer.Option(help="Draw the figures too.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on standard error.")] = False,
@@ -75,18 +77,22 @@ def run(
     """Run an experiment, or what is missing of it; print the comparison, write summary and figures."""
     from bgsim.cli.progress import watch_for
     from bgsim.experiment.driver import run_experiment
-    from bgsim.experiment.executors.local import Local
+    from bgsim.experiment.executors.shard import read_shard
     from bgsim.experiment.plan import load
 
+    part = read_shard(shard) if shard is not None else None
     plan = load(experiment, set_ or (), smoke=smoke, seed=seed)
     directory = output or plan.directory
     watch = watch_for(plan.name, str(directory), quiet)
     for remark in plan.remarks:
         watch.note(remark)
-    study = run_experiment(plan, directory, watch=watch, executor=Local(workers))
-    for remark in study.remarks():
+    with executing.opened(executor, scheduler, profile, workers) as crew:
+        study = run_experiment(plan, directory, watch=watch, executor=crew, shard=part)
+    for remark in study.remarks() if part is None else ():
         watch.note(remark)
-    if study.records:
+    if part is not None:
+        say(f"shard {part}: {study.directory}; when all shards are there: bgsim merge {directory}")
+    elif study.records:
         _print_comparison(study)
         if not quiet:
             say(f"summary: {directory / 'summary.csv'}")

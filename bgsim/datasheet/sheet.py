@@ -15,6 +15,7 @@ from importlib.resources import files
 from typing import Any
 
 from bgsim.datasheet.parameter import DatasheetError, Parameter, UnknownParameterError
+from bgsim.datasheet.parsed import parsed
 from bgsim.spelling import did_you_mean
 from bgsim.units import Quantity, UnitError, to_cycles
 
@@ -281,9 +282,6 @@ class Datasheet(Mapping[str, Parameter]):
 
 @cache
 def _records(base: str) -> dict[str, Parameter]:
-    from ruamel.yaml import YAML  # heavy, and not needed until a machine is loaded
-    from ruamel.yaml.error import YAMLError
-
     parameters: dict[str, Parameter] = {}
     found_in: dict[str, str] = {}
     problems: dict[str, str] = {}
@@ -295,10 +293,10 @@ def _records(base: str) -> dict[str, Parameter]:
             if file.name.endswith(".json"):  # long tables: JSON is YAML that reads a hundred times faster
                 records = json.loads(text)
             elif file.name.endswith(".yaml"):
-                records = YAML(typ="safe").load(text)
+                records = parsed(text)
             else:
                 continue
-        except (YAMLError, json.JSONDecodeError) as refusal:
+        except ValueError as refusal:
             problems[file.name] = f"cannot be read: {refusal}"
             continue
         if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):

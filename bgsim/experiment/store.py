@@ -16,7 +16,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -27,6 +27,7 @@ RECORDS = "records.jsonl"
 DAMAGED = "records.damaged"
 SUMMARY = "summary.csv"
 LOCK = ".lock"
+PORTION_BYTES = 1 << 24
 
 Note = Callable[[str], None]
 
@@ -37,7 +38,7 @@ def read_records(directory: Path, note: Note) -> Iterator[Record]:
     Parameters
     ----------
     directory
-        The study.
+        The study, or a file of records.
     note
         Called with one line for each damaged line.
 
@@ -46,7 +47,7 @@ def read_records(directory: Path, note: Note) -> Iterator[Record]:
     StoreError
         The directory holds no study, or it cannot be read.
     """
-    path = directory / RECORDS
+    path = records_file(directory)
     try:
         with path.open("rb") as stream:
             for number, line in enumerate(stream, 1):
@@ -63,6 +64,11 @@ def read_records(directory: Path, note: Note) -> Iterator[Record]:
         raise StoreError(f"{directory}: no such directory") from None
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def records_file(source: Path) -> Path:
+    """The file with the records of a study; a file stands for itself."""
+    return source if source.is_file() else source / RECORDS
 
 
 def finished_ids(directory: Path) -> set[str]:
@@ -136,19 +142,43 @@ class Store:
         StoreError
             The disk is full or failing; what was stored before is untouched.
         """
-        line = to_line(record)
+        self.extend([record])
+
+    def extend(self, records: Iterable[Record]) -> None:
+        """Write many records, waiting for the disk only now and then; all or none of a portion is stored.
+
+        Raises
+        ------
+        StoreError
+            The disk is full or failing; what was stored before is untouched.
+        """
+        portion: list[Record] = []
+        lines: list[bytes] = []
+        size = 0
+        for record in records:
+            portion.append(record)
+            lines.append(to_line(record))
+            size += len(lines[-1])
+            if size >= PORTION_BYTES:
+                self._write(b"".join(lines))
+                self.records += portion
+                portion, lines, size = [], [], 0
+        if portion:
+            self._write(b"".join(lines))
+            self.records += portion
+
+    def _write(self, lines: bytes) -> None:
         with told(self.directory, "; what was stored before is safe"):
             start = os.lseek(self._file, 0, os.SEEK_END)
             try:
                 written = 0
-                while written < len(line):
-                    written += os.write(self._file, line[written:])
+                while written < len(lines):
+                    written += os.write(self._file, lines[written:])
                 os.fsync(self._file)
             except OSError:
                 with contextlib.suppress(OSError):
                     os.ftruncate(self._file, start)  # leave no half line behind
                 raise
-        self.records.append(record)
 
     def _take_lock(self) -> None:
         if not _lock_file(self._lock):

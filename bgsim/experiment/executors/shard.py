@@ -54,7 +54,7 @@ class Shard:
         return [run for run, name in zip(runs, ids, strict=True) if name in mine]
 
 
-def shard(text: str) -> Shard:
+def read_shard(text: str) -> Shard:
     """Read ``3/64``.
 
     Raises
