@@ -132,6 +132,13 @@ ORDER: Mapping[str, int] = {name: index for index, name in enumerate(METRICS)}
 HOST_METRICS = frozenset({"exits_per_s_host", "packet_hops_per_s_host"})
 """Measured on the host: they differ between two runs of the same id."""
 
+GAUGES = frozenset(
+    name
+    for name in METRICS
+    if name.startswith("link_utilisation_") or name in ("noise_ratio", "cpu_utilisation")
+) - {name for name in METRICS if name.endswith("_max")}
+"""Shares of the run's time: over replications, each counts for as long as it took."""
+
 SLOWDOWN_BASIS = ("elapsed_s", "operation_us_avg", "latency_us", "throughput_bps", "bandwidth_MiBps")
 """Slowdown is the ratio of the first of these that both partners report."""
 

@@ -1,8 +1,9 @@
 """The tidy summary of a study: one row per point, platform and metric.
 
 Columns are the swept paths (their last segment when that is unambiguous), then ``platform``,
-``metric``, ``unit``, ``mean``, ``ci_low``, ``ci_high`` and ``n``. The mean is over replications,
-the interval is Student's t at 95 %, empty below two replications. ``slowdown`` is the mean of the
+``metric``, ``unit``, ``mean``, ``ci_low``, ``ci_high`` and ``n``. The mean is over replications (of
+shares of time, weighted by how long each took), the interval is Student's t at 95 %, empty below two
+replications. ``slowdown`` is the mean of the
 ratios to the bare-metal partner at the same point and seed, so its interval is a paired one.
 
 A study may have been extended with settings other than its first ones. Settings that differ
@@ -21,10 +22,10 @@ from typing import Any
 
 from bgsim.experiment.identity import canonical
 from bgsim.experiment.locate import split_path
-from bgsim.experiment.metrics import BASELINE, METRICS, ORDER, slowdown
+from bgsim.experiment.metrics import BASELINE, GAUGES, METRICS, ORDER, slowdown
 from bgsim.experiment.order import natural_key
 from bgsim.experiment.record import Record
-from bgsim.experiment.statistics import mean_interval
+from bgsim.experiment.statistics import Interval, mean_interval, weighted_interval
 
 FIXED_COLUMNS = ("platform", "metric", "unit", "mean", "ci_low", "ci_high", "n")
 
@@ -154,11 +155,18 @@ def summarise(records: Iterable[Record], paths: Sequence[str] | None = None) -> 
     ):
         group = values[key, platform]
         for name in sorted(group, key=lambda name: (ORDER.get(name, len(ORDER)), name)):
-            found = mean_interval(group[name])
+            found = _interval(name, group)
             unit = METRICS[name].unit if name in METRICS else ""
             point_values = (_plain(value) for value in points[key].values())
             rows.append((*point_values, platform, name, unit, found.mean, found.low, found.high, found.n))
     return Summary((*column_names(paths), *FIXED_COLUMNS), tuple(rows))
+
+
+def _interval(name: str, group: Mapping[str, Sequence[float]]) -> Interval:
+    durations = group.get("elapsed_s", ())
+    if name in GAUGES and len(durations) == len(group[name]) and min(durations) > 0:
+        return weighted_interval(group[name], durations)
+    return mean_interval(group[name])
 
 
 def _partner(key: str, record: Record) -> tuple[object, ...]:
