@@ -1,0 +1,54 @@
+"""What the tutorial and the how-tos tell a reader to type is typed here, page by page, in a new directory."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import bgsim
+from bgsim.cli.app import app
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = sorted(
+    [*(DOCS / "tutorial").glob("*.md"), *(DOCS / "howto").glob("*.md"), DOCS / "explanation/trust.md"]
+)
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """Language and text of each fenced block; `console` is for what is not run here."""
+    found = re.findall(r"^```(\w+)\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    return [(language, text) for language, text in found if language in ("yaml", "python", "sh")]
+
+
+def typed(line: str) -> None:
+    words = shlex.split(line, comments=True)
+    if words[0] == "bgsim":
+        answer = CliRunner().invoke(app, words[1:])
+        assert answer.exit_code == 0, f"{line}\n{answer.output}\n{answer.stderr}"
+    else:
+        assert words[0] == "python", line
+        path = {**os.environ, "PYTHONPATH": str(Path(bgsim.__file__).parents[1])}
+        subprocess.run([sys.executable, *words[1:]], check=True, capture_output=True, env=path, timeout=120)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.stem)
+def test_a_page_does_what_it_says(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for language, text in blocks(page):
+        named = re.match(r"# (\S+\.(?:yaml|py))\n", text)
+        if named:
+            target = tmp_path / named[1]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text[named.end() :], encoding="utf-8")
+        elif language == "python":
+            exec(compile(text, page.name, "exec"), {})  # our own page
+        elif language == "sh":
+            for line in text.splitlines():
+                typed(line)
