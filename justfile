@@ -21,6 +21,10 @@ documents:
     bgsim schema > schema/experiment.schema.json
     bgsim characterize --update
 
+# the documentation site, in docs/_build/html
+site:
+    python -m sphinx -W -q -b html docs docs/_build/html
+
 # compare with measurements and regenerate the page and the summary in the README (about two minutes)
 validate:
     bgsim validate --markdown docs/validation.md --markdown README.md
