@@ -43,24 +43,38 @@ def draw_study(
     if unknown:
         raise ReportError(f"figures are written as {', '.join(style.FORMATS)}, not as {unknown[0]!r}")
     results = Results(study)
-    paths: list[Path] = []
     with style.paper_style():
-        searched = _searched(study)
-        if searched:  # its points are trials of the search, which those figures show
-            for name, figure in searched:
-                paths += style.save(figure, directory, name, formats)
-            return paths
-        shown = {kind: results.of_kind(kind) for kind in results.kinds}
-        sizes = [point for kind in SCALING_KINDS for point in shown.get(kind, ())]
-        if several_sizes(sizes):  # one figure for all that is compared over the machine's sizes
-            for kind in SCALING_KINDS:
-                shown.pop(kind, None)
-            for name, figure in scaling_figures.figures(sizes, results.axes):
-                paths += style.save(figure, directory, name, formats)
-        for kind, points in shown.items():
-            for name, figure in _figures(kind, points, results.axes):
-                paths += style.save(figure, directory, name, formats)
-    return paths
+        return [
+            path
+            for name, figure in figures_of(study, results)
+            for path in style.save(figure, directory, name, formats)
+        ]
+
+
+def figures_of(study: Study, results: Results) -> Iterator[tuple[str, Figure]]:
+    """Name and figure, one after another, of all that the records of a study allow.
+
+    To be drawn and saved inside :func:`bgsim.report.style.paper_style`.
+
+    Parameters
+    ----------
+    study
+        The study.
+    results
+        The same, joined by point and platform.
+    """
+    searched = _searched(study)
+    if searched:  # its points are trials of the search, which those figures show
+        yield from searched
+        return
+    shown = {kind: results.of_kind(kind) for kind in results.kinds}
+    sizes = [point for kind in SCALING_KINDS for point in shown.get(kind, ())]
+    if several_sizes(sizes):  # one figure for all that is compared over the machine's sizes
+        for kind in SCALING_KINDS:
+            shown.pop(kind, None)
+        yield from scaling_figures.figures(sizes, results.axes)
+    for kind, points in shown.items():
+        yield from _figures(kind, points, results.axes)
 
 
 def _searched(study: Study) -> list[tuple[str, Figure]]:

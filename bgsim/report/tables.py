@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bgsim.experiment.metrics import BASELINE, METRICS, SLOWDOWN_BASIS
 from bgsim.report import published
@@ -115,7 +115,29 @@ def add_row(table: Table, cells: Sequence[str], *, section: bool = False) -> Non
     table.add_row(*(Text(cell) for cell in cells), end_section=section)
 
 
-def _comparison(results: Results) -> Table:
+class Comparison(NamedTuple):
+    """The comparison as text, for any way of showing it.
+
+    Attributes
+    ----------
+    columns
+        Heading and justification (``left`` or ``right``) of each.
+    rows
+        One text for each column.
+    axes
+        Number of columns at the left that name the point.
+    caption
+        Lines that belong below.
+    """
+
+    columns: list[tuple[str, str]]
+    rows: list[list[str]]
+    axes: int
+    caption: str
+
+
+def compared(results: Results) -> Comparison:
+    """Every point and metric with its platforms side by side."""
     platforms = [p for p in PLATFORMS if any(p in point.platforms for point in results.points)]
     platforms += sorted({p for point in results.points for p in point.platforms} - set(platforms))
     rows: list[dict[str, str]] = []
@@ -132,17 +154,23 @@ def _comparison(results: Results) -> Table:
         words = ["slowdown"] if len(slow) == 1 else [f"slowdown, {platform_label(p)}" for p in slow]
         columns += [(word, "right") for word in words]
     columns += [(name, "right") for name in extra]
-    table = new_table(columns, caption=_caption(results))
+    keys = [f"axis {axis}" for axis in results.axes]
+    keys += ["metric", "unit", *platforms]
+    keys += [f"slowdown {platform}" for platform in slow] if with_slowdown else []
+    texts = [[row.get(key, "-") for key in (*keys, *extra)] for row in rows]
+    return Comparison(columns, texts, len(results.axes), _caption(results))
+
+
+def _comparison(results: Results) -> Table:
+    found = compared(results)
+    table = new_table(found.columns, caption=found.caption)
     previous: list[str] = []
-    for row in rows:
-        place = [row[f"axis {axis}"] for axis in results.axes]
+    for row in found.rows:
+        place, rest = row[: found.axes], row[found.axes :]
         # Repeating a point on every line would hide where the next one begins.
         shown = ["" if place == previous else text for text in place]
         previous = place
-        cells = [*shown, row["metric"], row["unit"], *(row.get(platform, "-") for platform in platforms)]
-        if with_slowdown:
-            cells += [row.get(f"slowdown {platform}", "-") for platform in slow]
-        add_row(table, [*cells, *(row.get(name, "-") for name in extra)])
+        add_row(table, [*shown, *rest])
     return table
 
 
