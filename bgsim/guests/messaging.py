@@ -232,9 +232,7 @@ class Messenger:
             yield from kernel.allocate_injection_fifo(
                 GROUP, fifo, ring.base, RING_ENTRIES, network_fifos=0x80 >> fifo % DIRECTIONS
             )
-        yield from kernel.allocate_reception_fifo(
-            GROUP, RECEPTION_FIFO, _RECEPTION_RING, RECEPTION_ENTRIES
-        )
+        yield from kernel.allocate_reception_fifo(GROUP, RECEPTION_FIFO, _RECEPTION_RING, RECEPTION_ENTRIES)
         yield from kernel.allocate_counters(GROUP)
 
     def linger(self, over: Callable[[], bool]) -> Code:
