@@ -19,6 +19,7 @@ format:
 documents:
     python -m bgsim.datasheet.document
     bgsim schema > schema/experiment.schema.json
+    bgsim schema topology > schema/topology.schema.json
     bgsim characterize --update
 
 # the documentation site, in docs/_build/html

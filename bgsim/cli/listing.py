@@ -15,8 +15,9 @@ from bgsim.spelling import did_you_mean
 if TYPE_CHECKING:
     from bgsim.datasheet import Datasheet, Parameter
 
-SCHEMA_FILE = "experiment.schema.json"
-SCHEMAS = ("experiment", "metrics", "record")
+SCHEMAS = ("experiment", "topology", "metrics", "record")
+SHIPPED = ("experiment", "topology")
+"""Schemas of files that people write; editors find them in schema/."""
 
 
 def datasheet(name: str | None, base: str, changes: Sequence[str]) -> str:
@@ -86,7 +87,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def schema(what: str) -> str:
-    """The JSON schema of experiments or records, or the table of metrics.
+    """The JSON schema of experiments, topologies or records, or the table of metrics.
 
     Raises
     ------
@@ -95,6 +96,10 @@ def schema(what: str) -> str:
     """
     if what == "experiment":
         return _experiment_schema(plugins=True)
+    if what == "topology":
+        from bgsim.experiment.partition import json_schema as topology_schema
+
+        return json.dumps(topology_schema(), indent=2, ensure_ascii=False)
     if what == "record":
         from bgsim.experiment.record import json_schema as record_schema
 
@@ -125,16 +130,17 @@ def schema_drift(what: str) -> str:
     StoreError
         The file cannot be read.
     """
-    if what != "experiment":
-        raise ExperimentError([Problem("schema", what, "only the experiment's schema is shipped as a file")])
-    path = directory("schema") / SCHEMA_FILE
+    if what not in SHIPPED:
+        raise ExperimentError([Problem("schema", what, f"only of {quoted(SHIPPED)} is a file shipped")])
+    path = directory("schema") / f"{what}.schema.json"
     try:
         shipped = path.read_text(encoding="utf-8")
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from None
-    if shipped == _experiment_schema(plugins=False) + "\n":
+    generated = _experiment_schema(plugins=False) if what == "experiment" else schema(what)
+    if shipped == generated + "\n":
         return ""
-    return f"{path} has drifted; write it anew: bgsim schema > schema/{SCHEMA_FILE}"
+    return f"{path} has drifted; write it anew: bgsim schema {what} > schema/{what}.schema.json"
 
 
 def versions() -> str:
