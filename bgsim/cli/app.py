@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bgsim.cli import executing, messages, studies, timeline, topology
+from bgsim.cli import executing, exploring, messages, studies, timeline, topology
 from bgsim.cli.failures import guarded, leave, say
 from bgsim.experiment.errors import EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_RUN_FAILED
 
@@ -40,6 +40,8 @@ app.add_typer(topology.app, name="topology")
 studies.add_to(app, EXIT_CODES)
 
 timeline.add_to(app, EXIT_CODES)
+
+exploring.add_to(app, EXIT_CODES)
 
 ExperimentArgument = Annotated[
     str, typer.Argument(metavar="EXPERIMENT", help="A YAML file, or the name of a shipped experiment.")
@@ -213,13 +215,13 @@ def cures(
 @guarded
 def schema(
     what: Annotated[
-        str, typer.Argument(metavar="[experiment|metrics|record]", help="Which one.")
+        str, typer.Argument(metavar="[experiment|topology|metrics|record]", help="Which one.")
     ] = "experiment",
     check: Annotated[
         bool, typer.Option("--check", help="Compare the shipped schema file with what would be generated.")
     ] = False,
 ) -> None:
-    """Print the JSON schema of experiments or records, or the table of metrics."""
+    """Print the JSON schema of experiments, topologies or records, or the table of metrics."""
     from bgsim.cli import listing
 
     if check:
