@@ -34,6 +34,7 @@ from bgsim.experiment.resolve import (
     refusals,
     support_findings,
 )
+from bgsim.experiment.sections import SensitivitySection
 from bgsim.experiment.settings import Overrides, Setting, Source, read, settings
 from bgsim.experiment.sweep import PLATFORM, Axis, covering, fixed, points, read_axes
 from bgsim.expressions import ExpressionError
@@ -97,6 +98,8 @@ class Experiment:
         How many points, or platforms at a point, the sweep's conditions exclude.
     precision
         How well results are to be known; runs are added until they are.
+    sensitivity
+        What ``bgsim sensitivity`` is to explore.
     skipped
         How many combinations of guest, platform and workload were left out because nothing runs there.
     """
@@ -115,6 +118,7 @@ class Experiment:
     excluded: int = 0
     skipped: int = 0
     precision: Precision | None = None
+    sensitivity: SensitivitySection | None = None
 
     @property
     def points(self) -> int:
@@ -170,6 +174,7 @@ class _Planner:
     excluded: int = 0
     skipped: int = 0
     precision: Precision | None = None
+    sensitivity: SensitivitySection | None = None
     refused: set[Path] = field(default_factory=set)
 
     def plan(self, overrides: list[Setting], seed: int | None) -> Experiment:
@@ -210,6 +215,7 @@ class _Planner:
             excluded=self.excluded,
             skipped=self.skipped,
             precision=self.precision,
+            sensitivity=self.sensitivity,
         )
 
     def problem(self, path: Path, message: str, on_key: bool = False) -> None:
@@ -303,6 +309,7 @@ class _Planner:
                 support_findings(kind, platforms, model.guest, topology, partition, model.workload),
             )
             self.report(axes, indexes, cure_findings(model.cures, model.machine.set, platforms))
+            self.sensitivity = model.sensitivity
             if model.precision is not None and self.precision is None:
                 section = model.precision
                 self.precision, wrong = read_precision(section.targets, section.at_most, model.replications)

@@ -26,7 +26,7 @@ from pydantic_core import CoreSchema, ErrorDetails
 
 from bgsim.experiment.errors import quoted, shown
 from bgsim.experiment.locate import Path
-from bgsim.experiment.sections import PrecisionSection, Section
+from bgsim.experiment.sections import PrecisionSection, Section, SensitivitySection
 from bgsim.plugins import GUEST_GROUP, entries
 from bgsim.spelling import did_you_mean
 from bgsim.units import Quantity
@@ -177,6 +177,9 @@ class ExperimentModel(Section):
     greedy: GreedySection | None = Field(
         None, description="search from every point without cures for the best next cure, and the next"
     )
+    sensitivity: SensitivitySection | None = Field(
+        None, description="which uncertain parameter matters: read by 'bgsim sensitivity'"
+    )
     replications: int = Field(1, ge=1, le=1_000_000, description="runs of each point, with different seeds")
     precision: PrecisionSection | None = Field(
         None, description="how well results are to be known; replications are added until they are"
@@ -284,6 +287,7 @@ def _known_keys(path: Path, value: Mapping[str, Any]) -> list[str]:
         ("partition",): Partition,
         ("greedy",): GreedySection,
         ("precision",): PrecisionSection,
+        ("sensitivity",): SensitivitySection,
     }
     return list(sections[path].model_fields) if path in sections else []
 

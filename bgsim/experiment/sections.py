@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
@@ -27,4 +27,35 @@ class PrecisionSection(Section):
     )
     at_most: int = Field(
         100, ge=3, le=1_000_000, description="most replications of a point, whatever has been reached"
+    )
+
+
+class SensitivitySection(Section):
+    """Which uncertain parameter a result rests on: read by ``bgsim sensitivity``."""
+
+    method: Literal["morris", "sobol"] = Field(
+        "morris", description="screening by elementary effects, or shares of the variance"
+    )
+    metric: str = Field("elapsed_s", description="the result that is explored")
+    platform: str | None = Field(None, description="where it is taken; by default the last of the platforms")
+    parameters: list[str] = Field(
+        default_factory=lambda: ["*"],
+        min_length=1,
+        description="names or patterns of datasheet parameters; of those with a range that the runs read",
+    )
+    together: list[str] = Field(
+        default_factory=lambda: ["l4.os.*", "l4.o2.*"],
+        description="patterns whose parameters move together, as one factor",
+    )
+    ranges: dict[str, list[Any]] = Field(
+        default_factory=dict, description="name to low and high, instead of the datasheet's"
+    )
+    trajectories: int = Field(10, ge=2, le=10_000, description="of Morris: runs are this times factors + 1")
+    levels: int = Field(4, ge=2, le=64, description="of Morris: values each factor takes")
+    samples: int = Field(
+        64, ge=2, le=2**20, description="of Sobol, a power of two: runs are this times factors + 2"
+    )
+    target: Literal["assume", "machine.set"] = Field(
+        "assume",
+        description="whether parameters are believed otherwise (native times are matched anew), or changed",
     )

@@ -1,0 +1,114 @@
+"""``bgsim sensitivity``, ``calibrate``, ``diff`` and ``statistics``: questions over whole studies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bgsim.cli import executing
+from bgsim.cli.failures import guarded, leave, say
+from bgsim.experiment.errors import EXIT_RUN_FAILED
+
+if TYPE_CHECKING:
+    from bgsim.experiment.plan import Experiment
+
+ExperimentArgument = Annotated[
+    str, typer.Argument(metavar="EXPERIMENT", help="A YAML file, or the name of a shipped experiment.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="PATH=VALUE", help="Change one setting, such as sensitivity.metric=slowdown."
+    ),
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        "-o", "--output", metavar="DIR", help="Where the study is kept [default: results/NAME-...]."
+    ),
+]
+SmokeOption = Annotated[bool, typer.Option("--smoke", help="The experiment's reduced form.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Replaces the experiment's seed.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on standard error.")]
+
+
+@guarded
+def sensitivity(
+    experiment: ExperimentArgument,
+    method: Annotated[
+        str | None, typer.Option("--method", help="morris or sobol; else as the experiment says.")
+    ] = None,
+    output: OutputOption = None,
+    set_: SetOption = None,
+    seed: SeedOption = None,
+    workers: executing.WorkersOption = None,
+    executor: executing.ExecutorOption = "local",
+    scheduler: executing.SchedulerOption = None,
+    profile: executing.ProfileOption = None,
+    smoke: SmokeOption = False,
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Factors that are printed.")] = 20,
+    quiet: QuietOption = False,
+) -> None:
+    """Find which uncertain parameter a result rests on: a table and a figure."""
+    from bgsim.cli.progress import watch_for
+    from bgsim.experiment import sensitivity as study
+    from bgsim.experiment.driver import run_experiment
+    from bgsim.experiment.identity import canonical
+    from bgsim.experiment.plan import load
+    from bgsim.experiment.sections import SensitivitySection
+    from bgsim.experiment.store import told
+    from bgsim.report import sensitivity_figures, sensitivity_tables
+
+    chosen = [*(set_ or ()), *([f"sensitivity.method={method}"] if method else ())]
+    plan = load(experiment, chosen, smoke=smoke, seed=seed)
+    section = study.checked(plan.sensitivity or SensitivitySection.model_validate({}), plan, experiment)
+    name = f"{plan.name}-{section.method}"
+    directory = output or plan.directory.with_name(f"{plan.directory.name}-{section.method}")
+    watch = watch_for(name, str(directory), quiet)
+    for remark in plan.remarks:
+        watch.note(remark)
+    points = study.starts(section, plan)
+    key = canonical([section.model_dump(), plan.seed, [[run.run_id for run in runs] for runs in points]])
+    factors = study.kept_design(directory, key)
+    if factors is None:
+        factors = [list(study.factors_of(section, runs)) for runs in points]
+        study.keep_design(directory, key, factors)
+    designs = [
+        (study.drawn(section, each, plan.seed), runs) for each, runs in zip(factors, points, strict=True)
+    ]
+    wanted = study.to_run(plan, name, designs)
+    with executing.opened(executor, scheduler, profile, workers) as crew:
+        done = run_experiment(wanted, directory, watch=watch, executor=crew)
+    _report_failures(done.failed, wanted)
+    records = {record["run_id"]: record for record in done.records}
+    found = [study.analysed(name, design, runs, records, plan.seed) for design, runs in designs]
+    path = study.write(directory, section, found)
+    result = study.read(directory)
+    assert result is not None
+    print(sensitivity_tables.text(result, rows), end="")
+    if not quiet:
+        say(f"all factors: {path}")
+    with told(directory):
+        drawn = sensitivity_figures.draw(result, directory)
+    if not quiet:
+        say(f"figures: {', '.join(dict.fromkeys(str(figure.with_suffix('')) for figure in drawn))}")
+
+
+def _report_failures(failed: list[object], plan: Experiment) -> None:
+    wanted = {run.run_id: run for run in plan.runs}
+    lost = [record for record in failed if isinstance(record, dict) and record["run_id"] in wanted]
+    for record in lost[:5]:
+        error = record["error"]
+        say(f"bgsim: {wanted[record['run_id']].label}: failed: {error['message'] or error['type']}")
+    if lost:
+        leave(
+            EXIT_RUN_FAILED, f"bgsim: {len(lost)} of {len(plan.runs)} runs failed; nothing can be concluded"
+        )
+
+
+def add_to(app: typer.Typer, epilog: str) -> None:
+    """Put the commands on the command line."""
+    for command in (sensitivity,):
+        app.command(epilog=epilog)(command)
