@@ -57,7 +57,7 @@ from bgsim.platforms.layout import (
     STOP_RAM_FAULT,
     WORK_LEFT,
 )
-from bgsim.platforms.walk import fetch_lines
+from bgsim.platforms.walk_exits import fetch_lines
 
 
 @compiled_inner

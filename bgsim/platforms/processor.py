@@ -23,7 +23,8 @@ from bgsim.platforms.seam import (
     Run,
     Wait,
 )
-from bgsim.platforms.walk import fetch_lines, walk
+from bgsim.platforms.walk import walk
+from bgsim.platforms.walk_exits import fetch_lines
 
 FOREVER = 1 << 62
 
