@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,15 +20,11 @@ ExperimentArgument = Annotated[
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", metavar="PATH=VALUE", help="Change one setting, such as sensitivity.metric=slowdown."
-    ),
+    typer.Option("--set", metavar="PATH=VALUE", help="Change one setting, such as sensitivity.levels=6."),
 ]
 OutputOption = Annotated[
     Path | None,
-    typer.Option(
-        "-o", "--output", metavar="DIR", help="Where the study is kept [default: results/NAME-...]."
-    ),
+    typer.Option("-o", "--output", metavar="DIR", help="Where the study is kept [default: below results]."),
 ]
 SmokeOption = Annotated[bool, typer.Option("--smoke", help="The experiment's reduced form.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Replaces the experiment's seed.")]
@@ -96,9 +93,9 @@ def sensitivity(
         say(f"figures: {', '.join(dict.fromkeys(str(figure.with_suffix('')) for figure in drawn))}")
 
 
-def _report_failures(failed: list[object], plan: Experiment) -> None:
+def _report_failures(failed: Sequence[Mapping[str, Any]], plan: Experiment) -> None:
     wanted = {run.run_id: run for run in plan.runs}
-    lost = [record for record in failed if isinstance(record, dict) and record["run_id"] in wanted]
+    lost = [record for record in failed if record["run_id"] in wanted]
     for record in lost[:5]:
         error = record["error"]
         say(f"bgsim: {wanted[record['run_id']].label}: failed: {error['message'] or error['type']}")

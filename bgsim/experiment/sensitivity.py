@@ -62,10 +62,13 @@ class Moved:
     unit: str
     confidence: str
     whole: bool
+    choices: tuple[float, ...] = ()
 
     def at(self, share: float) -> int | float | str:
         """The value at a share of the range, as an experiment would write it."""
         number = self.low + share * (self.high - self.low)
+        if self.choices:  # equally likely, in their order
+            number = self.choices[min(int(share * len(self.choices)), len(self.choices) - 1)]
         plain: int | float = round(number) if self.whole else float(f"{number:.{DIGITS}g}")
         return plain if self.unit in _BARE_UNITS else f"{plain} {self.unit}"
 
@@ -187,7 +190,10 @@ def _moved(parameter: Parameter, ends: Sequence[Any] | None) -> Moved:
         numbers = [parameter.value, *(parameter.with_value(end).value for end in ends)]
     value, low, high = (float(number) for number in numbers if isinstance(number, int | float))
     whole = all(isinstance(number, int) for number in numbers)
-    return Moved(parameter.name, value, low, high, parameter.unit, parameter.confidence, whole)
+    choices = tuple(
+        sorted(float(c) for c in parameter.choices if isinstance(c, int | float) and low <= c <= high)
+    )
+    return Moved(parameter.name, value, low, high, parameter.unit, parameter.confidence, whole, choices)
 
 
 def drawn(section: SensitivitySection, factors: Sequence[Factor], seed: int) -> Design:
@@ -337,11 +343,15 @@ def kept_design(directory: Path, key: str) -> list[list[Factor]] | None:
         if written.get("key") != key:
             return None
         return [
-            [Factor(each["name"], tuple(Moved(**one) for one in each["parameters"])) for each in point]
+            [Factor(each["name"], tuple(map(_kept, each["parameters"]))) for each in point]
             for point in written["points"]
         ]
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _kept(one: Mapping[str, Any]) -> Moved:
+    return Moved(**{**one, "choices": tuple(one["choices"])})
 
 
 def keep_design(directory: Path, key: str, points: Sequence[Sequence[Factor]]) -> None:

@@ -1,9 +1,9 @@
-"""Figures of a sensitivity study: the factors by what they do to the result, coloured by how they are known."""
+"""Figures of a sensitivity study: factors by what they do to the result, coloured by how they are known."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,9 +84,7 @@ def figure(result: Mapping[str, Any], point: Mapping[str, Any]) -> Figure:
         axes.set_xlabel(f"change of {result['metric']} from low to high ({unit}); tick: its spread")
         nominal = point["nominal"] / scale
         if nominal:
-            share = axes.secondary_xaxis(
-                "top", functions=(lambda x: 100 * x / nominal, lambda x: x * nominal / 100)
-            )
+            share = axes.secondary_xaxis("top", functions=_percent_of(nominal))
             share.set_xlabel("% of the value predicted")
     else:
         axes.set_xlabel(f"share of the variance of {result['metric']}: bar with interactions, circle alone")
@@ -100,3 +98,8 @@ def _look(row: Mapping[str, Any]) -> tuple[str, str]:
     marks = set(confidence_text(row).split())
     found = [(label, colour) for label, colour, known in _KNOWN if marks & known]
     return found[-1]
+
+
+def _percent_of(nominal: float) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """To percent of a value, and back."""
+    return lambda amount: 100 * amount / nominal, lambda percent: percent * nominal / 100

@@ -10,8 +10,8 @@ from bgsim.report.numbers import common_scale, significant
 from bgsim.report.tables import add_row, new_table, plain
 
 METHODS: Mapping[str, str] = {
-    "morris": "effect: by how much the result changes as the factor goes from low to high, mean over places of "
-    "the others; spread: how much that depends on the place",
+    "morris": "effect: by how much the result changes as the factor goes from low to high, mean over places "
+    "of the others; spread: how much that depends on the place",
     "sobol": "alone, in all: share of the variance of the result without and with interactions",
 }
 
@@ -37,11 +37,12 @@ def scale_of(result: Mapping[str, Any], point: Mapping[str, Any]) -> tuple[float
 def title(result: Mapping[str, Any], point: Mapping[str, Any]) -> str:
     """What a point's table or figure is about, in one line."""
     values = " ".join(f"{path.split('.')[-1]}={brief(value)}" for path, value in point["point"].items())
+    where = f"{values}: " if values else ""
     scale, unit = scale_of(result, point)
     nominal, low, high = (significant(point[key] / scale) for key in ("nominal", "low", "high"))
     return (
-        f"{values + ': ' if values else ''}{result['metric']} on {result['platform']}: {nominal} {unit} at the "
-        f"datasheet's values, {low} to {high} {unit} in 95 % of {point['runs']} samples"
+        f"{where}{result['metric']} on {result['platform']}: {nominal} {unit} at the datasheet's values, "
+        f"{low} to {high} {unit} in 95 % of {point['runs']} samples"
     )
 
 
@@ -63,13 +64,8 @@ def _point(result: Mapping[str, Any], point: Mapping[str, Any], rows: int) -> st
     morris = result["method"] == "morris"
     scale, unit = scale_of(result, point)
     numbers = (f"effect {unit}", "+-", "%", f"spread {unit}") if morris else ("alone", "+-", "in all", "+-")
-    columns = [
-        ("factor", "left"),
-        ("mark", "left"),
-        ("range", "left"),
-        *((name, "right") for name in numbers),
-    ]
-    table = new_table(columns, caption=METHODS[result["method"]])
+    named = [("factor", "left"), ("mark", "left"), ("range", "left")]
+    table = new_table([*named, *((name, "right") for name in numbers)], caption=METHODS[result["method"]])
     for row in point["factors"][:rows]:
         first = [row["factor"], confidence_text(row), range_text(row)]
         if morris:
