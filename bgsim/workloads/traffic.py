@@ -27,15 +27,16 @@ from bgsim.network.flow_engine import FlowEngine
 from bgsim.network.packet_engine import PacketEngine
 from bgsim.network.packet_reference import PacketReference
 from bgsim.network.router import RouterParameters
-from bgsim.network.traffic import FULL_CHUNKS, REQUEST_CHUNKS, Ints, hops_word, packet_count
+from bgsim.network.traffic import Ints, packet_count
 from bgsim.workloads.active_nodes import ActiveNodes
-from bgsim.workloads.outcome import Outcome
+from bgsim.workloads.outcome import Json, Outcome
 from bgsim.workloads.resolved import ResolvedRun
 from bgsim.workloads.steady_state import Finding, alike, scaled_job, steady_rate
 from bgsim.workloads.traffic_config import TrafficConfig
 from bgsim.workloads.traffic_costs import OperationCosts
+from bgsim.workloads.traffic_loads import LINK_LOAD_NODES_MAX, Loads
 from bgsim.workloads.traffic_measured import deviation, measured
-from bgsim.workloads.traffic_messages import CONTROL_PACKETS, Graph, Kind, Operations, build, kind_of
+from bgsim.workloads.traffic_messages import Graph, Kind, Operations, build, kind_of
 from bgsim.workloads.traffic_patterns import PatternError, partners, random_stream
 
 Engine = PacketEngine | FlowEngine | PacketReference
@@ -56,7 +57,7 @@ SHORT_ROUNDS = 16
 """A part of a job has as many operations as it needs; not fewer than these, which are then shorter."""
 
 OPERATIONS_MAX = 2**26
-DIRECTIONS = ("x_plus", "x_minus", "y_plus", "y_minus", "z_plus", "z_minus")
+
 SHIFTING = ("shift", "antipodal", "all-to-all", "nearest-neighbour", "uniform-random")
 """Patterns in which all nodes of a torus are alike."""
 
@@ -219,16 +220,16 @@ def run(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
     metrics |= loads.utilisation(setting, elapsed_s * frequency)
     if setting.hops and setting.host_s:
         metrics["packet_hops_per_s_host"] = setting.hops / setting.host_s
-    return Outcome(
-        metrics=metrics,
-        details={
-            "active_nodes": len(setting.active),
-            "protocol": setting.kind,
-            "steady_state": finding.details,
-            "costs": setting.costs.source,
-            "measured": dict(known) if known is not None else None,
-        },
-    )
+    details: dict[str, Json] = {
+        "active_nodes": len(setting.active),
+        "protocol": setting.kind,
+        "steady_state": finding.details,
+        "costs": setting.costs.source,
+        "measured": dict(known) if known is not None else None,
+    }
+    if config.link_load:
+        details["link_load"] = loads.by_link(setting, elapsed_s * frequency)
+    return Outcome(metrics=metrics, details=details)
 
 
 def prepare(resolved: ResolvedRun, progress: Progress | None = None) -> Setting:
@@ -250,6 +251,11 @@ def prepare(resolved: ResolvedRun, progress: Progress | None = None) -> Setting:
         raise TrafficError(
             f"workload.posted: {each:,} operations of {len(active):,} nodes are more than fit into memory; "
             f"at most {OPERATIONS_MAX:,} in all"
+        )
+    if config.link_load and partition.nodes > LINK_LOAD_NODES_MAX:
+        raise TrafficError(
+            f"workload.link_load: {partition.nodes:,} nodes have more links than belong into a record; "
+            f"at most {LINK_LOAD_NODES_MAX:,} nodes"
         )
     partner = partners(config, partition.shape, partition.torus, active, streams["pattern"])
     skew = machine.cycles("barrier.exit_skew")
@@ -319,73 +325,6 @@ def _complete(setting: Setting) -> Finding:
     job.run()
     details = {"method": "complete", "extrapolated": False, "simulated_share": 1.0}
     return Finding(job.end_cycles().astype(np.float64), details)
-
-
-@dataclass(frozen=True)
-class Loads:
-    """What the operations of a whole run put on the links, all routes being minimal.
-
-    Attributes
-    ----------
-    packet_hops
-        Links crossed, summed over packets.
-    link_cycles
-        Time for which the links of each direction are busy, summed over links, shape (6,).
-    """
-
-    packet_hops: int
-    link_cycles: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, setting: Setting) -> Loads:
-        """Count the operations of a run; a tie between two ways is split evenly if routed adaptively."""
-        partition, router = setting.resolved.partition, setting.router
-        real = setting.partner >= 0
-        origin = np.repeat(setting.active, real.sum(axis=1))
-        pairs = np.unique(origin * partition.nodes + setting.partner[real], return_counts=True)
-        there, back = pairs[0] // partition.nodes, pairs[0] % partition.nodes
-        counts = pairs[1].astype(np.float64)
-        data_back, forward, backward = CONTROL_PACKETS[setting.kind]
-        full, small = router.link_cycles(FULL_CHUNKS), router.link_cycles(REQUEST_CHUNKS)
-        cycles = np.zeros(6)
-        hops = 0
-        for ends, packets, controls in (
-            ((there, back), setting.packets * (not data_back), forward),
-            ((back, there), setting.packets * data_back, backward),
-        ):
-            word = hops_word(*ends, partition.shape, partition.torus)
-            busy = counts * (packets * full + controls * small)
-            for dimension in range(3):
-                distance = (word >> 8 * dimension & 255).astype(np.float64)
-                negative = (word >> (24 + dimension) & 1).astype(np.float64)
-                cycles[2 * dimension] += (busy * distance * (1 - negative)).sum()
-                cycles[2 * dimension + 1] += (busy * distance * negative).sum()
-                hops += int((counts * (packets + controls) * distance).sum())
-        return cls(hops, cycles)
-
-    def utilisation(self, setting: Setting, elapsed_cycles: float) -> dict[str, float]:
-        """Share of the run for which links were busy: mean and largest, by direction.
-
-        The largest is the mean times the ratio of the two in packets of the part that was simulated.
-        """
-        found: dict[str, float] = {}
-        engine = setting.engine
-        assert engine is not None, "something has been simulated"
-        shares = None if isinstance(engine, PacketReference) else engine.link_packets.astype(np.float64)
-        partition = setting.resolved.partition
-        for number, direction in enumerate(DIRECTIONS):
-            extent, closed = partition.shape[number // 2], partition.torus[number // 2]
-            links = partition.nodes // extent * (extent if closed else extent - 1) if extent > 1 else 0
-            if not links:
-                continue
-            mean = self.link_cycles[number] / (links * elapsed_cycles)
-            found[f"link_utilisation_{direction}"] = float(mean)
-            if shares is None:  # the readable engine does not count by link
-                continue
-            column = shares[:, number]
-            ratio = column.max() / (column.sum() / links) if column.sum() else 1.0
-            found[f"link_utilisation_{direction}_max"] = float(mean * ratio)
-        return found
 
 
 __all__ = ["PatternError", "TrafficError", "prepare", "run"]

@@ -6,9 +6,17 @@ import hashlib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+)
 
 from bgsim.units import Quantity, parse
 from bgsim.workloads.active_nodes import ALL, ActiveNodes
@@ -72,6 +80,25 @@ class TrafficConfig(BaseModel):
     tolerance: float = Field(
         0.01, gt=0, le=0.2, description="how well two successive rates agree in a steady state"
     )
+
+    link_load: bool = Field(
+        False, description="keep in the record for which share of the run each link was busy, for the report"
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_switches_that_are_off(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A run that keeps no link loads is the run it was before there were any to keep."""
+        section: dict[str, Any] = handler(self)
+        if not section["link_load"]:
+            del section["link_load"]
+        return section
+
+    @field_validator("link_load")
+    @classmethod
+    def _is_counted(cls, wanted: bool, info: ValidationInfo) -> bool:
+        if wanted and info.data.get("engine") == "reference":
+            raise ValueError("the readable packet simulator does not count by link")
+        return wanted
 
     @field_validator("active")
     @classmethod

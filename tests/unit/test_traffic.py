@@ -11,6 +11,7 @@ from bgsim.validation_data import table
 from bgsim.workloads import traffic
 from bgsim.workloads.resolved import Partition, ResolvedRun
 from bgsim.workloads.traffic_config import TrafficConfig
+from bgsim.workloads.traffic_loads import DIRECTIONS, LINK_LOAD_NODES_MAX
 from bgsim.workloads.traffic_messages import Operations, build, first_direction, kind_of
 from bgsim.workloads.traffic_patterns import PatternError, partners, random_stream, read_permutation
 
@@ -231,11 +232,43 @@ def test_neighbours_stream_at_the_rate_of_a_link():
 
 def test_ties_load_both_directions():
     outcome = simulate(pattern="antipodal", operation="get", size="16 KiB", posted=4)
-    used = [outcome.metrics[f"link_utilisation_{name}"] for name in traffic.DIRECTIONS]
+    used = [outcome.metrics[f"link_utilisation_{name}"] for name in DIRECTIONS]
     assert min(used) > 0.8
     assert max(used) <= 1
-    for name in traffic.DIRECTIONS:
+    for name in DIRECTIONS:
         assert outcome.metrics[f"link_utilisation_{name}_max"] <= 1.0001
+
+
+def test_loads_of_single_links_on_request():
+    arguments = {
+        "pattern": "hotspot",
+        "target": 21,
+        "operation": "put",
+        "size": "4 KiB",
+        "active": "node != 21",
+    }
+    outcome = simulate(**arguments, posted=2, link_load=True)
+    loads = outcome.details["link_load"]
+    assert list(loads) == list(DIRECTIONS)
+    for name, load in loads.items():
+        assert len(load) == 64
+        assert np.mean(load) == pytest.approx(outcome.metrics[f"link_utilisation_{name}"], abs=1e-6)
+        assert max(load) == pytest.approx(outcome.metrics[f"link_utilisation_{name}_max"], abs=1e-6)
+    assert simulate(**arguments, posted=2).metrics["packet_hops"] == outcome.metrics["packet_hops"]
+
+
+def test_a_run_without_link_loads_is_identified_as_before():
+    section = {"kind": "traffic", "pattern": "antipodal"}
+    assert "link_load" not in TrafficConfig(**section).model_dump(mode="json")
+    assert TrafficConfig(**section, link_load=True).model_dump(mode="json")["link_load"] is True
+
+
+def test_link_loads_that_cannot_be_kept_are_refused():
+    with pytest.raises(ValidationError, match="does not count by link"):
+        TrafficConfig(kind="traffic", engine="reference", link_load=True)
+    large = (16, 16, 32)
+    with pytest.raises(traffic.TrafficError, match=f"at most {LINK_LOAD_NODES_MAX:,} nodes"):
+        traffic.prepare(resolved(shape=large, pattern="antipodal", posted=1, link_load=True))
 
 
 def test_utilisation_and_hops_are_those_the_engine_counts():
