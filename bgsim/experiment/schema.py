@@ -33,7 +33,7 @@ from bgsim.units import Quantity
 from bgsim.workloads.catalogue import WORKLOADS
 from bgsim.workloads.configs import WorkloadConfig
 
-Platform = Literal["bare-metal", "l4-native", "virtual-machine"]
+Platform = Literal["bare-metal", "hybrid", "l4-native", "virtual-machine"]
 Guest = Literal["kittyhawk-linux", "cnk", "zeptoos", "zeptoos-bigmemory", "l4-app"]
 
 PLATFORMS: tuple[str, ...] = get_args(Platform)

@@ -30,7 +30,9 @@ from bgsim.experiment.statistics import Interval, mean_interval, weighted_interv
 FIXED_COLUMNS = ("platform", "metric", "unit", "mean", "ci_low", "ci_high", "n")
 
 _NOT_SETTINGS = ("platform", "seed", "replication")
-_PLATFORM_ORDER = {name: index for index, name in enumerate((BASELINE, "l4-native", "virtual-machine"))}
+_PLATFORM_ORDER = {
+    name: index for index, name in enumerate((BASELINE, "l4-native", "hybrid", "virtual-machine"))
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,15 @@ if TYPE_CHECKING:
 
 Record = Mapping[str, Any]
 
-PLATFORMS = ("bare-metal", "l4-native", "virtual-machine")
+PLATFORMS = ("bare-metal", "l4-native", "hybrid", "virtual-machine")
 """Platforms in the order in which reports show them."""
 
-PLATFORM_LABELS = {"bare-metal": "native", "l4-native": "native on L4", "virtual-machine": "virtualised"}
+PLATFORM_LABELS = {
+    "bare-metal": "native",
+    "l4-native": "native on L4",
+    "hybrid": "hybrid",
+    "virtual-machine": "virtualised",
+}
 
 HEADLINE_METRICS: Mapping[str, tuple[str, ...]] = {
     "compile": ("elapsed_s", "tlb_misses", "vtlb_misses", "exits_total", "exits_ipc"),
@@ -79,7 +84,7 @@ class Group:
     point
         Swept path to value.
     platform
-        ``bare-metal``, ``l4-native`` or ``virtual-machine``.
+        ``bare-metal``, ``l4-native``, ``hybrid`` or ``virtual-machine``.
     records
         The replications, in order.
     cells

@@ -108,6 +108,7 @@ class PlatformStyle:
 _PLATFORM_LOOK = {
     "bare-metal": (BLUE, "o"),
     "l4-native": (GREEN, "^"),
+    "hybrid": (PURPLE, "D"),
     "virtual-machine": (VERMILLION, "s"),
 }
 

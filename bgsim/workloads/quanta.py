@@ -30,7 +30,7 @@ from bgsim.guests.catalogue import GUESTS
 from bgsim.guests.user_code import UserCode
 from bgsim.hardware.node import build_nodes
 from bgsim.platforms import PLATFORMS
-from bgsim.platforms.seam import TICKS, Code, Now, Platform, Request, Run
+from bgsim.platforms.seam import TICKS, Code, Move, Now, Platform, Request, Run
 from bgsim.profiles.program import kernel_program
 
 SAMPLE_BYTES = 16
@@ -149,6 +149,7 @@ class Probe:
         if not self._fresh:
             for address in range(0, self._memory.size, self._memory.touch_bytes):
                 yield from self._touch(address)
+        yield Move()
         now = yield Now()
         self._begin()
         quantum = self._time_quantum if self._fixed_time else self._work_quantum

@@ -47,6 +47,8 @@ class Support(NamedTuple):
 
 
 _BOTH = ("bare-metal", "virtual-machine")
+_MACHINES = ("bare-metal", "hybrid", "virtual-machine")
+_ALL = ("bare-metal", "hybrid", "l4-native", "virtual-machine")
 
 HOMES: Mapping[str, tuple[str, ...]] = MappingProxyType({"l4-app": ("l4-native",)})
 """Platforms of guests that are not operating systems for a machine; all others run on either machine."""
@@ -96,20 +98,20 @@ def _micro(workload: Any, guest: str) -> Refusal | None:
 
 def platforms_of(guest: str) -> tuple[str, ...]:
     """The platforms that a guest can stand on."""
-    return HOMES.get(guest, _BOTH)
+    return HOMES.get(guest, _MACHINES)
 
 
 SUPPORT: Mapping[str, Support] = {
     "compile": Support(_BOTH, _LINUX, 1, because=_NO_FORK),
     "micro": Support(_BOTH, (*_LINUX, "cnk"), 1, settings=_micro),
     "netperf": Support(_BOTH, _LINUX, 2, ("pset",), because=_NO_SOCKETS),
-    "dcmf": Support(_BOTH, ("cnk", "zeptoos-bigmemory"), 2, because=_NO_USER_DMA),
+    "dcmf": Support(_ALL, ("cnk", "zeptoos-bigmemory", "l4-app"), 2, because=_NO_USER_DMA),
     "io": Support(_BOTH, ("cnk",), 1, ("pset",), because=_OWN_FILES),
     "traffic": Support(("bare-metal",), ("cnk",), 2),
     "collectives": Support(_BOTH, ("cnk",), 1, ("mapping", "pset")),
     "halo": Support(_BOTH, ("cnk",), 1, ("mapping",)),
     "replay": Support(_BOTH, ("cnk",), 1, ("mapping",)),
-    "noise": Support(_BOTH, _OPERATING_SYSTEMS, 1),
-    "memory": Support(_BOTH, _OPERATING_SYSTEMS, 1),
+    "noise": Support(_ALL, (*_OPERATING_SYSTEMS, "l4-app"), 1),
+    "memory": Support((*_BOTH, "l4-native"), (*_OPERATING_SYSTEMS, "l4-app"), 1),
 }
 """By workload kind."""
