@@ -126,6 +126,37 @@ def check(
 
 @app.command(epilog=EXIT_CODES)
 @guarded
+def plan(
+    experiment: ExperimentArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Where the study is [default: results/NAME]."),
+    ] = None,
+    set_: SetOption = None,
+    seed: SeedOption = None,
+    smoke: SmokeOption = False,
+    workers: executing.WorkersOption = None,
+    shard: executing.ShardOption = None,
+    like: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--like", metavar="DIR", help="Another study whose timings count, such as a smaller one."
+        ),
+    ] = None,
+    points: Annotated[bool, typer.Option(help="List every point.")] = True,
+) -> None:
+    """Show the points of an experiment, how much is done, and what time and memory the rest will take."""
+    from bgsim.cli.planning import planned
+    from bgsim.experiment.executors.shard import read_shard
+    from bgsim.experiment.plan import load
+
+    part = read_shard(shard) if shard is not None else None
+    wanted = load(experiment, set_ or (), smoke=smoke, seed=seed)
+    print(planned(wanted, output or wanted.directory, like or (), workers, part, points))
+
+
+@app.command(epilog=EXIT_CODES)
+@guarded
 def compare(directory: StudyArgument) -> None:
     """Print native beside virtualised, point by point."""
     from bgsim.experiment.study import load_study

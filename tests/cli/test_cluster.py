@@ -1,8 +1,8 @@
 """The same study here, on a dask cluster and in shards; and what is left when parts of a cluster die."""
 
+import importlib.util
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -11,8 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from bgsim.experiment.driver import run
+from bgsim.experiment.errors import ExecutorError
+from bgsim.experiment.executors import cluster as executors
 from bgsim.experiment.metrics import HOST_METRICS
 from bgsim.experiment.record import to_line
+from bgsim.experiment.watch import Watch
 
 pytest.importorskip("distributed")
 
@@ -76,63 +80,89 @@ class Cluster:
             process.wait()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster():
     begun = Cluster()
     yield begun
     begun.end()
 
 
-def test_the_same_records_everywhere_and_a_killed_worker_costs_nothing(
-    start, child, experiment, tmp_path, cluster
-):
-    words = ["--no-figures", "--quiet"]
-    on_dask = start(
-        "run",
-        experiment,
-        "-o",
-        tmp_path / "dask",
-        *words,
-        "--executor",
-        "dask",
-        "--scheduler",
-        cluster.address,
-    )
-    assert child("run", experiment, "-o", tmp_path / "local", *words).code == 0
+@pytest.fixture
+def fake_here(monkeypatch):
+    """In this process too, the workload takes no time."""
+    spec = importlib.util.spec_from_file_location("bgsim.workloads.micro", FAKE / "fake_micro.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setitem(sys.modules, "bgsim.workloads.micro", module)
+
+
+class KillAtFirstRecord(Watch):
+    def __init__(self, process):
+        self.process = process
+
+    def finished(self, record):
+        self.process.kill()
+
+
+@pytest.mark.usefixtures("fake_here")
+def test_the_same_records_everywhere_and_a_killed_worker_costs_nothing(bgsim, experiment, tmp_path, cluster):
+    words = ["run", experiment, "--no-figures", "--quiet", "--workers", "1"]
+    assert bgsim(*words, "-o", tmp_path / "local").code == 0
     for number in (1, 2):
-        assert child("run", experiment, "-o", tmp_path / "parts", *words, "--shard", f"{number}/2").code == 0
+        assert bgsim(*words, "-o", tmp_path / "parts", "--shard", f"{number}/2").code == 0
     assert len(records(tmp_path / "parts" / "shards" / "1-of-2")) == 3
-    merged = child("merge", tmp_path / "parts")
-    assert merged.out == f"{tmp_path / 'parts'}: 6 runs added, 0 held already\n"
-    wait_for_records(tmp_path / "dask", 1)
-    cluster.workers[0].kill()
-    out, err = on_dask.communicate(timeout=60)
-    assert (on_dask.returncode, err) == (0, "")
-    assert out.split()[:1] == ["operation"]
+    assert bgsim("merge", tmp_path / "parts").out == f"{tmp_path / 'parts'}: 6 runs added, 0 held already\n"
+    assert bgsim("merge", tmp_path / "parts").out == f"{tmp_path / 'parts'}: 0 runs added, 6 held already\n"
+    with executors.Cluster(cluster.address) as executor:
+        watch = KillAtFirstRecord(cluster.workers[0])
+        assert len(run(experiment, tmp_path / "dask", executor=executor, watch=watch).records) == 6
     assert lines(tmp_path / "dask") == lines(tmp_path / "local") == lines(tmp_path / "parts")
     assert summary(tmp_path / "dask") == summary(tmp_path / "local") == summary(tmp_path / "parts")
 
 
-def test_a_killed_scheduler_and_a_killed_driver_lose_nothing_that_was_stored(
-    start, child, experiment, tmp_path, cluster
-):
+@pytest.mark.slow
+def test_a_killed_driver_leaves_the_cluster_usable(start, bgsim, experiment, tmp_path, cluster):
     out = tmp_path / "out"
-    words = ["run", experiment, "-o", out, "--no-figures", "--quiet"]
-    on_dask = [*words, "--executor", "dask", "--scheduler", cluster.address]
-    driver = start(*on_dask)
+    words = [
+        "run",
+        experiment,
+        "-o",
+        out,
+        "--no-figures",
+        "--executor",
+        "dask",
+        "--scheduler",
+        cluster.address,
+    ]
+    driver = start(*words)
     wait_for_records(out, 1)
     driver.kill()
     driver.communicate()
     kept = records(out)
-    driver = start(*on_dask)
-    wait_for_records(out, len(kept) + 1)
-    cluster.scheduler.send_signal(signal.SIGKILL)
-    _, err = driver.communicate(timeout=60)
-    assert driver.returncode == 5
-    assert err.startswith(f"bgsim: {cluster.address}: the scheduler is gone; what it handed back before")
+    assert bgsim(*words).code == 0
     assert records(out)[: len(kept)] == kept
-    assert child(*words).code == 0
     assert len({record["run_id"] for record in records(out)}) == len(records(out)) == 6
+
+
+@pytest.mark.usefixtures("fake_here")
+def test_a_killed_scheduler_ends_the_study_and_loses_nothing(
+    bgsim, experiment, tmp_path, cluster, monkeypatch
+):
+    out = tmp_path / "out"
+    with (
+        executors.Cluster(cluster.address) as executor,
+        pytest.raises(ExecutorError, match="the scheduler is gone; what it handed back before is stored"),
+    ):
+        run(experiment, out, executor=executor, watch=KillAtFirstRecord(cluster.scheduler))
+    kept = records(out)
+    assert 1 <= len(kept) < 6
+    assert bgsim("run", experiment, "-o", out, "--no-figures", "--workers", "1").code == 0
+    assert records(out)[: len(kept)] == kept
+    assert len({record["run_id"] for record in records(out)}) == len(records(out)) == 6
+    monkeypatch.setattr(executors, "CONNECT_S", 1)
+    done = bgsim("run", experiment, "-o", out, "--executor", "dask", "--scheduler", cluster.address)
+    assert done.code == 5
+    assert f"{cluster.address}: no dask scheduler answers there" in done.err
 
 
 def test_what_the_options_refuse(bgsim, experiment, tmp_path):
