@@ -24,6 +24,7 @@ from bgsim.hardware.bic import TARGET_OFF, Bic
 from bgsim.hardware.bus import Bus
 from bgsim.hardware.dcr import DcrBus
 from bgsim.hardware.decrementer import Decrementer
+from bgsim.l4.core_clock import CoreClock
 from bgsim.l4.fpu import Fpu
 from bgsim.l4.kernel_devices import DevicesHost, KernelDevices
 from bgsim.l4.paths import Paths
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from bgsim.vmm.server import VirtualDevices
 
 
-class Kernel:
+class Kernel(CoreClock):
     """The microkernel of one core.
 
     Parameters
@@ -76,7 +77,7 @@ class Kernel:
         decrementer: Decrementer,
         core: int = 0,
     ) -> None:
-        self.environment = environment
+        super().__init__(environment)
         self.datasheet = datasheet
         self.bus = bus
         self.bic = bic
@@ -108,7 +109,7 @@ class Kernel:
         self.events = 0
         self._wake = environment.event()
         self._idle_since: int | None = None
-        self._owed = 0
+        self._served = (0, 0)  # from the last fault until the VMM answered it
         self.process: simpy.Process | None = None
         built(self)
 
@@ -116,7 +117,9 @@ class Kernel:
         """Put a vCPU on this core; it is ready to run."""
         self.vcpus.append(vcpu)
         self.residency.add(vcpu)
-        self.scheduler.donates = len(self.vcpus) > 1
+        if len(self.vcpus) > 1:
+            self.scheduler.shared = True
+            self.scheduler.strict = self.datasheet.flag("l4.strict_slices")
         self.scheduler.enqueue(vcpu)
 
     @property
@@ -186,23 +189,6 @@ class Kernel:
         idle = self.idle_cycles + (0 if self._idle_since is None else now - self._idle_since)
         return now - self.started - idle
 
-    @property
-    def now(self) -> int:
-        """Time this core has reached, in core cycles: that of the simulation and what is owed."""
-        return int(self.environment.now) + self._owed
-
-    def owe(self, cycles: int) -> None:
-        """Pass time on this core together with whatever comes next; the caller accounts for it.
-
-        For stretches in which nothing outside the core is looked at: it saves events.
-        """
-        self._owed += cycles
-
-    def settle(self) -> Generator[simpy.Event, Any, None]:
-        """Pass the time that is owed."""
-        if self._owed:
-            yield from self.spend(0)
-
     def pass_until(self, end: int) -> Generator[simpy.Event, Any, None]:
         """Let time pass up to ``end``, or until an interrupt."""
         assert not self._owed
@@ -210,12 +196,8 @@ class Kernel:
         self._wake = self.environment.event()
         yield self._wake | self.environment.timeout(end - int(self.environment.now))
 
-    def spend(self, cycles: int) -> Generator[simpy.Event, Any, None]:
-        """Pass time on this core; the caller accounts for it."""
+    def _spent(self, cycles: int) -> None:
         self.events += 1
-        cycles += self._owed
-        self._owed = 0
-        yield self.environment.timeout(cycles)
 
     def charge(self, cause: str, l4: int = 0, vmm: int = 0, count: int = 0) -> None:
         """Account cycles outside the walk to a cause."""
@@ -229,6 +211,10 @@ class Kernel:
         guest = self.residency.guest
         if guest is not None:  # a core without guests never loses them
             self._owed += guest.processor.kernel_lines(mask)
+
+    def is_wanted(self) -> bool:
+        """Whether an interrupt or a tick has come that the kernel has not looked at yet."""
+        return self.bic.pending(self.core) or self.decrementer.expired(int(self.environment.now))
 
     # -- interrupts --------------------------------------------------------------------------------
 
@@ -270,6 +256,8 @@ class Kernel:
                 self.scheduler.enqueue(current, front=True)
             handler.deliver(message)
             self.scheduler.switch_to(handler)
+            if self.scheduler.shared:
+                self.scheduler.account(handler)
         else:
             handler.inbox.append(message)
 
@@ -323,10 +311,12 @@ class Kernel:
     def _tick(self) -> Generator[simpy.Event, Any, None]:
         yield from self.settle()
         now = int(self.environment.now)
+        begin, end = self._served
+        server = self.interrupt_handler if begin <= self.decrementer.deadline < end else None
         self.decrementer.rearm(now)
         current = self.scheduler.current
         injecting = isinstance(current, Vcpu) and current.due(now)
-        expired = self.scheduler.use_slice(self.tick_cycles)
+        expired = self.scheduler.use_slice(self.tick_cycles, server)
         if injecting:
             path = "l4_tick_inject_dec"
         else:
@@ -342,6 +332,7 @@ class Kernel:
 
     def answer(self, server: Thread, vcpu: Vcpu, cause: str, path: str, answer: Any, advance: bool) -> None:
         """Transfer the VMM's reply to a fault and let the guest go on."""
+        self._served = (self._served[0], self.now)
         self.fetch_kernel_lines(*self.paths.reply_lines())
         reply = self.paths.reply(path) + self.fpu.hand_over(server, vcpu)
         self.charge(cause, l4=reply)
@@ -373,6 +364,7 @@ class Kernel:
             self.scheduler.block(ThreadState.RECEIVING)
             self.server_core.announce(message)
             return
+        self._served = (int(self.environment.now), self.now)
         if server.state is ThreadState.RECEIVING:
             self.scheduler.block(ThreadState.RECEIVING)
             server.deliver(message)
@@ -391,13 +383,13 @@ class Kernel:
         if server.inbox:
             message = server.inbox.popleft()
             if to is not None:
-                self.scheduler.enqueue(to)
+                self.scheduler.enqueue(to, front=True)  # it keeps its place
             if message.sender is not None:
                 message.sender.state = ThreadState.RECEIVING
             server.deliver(message)
             return
         self.scheduler.block(ThreadState.RECEIVING)
         if to is not None:
-            self.scheduler.give_back(to)
+            self.scheduler.switch_to(to)
         else:
             self.scheduler.dispatch()

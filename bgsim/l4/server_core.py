@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import simpy
 
+from bgsim.l4.core_clock import CoreClock
 from bgsim.l4.thread import Message, Thread, ThreadState
 from bgsim.l4.vcpu import Vcpu
 
@@ -37,7 +38,7 @@ class Reply(NamedTuple):
     advance: bool
 
 
-class ServerCore:
+class ServerCore(CoreClock):
     """The core the VMM's server runs on. It offers the server what a kernel does.
 
     Attributes
@@ -49,15 +50,14 @@ class ServerCore:
     shares_core = False
 
     def __init__(self, kernel: Kernel, server: Thread) -> None:
+        super().__init__(kernel.environment)
         self.guest_kernel = kernel
         self.server = server
-        self.environment = kernel.environment
         self.paths = kernel.paths
         self.fpu = kernel.fpu
         self.vcpus = kernel.vcpus
         self.latency = kernel.datasheet.cycles("l4.remote_interrupt_cycles")
         self.busy_cycles = 0
-        self._owed = 0
         self._messages: deque[Message] = deque()
         self._wake = self.environment.event()
         self.process = self.environment.process(self._run())
@@ -91,26 +91,8 @@ class ServerCore:
 
     # -- what the server asks of its kernel ----------------------------------------------------------
 
-    @property
-    def now(self) -> int:
-        """Time this core has reached."""
-        return int(self.environment.now) + self._owed
-
-    def owe(self, cycles: int) -> None:
-        """Pass time together with whatever comes next."""
-        self._owed += cycles
-
-    def settle(self) -> Generator[simpy.Event, Any, None]:
-        """Pass the time that is owed."""
-        if self._owed:
-            yield from self.spend(0)
-
-    def spend(self, cycles: int) -> Generator[simpy.Event, Any, None]:
-        """Pass time on this core."""
-        cycles += self._owed
-        self._owed = 0
+    def _spent(self, cycles: int) -> None:
         self.busy_cycles += cycles
-        yield self.environment.timeout(cycles)
 
     def charge(self, cause: str, l4: int = 0, vmm: int = 0, count: int = 0) -> None:
         """Exits are counted with the guest; the cycles are this core's."""

@@ -147,6 +147,8 @@ class Vcpu(Thread):
         """Run the guest's current request as far as it goes."""
         yield from kernel.settle()
         processor = self.processor
+        if kernel.scheduler.shared and kernel.is_wanted():
+            return  # came while the kernel was on its way back: it is taken first, as the guest's next turn
         if processor.finished:
             kernel.scheduler.block(ThreadState.ENDED)
             return

@@ -128,9 +128,11 @@ class VirtualNode:
         if core in self.kernels:
             self.kernels[core].interrupt_line()
 
-    def devices_of(self, machine: HostedMachine) -> VirtualDevices:
+    def devices_of(self, machine: HostedMachine) -> Devices:
         """Device models of one of the virtual machines."""
-        return machine.server.devices[machine.vcpu]
+        models = machine.server.devices[machine.vcpu]
+        assert isinstance(models, Devices)
+        return models
 
 
 def check_placement(datasheet: Datasheet, cores: Sequence[int]) -> None:
