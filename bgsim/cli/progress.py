@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
+from bgsim.cli.tally import Result, Tally
+from bgsim.experiment.metrics import BASELINE
 from bgsim.experiment.plan import Run
 from bgsim.experiment.record import Record
 from bgsim.experiment.watch import Watch
 
 if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
     from rich.live import Live
-    from rich.progress import TaskID
 
 HEARTBEAT_S = 10.0
+REFRESH_PER_S = 4
+LINES_SHOWN = 8
+RESULTS_SHOWN = 6
 
 
 def watch_for(name: str, directory: str, quiet: bool) -> Watch:
@@ -38,20 +44,29 @@ def seconds(value: float) -> str:
 
 
 class Lines(Watch):
-    """One line per finished run, and a sign of life every ten seconds."""
+    """One line per finished run with its result, and how far the study is every ten seconds."""
 
     def __init__(self, name: str, directory: str) -> None:
         self.name = name
         self.directory = directory
-        self.total = 0
-        self.count = 0
+        self.tally = Tally()
         self.begun: dict[str, tuple[Run, float]] = {}
         self.told = time.monotonic()
+        self.summed = self.told
 
     def planned(self, total: int, stored: int, workers: int) -> None:
         """Say what there is to do."""
-        self.total, self.count = total, stored
+        self.tally.begin(total, stored, workers)
         self.say(opening(self.name, self.directory, total, stored, workers))
+
+    def extended(self, runs: int) -> None:
+        """Count runs that a result made necessary."""
+        self.tally.total += runs
+
+    def crew(self, workers: int) -> None:
+        """Say that workers have come or gone."""
+        self.tally.workers = workers
+        self.say(f"  {workers} worker{'s' if workers != 1 else ''} now")
 
     def started(self, run: Run) -> None:
         """Remember when a run began."""
@@ -65,20 +80,23 @@ class Lines(Watch):
             self.say(f"  {run.label}: {seconds(simulated_s)} simulated in {seconds(elapsed)} ({note})")
 
     def finished(self, record: Record) -> None:
-        """One line for a finished run."""
-        self.count += 1
-        self.say(f"[{self.count}/{self.total}] {self.outcome(record)}")
+        """One line for a finished run, and now and then one for the study."""
+        result = self.tally.add(record)
+        self.say(f"[{self.tally.count}/{self.tally.total}] {self.outcome(record, result)}")
+        if time.monotonic() - self.summed >= HEARTBEAT_S:
+            self.summed = time.monotonic()
+            self.say(f"  {self.tally.line(seconds)}")
 
-    def outcome(self, record: Record) -> str:
+    def outcome(self, record: Record, result: Result | None) -> str:
         """What became of a run, in one line."""
         run, _ = self.begun.pop(record["run_id"])
-        if record["status"] != "ok":
+        if result is None:
             return f"{run.label}: FAILED: {record['error']['message'] or record['error']['type']}"
         wall = seconds(record["provenance"]["wall_s"])
         simulated = record["metrics"].get("elapsed_s")
-        return (
-            f"{run.label}: {seconds(simulated)} simulated in {wall}" if simulated else f"{run.label}: {wall}"
-        )
+        text = f"{seconds(simulated)} simulated in {wall}" if simulated else wall
+        ratio = "" if result.slowdown is None else f", {result.slowdown:.3g}x {BASELINE}"
+        return f"{run.label}: {text}{ratio}"
 
     def say(self, text: str) -> None:
         """Print one line."""
@@ -87,75 +105,102 @@ class Lines(Watch):
 
 
 class Display(Lines):
-    """A bar over all runs with the time left, and a line per run in work with simulated time and rate."""
+    """A live view: how far, rate, time left and workers; the runs in work; the latest results."""
 
-    def __init__(self, name: str, directory: str) -> None:
+    def __init__(self, name: str, directory: str, console: Console | None = None) -> None:
         super().__init__(name, directory)
+        self.console = console
         self.live: Live | None = None
+        self.notes: dict[str, str] = {}
+        self.results: deque[Result] = deque(maxlen=RESULTS_SHOWN)
 
     def planned(self, total: int, stored: int, workers: int) -> None:
         """Open the display."""
         super().planned(total, stored, workers)
         if stored == total:
             return
-        from rich.console import Console, Group
+        from rich.console import Console
         from rich.live import Live
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
 
-        columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("runs"), TimeElapsedColumn())
-        self.bar = Progress(
-            TextColumn("{task.description}"), *columns, TextColumn("ETA"), TimeRemainingColumn()
+        console = self.console or Console(stderr=True)
+        self.live = Live(
+            get_renderable=self.view, console=console, transient=True, refresh_per_second=REFRESH_PER_S
         )
-        self.lines = Progress(TextColumn("  {task.description}", markup=False))
-        self.whole = self.bar.add_task(self.name, total=total, completed=stored)
-        self.tasks: dict[str, TaskID] = {}
-        console = Console(stderr=True)
-        self.live = Live(Group(self.bar, self.lines), console=console, transient=True, refresh_per_second=8)
         self.live.start()
 
-    def started(self, run: Run) -> None:
-        """Open the run's line."""
-        super().started(run)
-        if self.live is not None and run.run_id not in self.tasks:
-            self.tasks[run.run_id] = self.lines.add_task(f"{run.label}: starting")
+    def view(self) -> RenderableType:
+        """Everything as it is now."""
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        tally = self.tally
+        head = Table.grid(padding=(0, 1))
+        bar = ProgressBar(total=max(tally.total, 1), completed=tally.count, width=24)
+        head.add_row(Text(self.name, style="bold"), bar, Text(tally.line(seconds)))
+        now = time.monotonic()
+        lines = [
+            Text(
+                f"  {run.label}: {self.notes.get(run.run_id, 'starting')}, {seconds(now - since)}",
+                no_wrap=True,
+                overflow="ellipsis",
+            )
+            for run, since in tuple(self.begun.values())[:LINES_SHOWN]
+        ]
+        if len(self.begun) > LINES_SHOWN:
+            lines.append(Text(f"  and {len(self.begun) - LINES_SHOWN} more in work"))
+        if not self.results:
+            return Group(head, *lines)
+        table = Table(box=None, padding=(0, 2), header_style="dim")
+        for title, side in (
+            ("latest results", "left"),
+            ("", "left"),
+            ("", "right"),
+            (f"x {BASELINE}", "right"),
+        ):
+            table.add_column(title, justify="right" if side == "right" else "left", no_wrap=True)
+        for result in tuple(self.results):
+            ratio = "" if result.slowdown is None else f"{result.slowdown:.3g}"
+            table.add_row(*(Text(cell) for cell in (result.point, result.platform, result.value, ratio)))
+        return Group(head, *lines, table)
 
     def progressed(self, run: Run, simulated_s: float, note: str) -> None:
         """Show simulated time and rate of the run."""
         elapsed = max(time.monotonic() - self.begun[run.run_id][1], 1e-9)
-        text = f"{run.label}: {seconds(simulated_s)} simulated, {simulated_s / elapsed:.3g} s/s ({note})"
-        if self.live is not None:
-            self.lines.update(self.tasks[run.run_id], description=text)
+        self.notes[run.run_id] = f"{seconds(simulated_s)} simulated, {simulated_s / elapsed:.3g} s/s ({note})"
+
+    def crew(self, workers: int) -> None:
+        """Show that workers have come or gone."""
+        self.tally.workers = workers
 
     def finished(self, record: Record) -> None:
-        """Move the bar, and leave a line for the run above it."""
-        super().finished(record)
-        if self.live is not None:
-            self.bar.update(self.whole, completed=self.count)
-            self.lines.remove_task(self.tasks.pop(record["run_id"]))
+        """Show the result; a run that failed leaves a line for good."""
+        result = self.tally.add(record)
+        self.notes.pop(record["run_id"], None)
+        if result is None:
+            self.say(self.outcome(record, result))
+        else:
+            self.begun.pop(record["run_id"], None)
+            self.results.append(result)
 
     def note(self, text: str) -> None:
-        """Print a note above the bar."""
+        """Print a note above the display."""
         self.say(f"bgsim: {text}")
 
     def say(self, text: str) -> None:
-        """Print one line above the bar."""
+        """Print one line above the display."""
         if self.live is None:
             super().say(text)
         else:
             self.live.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def ended(self) -> None:
-        """Close the display."""
+        """Close the display; one line stays."""
         if self.live is not None:
             self.live.stop()
             self.live = None
+            super().say(f"{self.name}: {self.tally.line(seconds)}")
 
 
 def opening(name: str, directory: str, total: int, stored: int, workers: int) -> str:
@@ -164,5 +209,5 @@ def opening(name: str, directory: str, total: int, stored: int, workers: int) ->
     if stored == total:
         return f"{name}: {runs}, all stored in {directory}; nothing to do"
     already = f", {stored} stored already" if stored else ""
-    crew = f"{workers} workers" if workers > 1 else "one process"
+    crew = f"{workers} workers" if workers > 1 else "one process" if workers else "no workers yet"
     return f"{name}: {runs}{already}, {crew}, into {directory}"

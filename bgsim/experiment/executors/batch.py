@@ -163,9 +163,10 @@ class Batch(Cluster):
             raise ExecutorError(f"{profile.system} takes no {quoted(unknown)}; write it under 'directives'")
         try:
             # One dask worker with a thread per core: every thread computes in a process of its own.
-            super().__init__(made(n_workers=0, processes=1, job_name="bgsim", **profile.options))
+            cluster = made(n_workers=0, processes=1, job_name="bgsim", **profile.options)
         except (ValueError, OSError, RuntimeError) as error:
             raise ExecutorError(f"{profile.system}: {error}") from None
+        super().__init__(cluster, profile.system)
 
     def __enter__(self) -> Batch:
         super().__enter__()

@@ -45,6 +45,8 @@ class Cluster:
     scheduler
         Its address (``tcp://head:8786``), the path of its scheduler file, or a cluster object of dask,
         which is closed too.
+    name
+        What messages call it; by default the address.
 
     Raises
     ------
@@ -54,15 +56,11 @@ class Cluster:
         On entering: no scheduler answers.
     """
 
-    def __init__(self, scheduler: Any) -> None:
+    def __init__(self, scheduler: Any, name: str = "") -> None:
         self.scheduler = scheduler
+        self.name = name or str(scheduler)
         self.distributed = extras.need("distributed", "dask", "a cluster")
         self.client: Any = None
-
-    @property
-    def name(self) -> str:
-        """Where the scheduler is, for messages."""
-        return str(getattr(self.scheduler, "scheduler_address", self.scheduler))
 
     def __enter__(self) -> Cluster:
         _silence()
