@@ -30,7 +30,7 @@ from bgsim.guests.messaging import Costs, Message, Send
 from bgsim.guests.network import NetworkLinux, Socket
 from bgsim.guests.tcp import Segment, TcpSocket
 from bgsim.guests.user_code import UserCode
-from bgsim.platforms.seam import Code, Now, Request, Run, Wait
+from bgsim.platforms.seam import Code, Now, Request, Run
 from bgsim.profiles import program as ops
 from bgsim.profiles.program import kernel_program, operation
 
@@ -68,6 +68,10 @@ class ProgramCode(UserCode):
         for address in range(0, BUFFER_BYTES, step):
             words = self._memory.words(np.array([address], dtype=np.int64)).tolist()
             yield Run(kernel_program("first touch", [*self._memory.first_touch(address), *words]))
+
+
+LINGER_CYCLES = 100_000
+"""How often a process that is done looks whether all are."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +194,7 @@ class SocketMessenger:
     def linger(self, over: Callable[[], bool]) -> Code:
         """Stay until the job is over: what the kernel has to acknowledge does not wait for the program."""
         while not over():
-            yield Wait()
+            yield self.code.cycles(LINGER_CYCLES)
 
     # -- messages
 

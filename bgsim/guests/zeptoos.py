@@ -43,6 +43,11 @@ class ZeptoOs(KittyhawkLinux):
         What the guest does, as a generator of requests.
     build, external_interrupt, timer
         As of :class:`KittyhawkLinux`.
+
+    Attributes
+    ----------
+    ticks_between_reaps
+        Timer interrupts from one run of the reaper to the next.
     """
 
     def __init__(
@@ -56,7 +61,7 @@ class ZeptoOs(KittyhawkLinux):
     ) -> None:
         super().__init__(datasheet, program, main, build, external_interrupt, timer)
         period = datasheet.quantity("guest.reaper_period").value
-        self._ticks_between_reaps = round(period * datasheet.quantity("guest.timer_frequency").value)
+        self.ticks_between_reaps = round(period * datasheet.quantity("guest.timer_frequency").value)
         self._ticks = 0
         # A kernel thread borrows the address space of the program it interrupts: no PID is written.
         switch = operation(ops.SEQUENCE, layout.SEQ_SWITCH)
@@ -70,7 +75,7 @@ class ZeptoOs(KittyhawkLinux):
         """Timer interrupt; every so often it makes the reaper runnable, which then runs first."""
         yield from super().timer_interrupt()
         self._ticks += 1
-        if self._ticks % self._ticks_between_reaps == 0:
+        if self._ticks % self.ticks_between_reaps == 0:
             yield Run(self._reaper)
 
 

@@ -5,6 +5,7 @@
   broadcast or reduce a chain, in segments.
 * *rectangle*: along the dimensions of the partition, one after the other. A broadcast leaves copies at the
   nodes of a line with the deposit bit; a reduce goes from node to node, since the torus combines nothing.
+* *dissemination*, of a barrier: in each round everyone sends a byte twice as far.
 * *torus*: everyone sends to everyone directly, in an order that each rank draws for itself.
 
 What the real library has beyond these: several rectangles at once in different colours, so that long messages
@@ -18,6 +19,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from bgsim.machine.cost_model import needed
 from bgsim.machine.program import Placement, Program
 from bgsim.network.topology import node_count
 from bgsim.network.traffic import PAYLOAD_BYTES, Ints
@@ -47,6 +49,13 @@ def binomial_allreduce(program: Program, size_bytes: int) -> None:
     """Reduce, then broadcast."""
     binomial_reduce(program, size_bytes)
     binomial_broadcast(program, size_bytes)
+
+
+def dissemination_barrier(program: Program, size_bytes: int) -> None:
+    """After as many rounds as the number of ranks has binary digits, everyone has heard of everyone."""
+    ranks = np.arange(program.placement.ranks)
+    for distance in _distances(ranks.size):
+        program.transfer(ranks, (ranks + distance) % ranks.size, 1)
 
 
 def ring_allgather(program: Program, size_bytes: int) -> None:
@@ -117,21 +126,23 @@ def rectangle_allreduce(program: Program, size_bytes: int) -> None:
 def torus_alltoall(program: Program, size_bytes: int) -> None:
     """Each rank puts its block to every other, in an order of its own, and waits for all blocks."""
     placement, costs = program.placement, program.costs
+    put = needed(costs.put, "puts")
     ranks = np.arange(placement.ranks)
     order = program.random.permuted(np.tile(np.arange(1, ranks.size), (ranks.size, 1)), axis=1)
     copy = costs.local.byte_cycles * size_bytes
     program.step(ranks, np.full(ranks.size, copy))  # the block for oneself
     sent = []
     for number in range(ranks.size - 1):
-        posted = program.step(ranks, np.full(ranks.size, costs.put.post_cycles))
+        posted = program.step(ranks, np.full(ranks.size, put.post_cycles))
         target = (ranks + order[:, number]) % ranks.size
         sent.append((program.post(ranks, target, size_bytes, posted, dynamic=True), target))
-    done = program.noticed(program.step(ranks, np.full(ranks.size, costs.put.complete_cycles)))
+    done = program.noticed(program.step(ranks, np.full(ranks.size, put.complete_cycles)))
     for messages, target in sent:
         program.on_arrival(messages, done[target])
 
 
 TORUS: Mapping[tuple[str, str], Algorithm] = {
+    ("barrier", "dissemination"): dissemination_barrier,
     ("broadcast", "binomial"): binomial_broadcast,
     ("broadcast", "ring"): ring_broadcast,
     ("broadcast", "rectangle"): rectangle_broadcast,
@@ -203,7 +214,8 @@ def _towards(
 
 def _lines(program: Program, masters: Ints, heads: Ints, dimension: int, size_bytes: int) -> None:
     """One packet train per line and direction, which leaves copies on its way."""
-    placement, eager, put = program.placement, program.costs.eager, program.costs.put
+    placement, eager = program.placement, program.costs.eager
+    put = needed(program.costs.put, "puts")
     size, stride = placement.shape[dimension], _stride(placement, dimension)
     packets = max(1, -(-size_bytes // PAYLOAD_BYTES))
     by_put = size_bytes > program.settings.eager_limit

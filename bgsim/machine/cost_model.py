@@ -22,7 +22,7 @@ from bgsim.machine.cost_reader import CostModelError, Reader
 from bgsim.machine.shipped import shipped_path
 from bgsim.network.detours import Detours, DetourSource
 
-__all__ = ["CostModel", "CostModelError", "shipped", "shipped_path"]
+__all__ = ["CostModel", "CostModelError", "needed", "shipped", "shipped_path"]
 
 SCHEMA = 1
 
@@ -137,7 +137,8 @@ class CostModel:
     model_version, created_by
         Version of the models, and of the program that measured.
     put, get, eager, rendezvous, local, collective, barrier, delivery
-        The costs.
+        The costs. A guest whose programs have sockets has no puts and gets, sends every message as an eager
+        one, and uses neither the collective nor the barrier network: there these are None.
     detours
         What interrupts each core, whatever it does.
     measured
@@ -151,13 +152,13 @@ class CostModel:
     datasheet_digest: str
     model_version: int
     created_by: str
-    put: OneSided
-    get: OneSided
+    put: OneSided | None
+    get: OneSided | None
     eager: Eager
-    rendezvous: Rendezvous
+    rendezvous: Rendezvous | None
     local: Local
-    collective: Collective
-    barrier: Barrier
+    collective: Collective | None
+    barrier: Barrier | None
     delivery: Delivery
     detours: tuple[DetourSource, ...]
     measured: tuple[Measured, ...]
@@ -190,7 +191,8 @@ class CostModel:
             "measured": read.records("measured", Measured),
         }
         for section, kind in _SECTIONS.items():
-            found[section] = read.section(section, kind)
+            optional = section in _OPTIONAL
+            found[section] = read.section(section, kind, optional)
         found |= {key: read.scalar(key, kind) for key, kind in _SCALARS.items()}
         delivery = found["delivery"]
         if isinstance(delivery, Delivery):
@@ -240,6 +242,8 @@ _SECTIONS: Mapping[str, type] = {
     "barrier": Barrier,
     "delivery": Delivery,
 }
+_OPTIONAL = frozenset({"put", "get", "rendezvous", "collective", "barrier"})
+
 _SCALARS: Mapping[str, type] = {
     "name": str,
     "platform": str,
@@ -248,6 +252,19 @@ _SCALARS: Mapping[str, type] = {
     "model_version": int,
     "created_by": str,
 }
+
+
+def needed(section: Section | None, what: str) -> Section:
+    """A section of a cost model that an operation cannot do without.
+
+    Raises
+    ------
+    CostModelError
+        If the guest has no such thing.
+    """
+    if section is None:
+        raise CostModelError([f"the guest's programs have no {what}: their messages go through sockets"])
+    return section
 
 
 @cache

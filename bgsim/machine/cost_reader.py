@@ -93,8 +93,13 @@ class Reader:
         """A text or a whole number at the top level; None, and a problem, if it is something else."""
         return self._value((key,), self.document.get(key), kind) if key in self.document else None
 
-    def section(self, key: str, kind: type[Made]) -> Made | None:
-        """A mapping at the top level as a dataclass; None, and problems, if it is not one."""
+    def section(self, key: str, kind: type[Made], optional: bool = False) -> Made | None:
+        """A mapping at the top level as a dataclass; None, and problems, if it is not one.
+
+        An `optional` one may be null, which is None without a problem.
+        """
+        if optional and key in self.document and self.document[key] is None:
+            return None
         return self._made((key,), self.document[key], kind) if key in self.document else None
 
     def records(self, key: str, kind: type[Made]) -> tuple[Made | None, ...]:

@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from bgsim.machine.cost_model import needed
 from bgsim.machine.process_grid import neighbours
 from bgsim.machine.program import Program
 from bgsim.network.topology import Shape
@@ -68,7 +69,7 @@ class HaloExchange:
                     handled += [(finished, here), (taken, there)]
                     continue
                 if protocol == "put":
-                    posted = program.step(here, program.costs.put.post_cycles)
+                    posted = program.step(here, needed(program.costs.put, "puts").post_cycles)
                     sent = program.post(here, there, size, posted)
                     arriving.append((sent, there))
                 else:
@@ -77,7 +78,8 @@ class HaloExchange:
                 departing.append((sent, here))
         if self.overlap:
             program.step(everyone, float(self.compute_cycles))
-        done = program.step(everyone, program.costs.put.complete_cycles if arriving else 0.0)
+        complete_cycles = needed(program.costs.put, "puts").complete_cycles if arriving else 0.0
+        done = program.step(everyone, complete_cycles)
         for taken, whose in handled:
             program.then(taken, done[whose])
         for sent, whose in departing:
@@ -104,7 +106,7 @@ class HaloExchange:
     @staticmethod
     def _rendezvous(program: Program, here: Ints, there: Ints, size: int) -> tuple[Ints, Ints]:
         """Announcement, remote get, data: the senders' and the receivers' last work."""
-        costs = program.costs.rendezvous
+        costs = needed(program.costs.rendezvous, "rendezvous")
         announced = program.step(here, costs.send_cycles)
         fetched = program.aside(there, program.answer_cycles)
         finished, taken = (program.aside(whose, costs.complete_cycles) for whose in (here, there))

@@ -7,6 +7,7 @@ that receives also waits for one. The protocols are those of the DCMF messaging 
 * *eager*, up to ``mpi.eager_limit``: packets through the memory FIFOs, written and read by cores.
 * *rendezvous*, above: a request to send, which the receiver answers with a remote get, which the sender's DMA
   engine serves; either side completes the message when its counter is zero.
+* where a guest's programs have sockets, every message is eager: the kernel cuts it into frames.
 * *local*: between two ranks of a node, copied by the DMA engine.
 
 An arrival is noticed after a wait drawn from the cost model's ``delivery`` histogram. Data of rendezvous
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 
 from bgsim.datasheet import Datasheet
 from bgsim.machine.columns import Columns
-from bgsim.machine.cost_model import CostModel
+from bgsim.machine.cost_model import CostModel, needed
 from bgsim.network.topology import Closed, Shape
 from bgsim.network.traffic import (
     FULL_CHUNKS,
@@ -282,7 +283,7 @@ class Program:
         Ranks that do both send first. `receive_cycles` is further work of a receiver, such as combining.
         """
         same = self.placement.node[source] == self.placement.node[destination]
-        if size_bytes <= self.settings.eager_limit:
+        if self.costs.rendezvous is None or size_bytes <= self.settings.eager_limit:
             send, receive = self._eager(same, size_bytes)
             posted = self.step(source, send)
             taken = self.step(destination, receive + receive_cycles)
@@ -315,7 +316,8 @@ class Program:
     @property
     def answer_cycles(self) -> float:
         """A receiver's core time for a request to send, without what it does once for all packets found."""
-        return max(0.0, self.costs.rendezvous.receive_cycles - self.costs.eager.batch_cycles)
+        rendezvous = needed(self.costs.rendezvous, "rendezvous")
+        return max(0.0, rendezvous.receive_cycles - self.costs.eager.batch_cycles)
 
     def fetch(
         self, source: Ints, destination: Ints, size_bytes: int, announced: Ints, fetched: Ints, taken: Ints

@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from bgsim.datasheet import Datasheet
-from bgsim.machine.cost_model import CostModel
+from bgsim.machine.cost_model import CostModel, needed
 from bgsim.machine.delivery import waits
 from bgsim.machine.node_loops import NodeWork, compute, enter, leave
 from bgsim.machine.program import Placement
@@ -126,7 +126,7 @@ class TreeRun:
         if kind == "allgather":
             size_bytes *= self._ranks
         packets = max(1, -(-size_bytes // self._datasheet.integer("collective.packet_payload")))
-        costs, local = self._costs.collective, self._costs.local
+        costs, local = needed(self._costs.collective, "collective network"), self._costs.local
         copy = size_bytes * local.byte_cycles
         add = size_bytes * float(self._datasheet.number("mpi.combine_cycles_per_byte"))
         inject, receive = costs.inject_packet_cycles, costs.receive_packet_cycles
@@ -156,7 +156,7 @@ class TreeRun:
         return NetworkOperation(work, network)
 
     def _barrier(self) -> NetworkOperation:
-        costs = self._costs.barrier
+        costs = needed(self._costs.barrier, "barrier network")
         lockbox = self._datasheet.cycles("lockbox.access") if self.most > 1 else 0
         tree = BarrierTree.from_datasheet(self.nodes, self._datasheet)
         work = NodeWork(

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsim.machine.columns import Columns
+from bgsim.machine.cost_model import needed
 from bgsim.machine.program import FIFO_REQUESTS
 from bgsim.machine.program import Program as Steps
 from bgsim.network.traffic import FULL_CHUNKS, NEVER, PAYLOAD_BYTES, REQUEST_CHUNKS, Gates, Ints, Messages
@@ -230,10 +231,16 @@ class _Builder:
         self._cost(everything[kind == Kind.WAIT], 0.0, WAIT)
         copies = everything[(kind == MARK) & (self.extra > 0)]
         self._cost(copies, self.extra[copies], SEND)
-        self._cost(everything[kind == PUT], self.costs.put.post_cycles, SEND)
-        self._cost(everything[kind == COLLECT], self.costs.put.complete_cycles, RECEIVE)
-        self._cost(everything[kind == ENTER], self.costs.barrier.enter_cycles, SEND)
-        self._cost(everything[kind == LEAVE], self.costs.barrier.leave_cycles, RECEIVE)
+        puts, collects = everything[kind == PUT], everything[kind == COLLECT]
+        if len(puts) or len(collects):
+            put = needed(self.costs.put, "puts")
+            self._cost(puts, put.post_cycles, SEND)
+            self._cost(collects, put.complete_cycles, RECEIVE)
+        enters, leaves = everything[kind == ENTER], everything[kind == LEAVE]
+        if len(enters) or len(leaves):
+            barrier = needed(self.costs.barrier, "barrier network")
+            self._cost(enters, barrier.enter_cycles, SEND)
+            self._cost(leaves, barrier.leave_cycles, RECEIVE)
 
     def _cost(self, operations: Ints, work: NDArray[np.float64] | float, purpose: int) -> None:
         """Have operations take their core when they begin."""
@@ -274,7 +281,7 @@ class _Builder:
 
     def _rendezvous(self, send: Ints, receive: Ints, size: Ints, done: Ints) -> Ints:
         """Announcement, remote get, data."""
-        costs = self.costs.rendezvous
+        costs = needed(self.costs.rendezvous, "rendezvous")
         source, destination = self.rank[send], self.rank[receive]
         self._cost(send, costs.send_cycles, SEND)
         blocking = self.kind[receive] == Kind.RECEIVE

@@ -40,8 +40,9 @@ from bgsim.network.barrier import BarrierTree, barrier_vector
 from bgsim.network.collective_packet import CollectiveParameters
 from bgsim.network.collective_vector import combine_broadcast
 from bgsim.network.tree import PSET_NODES_DEFAULT, CollectiveTree
-from bgsim.workloads import probe_collective, probe_messaging, probe_noise
+from bgsim.workloads import probe_collective, probe_messaging, probe_noise, probe_sockets
 from bgsim.workloads.samples import Samples, rounded
+from bgsim.workloads.support import SOCKET_GUESTS
 
 if TYPE_CHECKING:
     from bgsim.workloads.resolved import ResolvedRun
@@ -52,6 +53,9 @@ VERSION = 2
 """Version of what is measured and how; models of another version are made anew."""
 
 PLATFORMS = ("bare-metal", "virtual-machine")
+QUIET = {"l4.tick": "1000 s", "guest.timer_frequency": "1 Hz"}
+"""Parameters with which nothing interrupts a short measurement."""
+
 LOCAL_BYTES = (240, 4096)
 
 Progress = Callable[[str], None]
@@ -123,20 +127,23 @@ def characterize(
     """
     if guest not in GUESTS:
         raise CostModelError([f"guest {guest!r}: cost models are made for {', '.join(GUESTS)}"])
-    # Copies know what was read of them. In the second the microkernel's tick is put off: an operation of
-    # many packets would have several in it.
+    # Copies know what was read of them. In the second ticks are put off, the microkernel's and the guest's:
+    # an operation of many packets would have several in it.
     sheet = machine.with_values({})
-    quiet = machine.with_values({"l4.tick": "1000 s"})
-    model = GUESTS[guest](sheet, quiet, platform, progress)
+    quiet = machine.with_values(QUIET)
+    model = GUESTS[guest](sheet, quiet, platform, guest, progress)
     names = tuple(sorted(sheet.read | quiet.read))
     model = replace(model, machine=_as_written(machine), datasheet_digest=machine_digest(machine, names))
     return Characterisation(model, names)
 
 
-def _cnk(machine: Datasheet, quiet: Datasheet, platform: str, progress: Progress) -> CostModel:
+def _in_user_space(
+    machine: Datasheet, quiet: Datasheet, platform: str, guest: str, progress: Progress
+) -> CostModel:
+    """Of a guest whose programs work the devices themselves."""
     samples = Samples()
     payload = machine.integer("collective.packet_payload")
-    messaging: dict[str, Callable[[Datasheet, str, Samples], None]] = {
+    messaging: dict[str, Callable[[Datasheet, str, Samples, str], None]] = {
         "puts and gets": probe_messaging.one_sided,
         "eager messages": probe_messaging.eager,
         "rendezvous": probe_messaging.rendezvous,
@@ -145,13 +152,13 @@ def _cnk(machine: Datasheet, quiet: Datasheet, platform: str, progress: Progress
     }
     for what, probe in messaging.items():
         progress(what)
-        probe(machine, platform, samples)
+        probe(machine, platform, samples, guest)
     progress("messages within a node")
-    probe_messaging.local(machine, platform, samples, LOCAL_BYTES)
+    probe_messaging.local(machine, platform, samples, LOCAL_BYTES, guest)
     progress("allreduces")
-    probe_collective.allreduces(quiet, platform, samples, payload)
+    probe_collective.allreduces(quiet, platform, samples, payload, guest)
     progress("detours")
-    detours = probe_noise.detours(machine, platform, "cnk", samples)
+    detours = probe_noise.detours(machine, platform, guest, samples)
     wait = samples.delivery("delivery")
     mean = samples.mean
     few, many = probe_messaging.PACKETS[0], probe_messaging.PACKETS[-1]
@@ -163,9 +170,9 @@ def _cnk(machine: Datasheet, quiet: Datasheet, platform: str, progress: Progress
     collective_call, inject = mean("collective call"), mean("collective inject")
     collective_net, barrier_net = _network_cycles(machine)
     return CostModel(
-        name=f"{platform}/cnk",
+        name=f"{platform}/{guest}",
         platform=platform,
-        guest="cnk",
+        guest=guest,
         machine=_as_written(machine),
         datasheet_digest="",
         model_version=VERSION,
@@ -207,7 +214,58 @@ def _cnk(machine: Datasheet, quiet: Datasheet, platform: str, progress: Progress
     )
 
 
-GUESTS: Mapping[str, Callable[[Datasheet, Datasheet, str, Progress], CostModel]] = {"cnk": _cnk}
+def _through_sockets(
+    machine: Datasheet, quiet: Datasheet, platform: str, guest: str, progress: Progress
+) -> CostModel:
+    """Of a guest whose programs have sockets."""
+    samples = Samples()
+    progress("messages through sockets")
+    probe_sockets.messages(quiet, platform, samples, guest)
+    progress("messages within a node")
+    probe_messaging.local(machine, platform, samples, LOCAL_BYTES, guest)
+    few, many = probe_sockets.PACKETS[0], probe_sockets.PACKETS[-1]
+    send, send_packet = samples.per_unit("socket send", few, many)
+    receive, receive_packet = samples.per_unit("socket receive", few, many)
+    progress("waits until arrivals are noticed")
+    both = send + send_packet + receive + receive_packet
+    probe_sockets.delivery(machine, platform, samples, guest, both)
+    progress("detours")
+    detours = probe_noise.detours(machine, platform, guest, samples)
+    local_send, byte = samples.per_unit("local send", *LOCAL_BYTES)
+    local_receive, _ = samples.per_unit("local receive", *LOCAL_BYTES)
+    return CostModel(
+        name=f"{platform}/{guest}",
+        platform=platform,
+        guest=guest,
+        machine=_as_written(machine),
+        datasheet_digest="",
+        model_version=VERSION,
+        created_by=_program(),
+        put=None,
+        get=None,
+        eager=Eager(
+            send_cycles=rounded(send),
+            send_packet_cycles=rounded(max(0.0, send_packet)),
+            receive_cycles=rounded(receive),
+            receive_packet_cycles=rounded(max(0.0, receive_packet)),
+        ),
+        rendezvous=None,
+        local=Local(rounded(local_send), rounded(local_receive), rounded(byte)),
+        collective=None,
+        barrier=None,
+        delivery=samples.delivery("delivery"),
+        detours=detours,
+        measured=samples.measured(),
+    )
+
+
+Maker = Callable[[Datasheet, Datasheet, str, str, Progress], CostModel]
+
+GUESTS: Mapping[str, Maker] = {
+    "cnk": _in_user_space,
+    "zeptoos-bigmemory": _in_user_space,
+    **dict.fromkeys(SOCKET_GUESTS, _through_sockets),
+}
 """By guest: how its cost model is made."""
 
 
@@ -315,10 +373,11 @@ def _keep(made: Characterisation, path: Path) -> None:
 
 def differences(made: CostModel, kept: CostModel) -> list[str]:
     """Fields in which two cost models differ, the program that wrote them apart."""
+    old, new = _fields(kept), _fields(made)
     return [
-        f"{name}: {_short(value)} is kept, {_short(new)} is made"
-        for (name, value), new in zip(_fields(kept).items(), _fields(made).values(), strict=True)
-        if value != new
+        f"{name}: {_short(old.get(name))} is kept, {_short(new.get(name))} is made"
+        for name in {**old, **new}
+        if old.get(name) != new.get(name)
     ]
 
 

@@ -5,8 +5,9 @@ message graph, executed by packets, fluid flows, or link ends without contention
 Between two iterations each may compute, and a barrier may bring them together again.
 
 Which algorithm the library takes on all ranks of a partition: MPICH2 dcmfd; see
-:data:`bgsim.workloads.machine_configs.ALGORITHMS`. What is left out: sub-communicators, data types, and the
-rectangle algorithm's several colours; see :mod:`bgsim.machine.algorithms`.
+:data:`bgsim.workloads.machine_configs.ALGORITHMS`. Where a guest's programs have sockets, operations are
+made of messages. What is left out: sub-communicators, data types, and the rectangle algorithm's several
+colours; see :mod:`bgsim.machine.algorithms`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from bgsim.workloads.machine_configs import WITHOUT_TORUS, CollectivesConfig
 from bgsim.workloads.machine_tier import Job, job, outcome
 from bgsim.workloads.outcome import Json, Outcome
 from bgsim.workloads.resolved import ResolvedRun
+from bgsim.workloads.support import SOCKET_GUESTS
 
 PACKETS_MAX = 5_000_000
 """Up to this many packets of an all-to-all ``auto`` simulates each, and above none."""
@@ -63,9 +65,10 @@ def run(resolved: ResolvedRun, progress: Progress = None) -> Outcome:
 
         return run_collectives(resolved, progress)
     work = job(resolved, config)
-    if config.chosen in WITHOUT_TORUS:
-        return _over_trees(resolved, config, work, progress)
-    return _over_torus(resolved, config, work, progress)
+    chosen = config.chosen(resolved.guest in SOCKET_GUESTS)
+    if chosen in WITHOUT_TORUS:
+        return _over_trees(resolved, config, chosen, work, progress)
+    return _over_torus(resolved, config, chosen, work, progress)
 
 
 def _trees(resolved: ResolvedRun, work: Job) -> TreeRun:
@@ -84,7 +87,9 @@ def _teller(config: CollectivesConfig, work: Job, progress: Progress) -> Callabl
     return tell
 
 
-def _over_trees(resolved: ResolvedRun, config: CollectivesConfig, work: Job, progress: Progress) -> Outcome:
+def _over_trees(
+    resolved: ResolvedRun, config: CollectivesConfig, chosen: str, work: Job, progress: Progress
+) -> Outcome:
     runs = _trees(resolved, work)
     size = int(config.size.value)
     timeline = runs.repeat(
@@ -94,11 +99,13 @@ def _over_trees(resolved: ResolvedRun, config: CollectivesConfig, work: Job, pro
         runs.operation("barrier", 0) if config.synchronised else None,
         _teller(config, work, progress),
     )
-    return outcome(work, timeline, config.chosen, {"algorithm": config.chosen})
+    return outcome(work, timeline, chosen, {"algorithm": chosen})
 
 
-def _over_torus(resolved: ResolvedRun, config: CollectivesConfig, work: Job, progress: Progress) -> Outcome:
-    algorithm, size = TORUS[config.operation, config.chosen], int(config.size.value)
+def _over_torus(
+    resolved: ResolvedRun, config: CollectivesConfig, chosen: str, work: Job, progress: Progress
+) -> Outcome:
+    algorithm, size = TORUS[config.operation, chosen], int(config.size.value)
     everyone = np.arange(work.placement.ranks)
     compute = float(work.cycles(config.compute))
 
@@ -107,7 +114,7 @@ def _over_torus(resolved: ResolvedRun, config: CollectivesConfig, work: Job, pro
         algorithm(program, size)
         return entered, program.last
 
-    network = _network(config, work)
+    network = _network(config, chosen, work)
     runs = GraphRun(network, work.placement, work.costs, work.settings, work.router, work.detours, work.seed)
     barriers = _trees(resolved, work) if config.synchronised else None
     timeline = Timeline.empty(config.iterations)
@@ -120,7 +127,7 @@ def _over_torus(resolved: ResolvedRun, config: CollectivesConfig, work: Job, pro
         done = runs.repeat(iteration, timeline, done, most)
         tell(done, int(timeline.end[done - 1]))
     details: dict[str, Json] = {
-        "algorithm": config.chosen,
+        "algorithm": chosen,
         "graphs": runs.graphs,
         "messages": runs.messages,
     }
@@ -136,10 +143,10 @@ def _synchronised(barriers: TreeRun, clock: Ints, compute_cycles: int) -> Ints:
     return barriers.clock_by_rank()
 
 
-def _network(config: CollectivesConfig, work: Job) -> Network:
+def _network(config: CollectivesConfig, chosen: str, work: Job) -> Network:
     if config.network != "auto":
         return config.network
-    if config.chosen != "torus":
+    if chosen != "torus":
         return "uncontended"  # trees and rings of neighbours, which hardly meet
     ranks = work.placement.ranks
     packets = ranks * (ranks - 1) * -(-int(config.size.value) // PAYLOAD_BYTES)

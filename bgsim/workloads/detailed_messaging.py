@@ -1,11 +1,12 @@
 """Collective operations and halo exchanges in the detailed tier: every instruction path, packet and exit.
 
 The same operations the machine tier computes with a cost model are run here as guest programs on every node
-of a partition, so that the two can be compared. One process runs on each node, under CNK. The nodes start at
-different phases of what interrupts them.
+of a partition, so that the two can be compared. One process runs on each node. The nodes start at different
+phases of what interrupts them.
 
-Collective operations use the barrier and the collective network, halo exchanges the torus' DMA engine with
-eager or rendezvous messages; faces between ranks of one node are copied through its memory.
+Where programs work the devices themselves, collective operations use the barrier and the collective network,
+halo exchanges the torus' DMA engine with eager or rendezvous messages; where they have sockets, both are
+messages over TCP. Faces between ranks of one node are copied through its memory.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from bgsim.platforms.seam import Code, Now
 from bgsim.workloads import halo, machine_tier
 from bgsim.workloads.detailed_job import Job, Process
 from bgsim.workloads.machine_configs import (
+    DETAILED_SOCKET_ALGORITHMS,
     WITHOUT_TORUS,
     CollectivesConfig,
     HaloConfig,
@@ -37,6 +39,7 @@ from bgsim.workloads.machine_configs import (
 )
 from bgsim.workloads.outcome import ExitRow, Json, Outcome
 from bgsim.workloads.resolved import ResolvedRun
+from bgsim.workloads.support import SOCKET_GUESTS
 
 NODES_MAX = 512
 
@@ -209,6 +212,7 @@ def _job(resolved: ResolvedRun, program: Callable[[Process], Code]) -> Job:
         resolved.partition,
         program,
         phase_seed=f"{resolved.seed}/{resolved.replication}",
+        guest=resolved.guest,
     )
     job.run()
     return job
@@ -235,9 +239,12 @@ def run_collectives(resolved: ResolvedRun, progress: Progress = None) -> Outcome
     """
     config = resolved.workload
     assert isinstance(config, CollectivesConfig)
-    if config.chosen not in WITHOUT_TORUS:
+    chosen = config.chosen(resolved.guest in SOCKET_GUESTS)
+    known = DETAILED_SOCKET_ALGORITHMS if resolved.guest in SOCKET_GUESTS else WITHOUT_TORUS
+    if chosen not in known:
         raise DetailedError(
-            f"workload.algorithm: the detailed tier has {', '.join(WITHOUT_TORUS)}, not {config.chosen}"
+            f"workload.algorithm: the detailed tier has {', '.join(known)} under {resolved.guest}, "
+            f"not {chosen}"
         )
     placement = _placement(resolved, config)
     times = run_detailed_collective(
@@ -249,7 +256,7 @@ def run_collectives(resolved: ResolvedRun, progress: Progress = None) -> Outcome
         synchronised=config.synchronised,
         root=int(placement.node[0]),
     )
-    return _outcome(resolved, times, {"algorithm": config.chosen, "network": config.chosen}, progress)
+    return _outcome(resolved, times, {"algorithm": chosen, "network": chosen}, progress)
 
 
 def run_halo(resolved: ResolvedRun, progress: Progress = None) -> Outcome:
@@ -263,12 +270,11 @@ def run_halo(resolved: ResolvedRun, progress: Progress = None) -> Outcome:
     config = resolved.workload
     assert isinstance(config, HaloConfig)
     placement = _placement(resolved, config)
-    costs = shipped(resolved.platform, resolved.guest)
-    if costs is None:
-        raise DetailedError(f"guest: the detailed tier runs halo under cnk, not under {resolved.guest}")
+    costs = shipped("bare-metal", "cnk")
+    assert costs is not None, "it is shipped"
     work = machine_tier.Job(
         placement=placement,
-        costs=costs,  # what every rank does is asked for, not what it costs
+        costs=costs,  # any: what every rank does is asked for, not what it costs
         cost_source="none",
         settings=Settings.from_datasheet(resolved.machine),
         router=RouterParameters.from_datasheet(resolved.machine),
@@ -291,8 +297,6 @@ def run_halo(resolved: ResolvedRun, progress: Progress = None) -> Outcome:
 def _placement(resolved: ResolvedRun, config: MachineTierConfig) -> Placement:
     if config.ranks_per_node != 1:
         raise DetailedError("workload.ranks_per_node: the detailed tier has one process on each node")
-    if resolved.guest != "cnk":
-        raise DetailedError(f"guest: the detailed tier runs messages under cnk, not under {resolved.guest}")
     partition = resolved.partition
     node = partition.rank_mapping(1).nodes.astype(np.int64)
     return Placement(partition.shape, partition.torus, node, node, 1)

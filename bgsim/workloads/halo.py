@@ -26,6 +26,7 @@ from bgsim.workloads.machine_configs import HaloConfig
 from bgsim.workloads.machine_tier import Job, job, outcome
 from bgsim.workloads.outcome import Json, Outcome
 from bgsim.workloads.resolved import ResolvedRun
+from bgsim.workloads.support import SOCKET_GUESTS
 
 PACKETS_MAX = 5_000_000
 """Up to this many packets ``auto`` simulates each, and above none."""
@@ -110,7 +111,8 @@ def exchange_of(resolved: ResolvedRun, config: HaloConfig, work: Job) -> HaloExc
     else:
         compute = round(volume * config.compute_per_cell.value * work.frequency_hz)
     faces = [volume // extent * cell for extent in cells]
-    kinds = [_protocol(config.protocol, size, work.settings.eager_limit) for size in faces]
+    limit = None if resolved.guest in SOCKET_GUESTS else work.settings.eager_limit
+    kinds = [_protocol(config.protocol, size, limit) for size in faces]
     return HaloExchange(
         grid=grid,
         periodic=config.periodic,
@@ -122,11 +124,11 @@ def exchange_of(resolved: ResolvedRun, config: HaloConfig, work: Job) -> HaloExc
 
 
 def _protocol(
-    protocol: Literal["auto", "put", "eager", "rendezvous"], size: int, eager_limit: int
+    protocol: Literal["auto", "put", "eager", "rendezvous"], size: int, eager_limit: int | None
 ) -> Protocol:
     if protocol != "auto":
         return protocol
-    return "eager" if size <= eager_limit else "rendezvous"
+    return "eager" if eager_limit is None or size <= eager_limit else "rendezvous"
 
 
 def _network(config: HaloConfig, exchange: HaloExchange) -> Network:

@@ -20,13 +20,13 @@ AUTO = "auto"
 
 CollectiveOperation = Literal["barrier", "broadcast", "reduce", "allreduce", "alltoall", "allgather"]
 CollectiveAlgorithm = Literal[
-    "auto", "barrier-network", "collective-network", "rectangle", "ring", "binomial", "torus"
+    "auto", "barrier-network", "collective-network", "rectangle", "ring", "binomial", "torus", "dissemination"
 ]
 TorusNetwork = Literal["auto", "uncontended", "flow", "packet"]
 Tier = Literal["machine", "detailed"]
 
 ALGORITHMS: Mapping[str, tuple[str, ...]] = {
-    "barrier": ("barrier-network",),
+    "barrier": ("barrier-network", "dissemination"),
     "broadcast": ("collective-network", "rectangle", "ring", "binomial"),
     "reduce": ("collective-network", "rectangle", "ring", "binomial"),
     "allreduce": ("collective-network", "rectangle", "ring", "binomial"),
@@ -38,6 +38,19 @@ library's defaults have it (MPICH2 dcmfd: tree and global interrupts first, allt
 That an allgather is an allreduce over the collective network is recalled, not read."""
 
 WITHOUT_TORUS = ("barrier-network", "collective-network")
+
+SOCKET_ALGORITHMS: Mapping[str, tuple[str, ...]] = {
+    "barrier": ("dissemination",),
+    "broadcast": ("binomial", "ring"),
+    "reduce": ("binomial", "ring"),
+    "allreduce": ("binomial", "ring"),
+    "alltoall": (),
+    "allgather": ("ring",),
+}
+"""The same for guests whose programs have sockets: their library has point-to-point messages only."""
+
+DETAILED_SOCKET_ALGORITHMS = ("dissemination", "binomial")
+"""What of these the detailed tier has."""
 
 
 class _Config(BaseModel):
@@ -147,7 +160,8 @@ class CollectivesConfig(MachineTierConfig):
         if algorithm != AUTO and known and algorithm not in known:
             raise ValueError(f"{info.data['operation']} has {', '.join(known)}, not {algorithm}")
         chosen = known[0] if known and algorithm == AUTO else algorithm
-        if info.data.get("tier") == "detailed" and chosen not in WITHOUT_TORUS:
+        known_in_detail = (*WITHOUT_TORUS, *DETAILED_SOCKET_ALGORITHMS)
+        if info.data.get("tier") == "detailed" and chosen not in known_in_detail:
             raise ValueError(f"the detailed tier has no {chosen} algorithm")
         if info.data.get("tier") == "detailed" and info.data["operation"] == "allgather":
             raise ValueError("the detailed tier has no allgather")
@@ -171,10 +185,10 @@ class CollectivesConfig(MachineTierConfig):
             raise ValueError("a barrier synchronises by itself")
         return synchronised
 
-    @property
-    def chosen(self) -> str:
-        """The algorithm, with ``auto`` resolved."""
-        return ALGORITHMS[self.operation][0] if self.algorithm == AUTO else self.algorithm
+    def chosen(self, sockets: bool) -> str:
+        """The algorithm, with ``auto`` resolved for a guest whose programs have sockets, or not."""
+        table = SOCKET_ALGORITHMS if sockets else ALGORITHMS
+        return table[self.operation][0] if self.algorithm == AUTO else self.algorithm
 
 
 class HaloConfig(MachineTierConfig):

@@ -22,7 +22,7 @@ SHORT, LONG = 4, 12
 LONG_ROUNDS = 4
 
 
-def barriers(machine: Datasheet, platform: str, samples: Samples) -> None:
+def barriers(machine: Datasheet, platform: str, samples: Samples, guest: str = "cnk") -> None:
     """``barrier enter``, ``barrier leave``, and ``barrier 2 nodes`` altogether."""
 
     def program(process: Process) -> Code:
@@ -43,10 +43,12 @@ def barriers(machine: Datasheet, platform: str, samples: Samples) -> None:
             yield from whole.time("barrier 2 nodes", process.collectives.barrier())
             messenger.on_mark = None
 
-    run_pair(machine, platform, program)
+    run_pair(machine, platform, program, guest)
 
 
-def allreduces(machine: Datasheet, platform: str, samples: Samples, payload_bytes: int) -> None:
+def allreduces(
+    machine: Datasheet, platform: str, samples: Samples, payload_bytes: int, guest: str = "cnk"
+) -> None:
     """``collective call``, ``collective inject``, ``allreduce N packets`` of one and of many."""
 
     def rounds(process: Process, packets: int, count: int) -> Code:
@@ -64,7 +66,7 @@ def allreduces(machine: Datasheet, platform: str, samples: Samples, payload_byte
         for packets in (SHORT, LONG):
             yield from rounds(process, packets, LONG_ROUNDS)
 
-    run_pair(machine, platform, program)
+    run_pair(machine, platform, program, guest)
 
 
 def _injection(watch: Stopwatch) -> Callable[[str, int], None]:

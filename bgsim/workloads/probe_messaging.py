@@ -52,20 +52,22 @@ class Turn:
         yield process.messenger.code.cycles(SETTLE_CYCLES)
 
 
-def run_pair(machine: Datasheet, platform: str, program: Callable[[Process], Code]) -> Job:
+def run_pair(
+    machine: Datasheet, platform: str, program: Callable[[Process], Code], guest: str = "cnk"
+) -> Job:
     """Run a program on two neighbours."""
-    job = Job(machine, platform, PAIR, program)
+    job = Job(machine, platform, PAIR, program, guest=guest)
     job.run()
     return job
 
 
-def one_sided(machine: Datasheet, platform: str, samples: Samples) -> None:
+def one_sided(machine: Datasheet, platform: str, samples: Samples, guest: str = "cnk") -> None:
     """Puts and gets: ``put post``, ``put complete``, ``get post``, ``get complete``."""
 
     def program(process: Process) -> Code:
         if process.rank:
             return
-        messenger = process.messenger
+        messenger = process.dma
         for round_ in range(WARM_UP + ROUNDS):
             kept = samples if round_ >= WARM_UP else Samples()
             watch = Stopwatch(kept, process.interruptions)
@@ -77,7 +79,7 @@ def one_sided(machine: Datasheet, platform: str, samples: Samples) -> None:
                 yield from messenger.wait(reception, 1 if reception else 0)
                 messenger.on_mark = None
 
-    run_pair(machine, platform, program)
+    run_pair(machine, platform, program, guest)
 
 
 def marks(watch: Stopwatch, what: str, name: str) -> Mark:
@@ -102,7 +104,7 @@ def _batch(watch: Stopwatch) -> Mark:
     return mark
 
 
-def eager(machine: Datasheet, platform: str, samples: Samples) -> None:
+def eager(machine: Datasheet, platform: str, samples: Samples, guest: str = "cnk") -> None:
     """Eager messages of some packets: ``eager send N`` and ``eager receive N``; of that, ``eager batch``.
 
     The last is what the receiver does once for all packets that it finds together, in two samples a message.
@@ -136,10 +138,10 @@ def eager(machine: Datasheet, platform: str, samples: Samples) -> None:
                     turn.number += 1
                 number += 2
 
-    run_pair(machine, platform, program)
+    run_pair(machine, platform, program, guest)
 
 
-def rendezvous(machine: Datasheet, platform: str, samples: Samples) -> None:
+def rendezvous(machine: Datasheet, platform: str, samples: Samples, guest: str = "cnk") -> None:
     """``rendezvous send``, ``rendezvous receive``, ``rendezvous complete``, ``rendezvous departure``."""
     turn = Turn()
 
@@ -169,10 +171,12 @@ def rendezvous(machine: Datasheet, platform: str, samples: Samples) -> None:
                 messenger.on_mark = None
                 turn.number += 1
 
-    run_pair(machine, platform, program)
+    run_pair(machine, platform, program, guest)
 
 
-def local(machine: Datasheet, platform: str, samples: Samples, sizes: tuple[int, int]) -> None:
+def local(
+    machine: Datasheet, platform: str, samples: Samples, sizes: tuple[int, int], guest: str = "cnk"
+) -> None:
     """Messages within the node: ``local send N`` and ``local receive N`` for two sizes in bytes."""
 
     def program(process: Process) -> Code:
@@ -185,18 +189,23 @@ def local(machine: Datasheet, platform: str, samples: Samples, sizes: tuple[int,
                 yield from watch.time(f"local receive {size}", messenger.receive_local(message))
                 messenger.arrived.clear()
 
-    job = Job(machine, platform, Partition("one", (1, 1, 1), (False, False, False)), program)
+    job = Job(machine, platform, Partition("one", (1, 1, 1), (False, False, False)), program, guest=guest)
     job.run()
 
 
-def delivery(machine: Datasheet, platform: str, samples: Samples) -> None:
+def delivery(machine: Datasheet, platform: str, samples: Samples, guest: str = "cnk") -> None:
     """Waits from arrival to notice, ``delivery``, at phases spread over a round of polling.
 
     First the flight of a packet on the hardware is measured, ``flight``: from the return of the sending
     call on bare metal, where the store takes effect as it ends, to its arrival in memory.
     """
-    _deliver(machine, NATIVE, 4, Samples(), samples)
-    _deliver(machine, platform, DELIVERIES, samples, Samples(), samples.mean("flight"))
+    flight(machine, samples, guest)
+    _deliver(machine, platform, DELIVERIES, samples, Samples(), samples.mean("flight"), guest)
+
+
+def flight(machine: Datasheet, samples: Samples, guest: str = "cnk") -> None:
+    """``flight`` of a packet to a neighbour."""
+    _deliver(machine, NATIVE, 4, Samples(), samples, guest=guest)
 
 
 def _deliver(
@@ -206,6 +215,7 @@ def _deliver(
     noticed: Samples,
     flights: Samples,
     flight_cycles: float = 0.0,
+    guest: str = "cnk",
 ) -> None:
     turn = Turn()
     posted: list[int] = []
@@ -234,7 +244,7 @@ def _deliver(
 
     arrivals: list[tuple[int, int]] = []
     landed: list[int] = []
-    job = Job(machine, platform, PAIR, program)
+    job = Job(machine, platform, PAIR, program, guest=guest)
     receiver = job.processes[1].node
     tell = receiver.dma.on_activity
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from bgsim.datasheet import Datasheet
 from bgsim.guests.catalogue import GUESTS
+from bgsim.guests.zeptoos import ZeptoOs
 from bgsim.network.detours import DetourSource
 from bgsim.platforms.seam import Code
 from bgsim.workloads.quanta import SAMPLE_BYTES, Probe, Quanta
@@ -21,6 +22,9 @@ from bgsim.workloads.samples import Samples, rounded
 QUANTUM_CYCLES = 200_000
 TICKS = 120
 """Ticks, or periods of the guest's timer, that are observed at least."""
+
+REAPS = 2
+"""Runs of a guest's reaper that are observed, if it has one."""
 
 WARM_UP_TICKS = 4
 """The first ones touch memory and fetch instructions for the first time."""
@@ -45,10 +49,11 @@ def fixed_work_quanta(machine: Datasheet, platform: str, guest: str, quanta: int
 
 def detours(machine: Datasheet, platform: str, guest: str, samples: Samples) -> tuple[DetourSource, ...]:
     """The sources of detours of a platform and guest; samples of each are noted as ``detour NAME``."""
-    timer_period = _timer_period(machine, guest)
+    timer_period, between_reaps = _rhythm(machine, guest)
     period = max(machine.cycles("l4.tick"), timer_period)
     warm_up = WARM_UP_TICKS * period // QUANTUM_CYCLES
-    seen = fixed_work_quanta(machine, platform, guest, TICKS * period // QUANTUM_CYCLES, warm_up)
+    observed = max(TICKS * period, REAPS * between_reaps * timer_period)
+    seen = fixed_work_quanta(machine, platform, guest, observed // QUANTUM_CYCLES, warm_up)
     rows = list(zip(seen.begun, seen.detour, seen.ticks, seen.timer_interrupts, strict=True))
     plain = [detour for _, detour, ticks, timers in rows if ticks == 1 and not timers]
     tick = sum(plain) / len(plain) if plain else 0.0
@@ -69,12 +74,15 @@ def detours(machine: Datasheet, platform: str, guest: str, samples: Samples) -> 
     return tuple(sources)
 
 
-def _timer_period(machine: Datasheet, guest: str) -> int:
+def _rhythm(machine: Datasheet, guest: str) -> tuple[int, int]:
+    """Period of the guest's timer, 0 for none, and its interrupts from one run of the reaper to the next."""
+
     def nothing() -> Code:
         yield from ()
 
     kind = GUESTS[guest]
-    return kind.build(machine, kind.memory(machine, SAMPLE_BYTES), nothing).timer_period_cycles
+    made = kind.build(machine, kind.memory(machine, SAMPLE_BYTES), nothing)
+    return made.timer_period_cycles, made.ticks_between_reaps if isinstance(made, ZeptoOs) else 0
 
 
 def _source(

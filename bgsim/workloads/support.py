@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from bgsim.workloads.machine_configs import DETAILED_SOCKET_ALGORITHMS, SOCKET_ALGORITHMS
+
 
 class Refusal(NamedTuple):
     """Why something cannot run: the key of the experiment that stands against it, and a sentence."""
@@ -53,15 +55,18 @@ _ALL = ("bare-metal", "hybrid", "l4-native", "virtual-machine")
 HOMES: Mapping[str, tuple[str, ...]] = MappingProxyType({"l4-app": ("l4-native",)})
 """Platforms of guests that are not operating systems for a machine; all others run on either machine."""
 
+SOCKET_GUESTS = ("kittyhawk-linux", "zeptoos")
+"""Guests whose programs exchange messages through sockets: their kernel works the networks' devices."""
+
 _LINUX = ("kittyhawk-linux", "zeptoos", "zeptoos-bigmemory")
+_MESSAGING = ("cnk", "zeptoos-bigmemory", *SOCKET_GUESTS)
 _OPERATING_SYSTEMS = ("cnk", *_LINUX)
 
 _NO_FORK = {
     "cnk": "a build starts a process for every program it calls, and CNK has no fork and no exec (ENOSYS)"
 }
 _OWN_FILES = {
-    "kittyhawk-linux": "it mounts file systems over its own Ethernet; CNK and ZeptoOS ship calls to I/O "
-    "nodes"
+    "kittyhawk-linux": "it mounts file systems over its own Ethernet; CNK and ZeptoOS ship calls to I/O nodes"
 }
 _NO_USER_DMA = {
     "kittyhawk-linux": "its kernel keeps the DMA engine for the Ethernet driver; its programs have sockets "
@@ -96,6 +101,32 @@ def _micro(workload: Any, guest: str) -> Refusal | None:
     )
 
 
+def _messages(workload: Any, guest: str) -> Refusal | None:
+    """What of the messaging workloads needs devices in user space, or several processes on a node."""
+    if guest != "cnk" and workload.ranks_per_node > 1:
+        return Refusal("workload.ranks_per_node", f"{guest} has one process of a job on a node")
+    if guest not in SOCKET_GUESTS:
+        lacking = workload.kind == "collectives" and workload.tier == "detailed"
+        if lacking and workload.algorithm in DETAILED_SOCKET_ALGORITHMS:
+            said = f"the detailed tier has no {workload.algorithm} algorithm under {guest}"
+            return Refusal("workload.algorithm", said)
+        return None
+    why = f"messages under {guest} go through sockets"
+    if workload.kind == "halo" and workload.protocol in ("put", "rendezvous"):
+        return Refusal("workload.protocol", f"'{workload.protocol}' works the DMA engine; {why}")
+    if workload.kind != "collectives":
+        return None
+    known = SOCKET_ALGORITHMS[workload.operation]
+    if not known:
+        return Refusal("workload.operation", f"'{workload.operation}' is built of puts, and {why}")
+    if workload.algorithm not in ("auto", *known):
+        said = f"{why}, which leaves {', '.join(known)}"
+        return Refusal("workload.algorithm", f"'{workload.algorithm}' under {guest}: {said}")
+    if workload.synchronised and workload.tier == "machine":
+        return Refusal("workload.synchronised", f"needs the barrier network, and {why}")
+    return None
+
+
 def platforms_of(guest: str) -> tuple[str, ...]:
     """The platforms that a guest can stand on."""
     return HOMES.get(guest, _MACHINES)
@@ -108,10 +139,11 @@ SUPPORT: Mapping[str, Support] = {
     "dcmf": Support(_ALL, ("cnk", "zeptoos-bigmemory", "l4-app"), 2, because=_NO_USER_DMA),
     "io": Support(_BOTH, ("cnk",), 1, ("pset",), because=_OWN_FILES),
     "traffic": Support(("bare-metal",), ("cnk",), 2),
-    "collectives": Support(_BOTH, ("cnk",), 1, ("mapping", "pset")),
-    "halo": Support(_BOTH, ("cnk",), 1, ("mapping",)),
+    "collectives": Support(_BOTH, _MESSAGING, 1, ("mapping", "pset"), settings=_messages),
+    "halo": Support(_BOTH, _MESSAGING, 1, ("mapping",), settings=_messages),
     "replay": Support(_BOTH, ("cnk",), 1, ("mapping",)),
     "noise": Support(_ALL, (*_OPERATING_SYSTEMS, "l4-app"), 1),
     "memory": Support((*_BOTH, "l4-native"), (*_OPERATING_SYSTEMS, "l4-app"), 1),
+    "neighbours": Support(("virtual-machine",), _OPERATING_SYSTEMS, 1),
 }
 """By workload kind."""

@@ -146,6 +146,8 @@ def test_a_rectangle_broadcast_crosses_each_link_once() -> None:
 
 def test_longer_messages_take_longer() -> None:
     for which in TORUS:
+        if which[0] == "barrier":
+            continue
         placement = placed((4, 2, 2), 1)
         short, long = (programmed(which, placement, size) for size in (8, 100_000))
         ends = [executed(p).opened_cycles[p.last].max() for p in (short, long)]
