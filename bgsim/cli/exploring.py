@@ -105,7 +105,56 @@ def _report_failures(failed: Sequence[Mapping[str, Any]], plan: Experiment) -> N
         )
 
 
+@guarded
+def calibrate(
+    experiment: ExperimentArgument,
+    output: OutputOption = None,
+    set_: SetOption = None,
+    seed: SeedOption = None,
+    workers: executing.WorkersOption = None,
+    executor: executing.ExecutorOption = "local",
+    scheduler: executing.SchedulerOption = None,
+    profile: executing.ProfileOption = None,
+    smoke: SmokeOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Fit named parameters to named data, and say how well the data know them."""
+    from bgsim.experiment import calibrate as fitting
+    from bgsim.experiment.driver import run_experiment
+    from bgsim.experiment.plan import load
+    from bgsim.experiment.watch import Watch
+    from bgsim.report import calibration_tables
+
+    plan = load(experiment, set_ or (), smoke=smoke, seed=seed)
+    calibration = fitting.Calibration(plan, experiment)
+    directory = output or plan.directory.with_name(f"{plan.directory.name}-calibration")
+    watch = Watch()
+    for remark in plan.remarks:
+        watch.note(remark)
+    steps = 0
+
+    def tell(text: str) -> None:
+        nonlocal steps
+        steps += 1
+        if not quiet:
+            say(f"[{steps}] {text}")
+
+    with executing.opened(executor, scheduler, profile, workers) as crew:
+
+        def compute(wanted: Experiment) -> Mapping[str, Mapping[str, Any]]:
+            done = run_experiment(wanted, directory, watch=watch, executor=crew)
+            _report_failures(done.failed, wanted)
+            return {record["run_id"]: record for record in done.records}
+
+        fit = calibration.fit(compute, tell)
+    result = fitting.written(calibration, fit)
+    path = fitting.write(directory, result)
+    print(calibration_tables.text(result), end="")
+    if not quiet:
+        say(f"overlay: {path}")
+
+
 def add_to(app: typer.Typer, epilog: str) -> None:
     """Put the commands on the command line."""
-    for command in (sensitivity,):
+    for command in (sensitivity, calibrate):
         app.command(epilog=epilog)(command)

@@ -22,6 +22,8 @@ from bgsim.experiment.errors import ExperimentError, Problem, shown
 from bgsim.experiment.identity import MODEL_VERSION, canonical, run_id, seed_of_replication
 from bgsim.experiment.labels import brief
 from bgsim.experiment.locate import Document, Path, Place, dotted, split_path
+from bgsim.experiment.overlay import Overlay, find
+from bgsim.experiment.overlay import load as load_overlay
 from bgsim.experiment.partition import Topology
 from bgsim.experiment.precision import Precision, read_precision
 from bgsim.experiment.resolve import (
@@ -34,7 +36,7 @@ from bgsim.experiment.resolve import (
     refusals,
     support_findings,
 )
-from bgsim.experiment.sections import SensitivitySection
+from bgsim.experiment.sections import CalibrateSection, SensitivitySection
 from bgsim.experiment.settings import Overrides, Setting, Source, read, settings
 from bgsim.experiment.sweep import PLATFORM, Axis, covering, fixed, points, read_axes
 from bgsim.expressions import ExpressionError
@@ -100,6 +102,8 @@ class Experiment:
         How well results are to be known; runs are added until they are.
     sensitivity
         What ``bgsim sensitivity`` is to explore.
+    calibrate
+        What ``bgsim calibrate`` is to fit.
     skipped
         How many combinations of guest, platform and workload were left out because nothing runs there.
     """
@@ -119,6 +123,7 @@ class Experiment:
     skipped: int = 0
     precision: Precision | None = None
     sensitivity: SensitivitySection | None = None
+    calibrate: CalibrateSection | None = None
 
     @property
     def points(self) -> int:
@@ -175,6 +180,8 @@ class _Planner:
     skipped: int = 0
     precision: Precision | None = None
     sensitivity: SensitivitySection | None = None
+    calibrate: CalibrateSection | None = None
+    overlays: dict[str, Overlay | None] = field(default_factory=dict)
     refused: set[Path] = field(default_factory=set)
 
     def plan(self, overrides: list[Setting], seed: int | None) -> Experiment:
@@ -216,6 +223,7 @@ class _Planner:
             skipped=self.skipped,
             precision=self.precision,
             sensitivity=self.sensitivity,
+            calibrate=self.calibrate,
         )
 
     def problem(self, path: Path, message: str, on_key: bool = False) -> None:
@@ -309,7 +317,7 @@ class _Planner:
                 support_findings(kind, platforms, model.guest, topology, partition, model.workload),
             )
             self.report(axes, indexes, cure_findings(model.cures, model.machine.set, platforms))
-            self.sensitivity = model.sensitivity
+            self.sensitivity, self.calibrate = model.sensitivity, model.calibrate
             if model.precision is not None and self.precision is None:
                 section = model.precision
                 self.precision, wrong = read_precision(section.targets, section.at_most, model.replications)
@@ -321,11 +329,19 @@ class _Planner:
             if topology is None or self.problems:
                 continue
             guest, chosen = model.guest or WORKLOADS[kind].support.guests[0], expanded(model.cures)
+            overlay = self.overlay_at(axes, indexes, model)
+            believed = overlay.values if overlay is not None else {}
+            machine: dict[str, Any] = {
+                "base": model.machine.base,
+                "set": dict(sorted(model.machine.set.items())),
+            }
+            if overlay is not None:
+                machine["overlay"] = overlay.provenance()
             config = {
                 "model_version": MODEL_VERSION,
-                "machine": {"base": model.machine.base, "set": dict(sorted(model.machine.set.items()))},
+                "machine": machine,
                 "cures": list(chosen),
-                "assume": dict(sorted(model.assume.items())),
+                "assume": dict(sorted({**believed, **model.assume}.items())),
                 "partition": topology.resolved(),
                 "guest": guest,
                 "workload": model.workload.model_dump(mode="json"),
@@ -356,6 +372,33 @@ class _Planner:
             else:
                 kept.append(platform)
         return kept
+
+    def overlay_at(
+        self, axes: list[Axis], indexes: tuple[int, ...], model: ExperimentModel
+    ) -> Overlay | None:
+        """The overlay that a point's machine names, or None; each file is read once."""
+        name = model.machine.overlay
+        if name is None:
+            return None
+        if name not in self.overlays:
+            self.overlays[name] = None
+            path = find(name, self.beside)
+            try:
+                self.overlays[name] = load_overlay(path)
+            except ExperimentError as error:
+                self.problems += error.problems
+        overlay = self.overlays[name]
+        if overlay is None:
+            return None
+        if overlay.base != model.machine.base:
+            said = f"belongs to the machine '{overlay.base}', not to '{model.machine.base}'"
+            self.problem_at(axes, indexes, ("machine", "overlay"), said, False)
+        for twice in overlay.values.keys() & model.assume.keys():
+            place = self.document.place_of_key(("assume", twice))
+            self.remarks.append(
+                f"{place}: assume.{twice}: the overlay says this too; what stands here counts"
+            )
+        return overlay
 
     def _located(self, value: dict[str, Any]) -> dict[str, Any]:
         """The experiment with paths of its workload, relative to the experiment file, written out.

@@ -26,7 +26,7 @@ from pydantic_core import CoreSchema, ErrorDetails
 
 from bgsim.experiment.errors import quoted, shown
 from bgsim.experiment.locate import Path
-from bgsim.experiment.sections import PrecisionSection, Section, SensitivitySection
+from bgsim.experiment.sections import CalibrateSection, Datum, PrecisionSection, Section, SensitivitySection
 from bgsim.plugins import GUEST_GROUP, entries
 from bgsim.spelling import did_you_mean
 from bgsim.units import Quantity
@@ -92,6 +92,9 @@ class Machine(Section):
     """A kind of hardware, and what is changed about it."""
 
     base: str = Field("bgp", description="the datasheet to start from")
+    overlay: str | None = Field(
+        None, description="a file of records believed instead of the datasheet's, as 'bgsim calibrate' writes"
+    )
     set: ParameterValues = Field(
         default_factory=dict, description="what-if changes of datasheet parameters, by name"
     )
@@ -176,6 +179,9 @@ class ExperimentModel(Section):
     )
     greedy: GreedySection | None = Field(
         None, description="search from every point without cures for the best next cure, and the next"
+    )
+    calibrate: CalibrateSection | None = Field(
+        None, description="free parameters fitted to data: read by 'bgsim calibrate'"
     )
     sensitivity: SensitivitySection | None = Field(
         None, description="which uncertain parameter matters: read by 'bgsim sensitivity'"
@@ -288,7 +294,10 @@ def _known_keys(path: Path, value: Mapping[str, Any]) -> list[str]:
         ("greedy",): GreedySection,
         ("precision",): PrecisionSection,
         ("sensitivity",): SensitivitySection,
+        ("calibrate",): CalibrateSection,
     }
+    if path[:2] == ("calibrate", "data"):
+        return list(Datum.model_fields)
     return list(sections[path].model_fields) if path in sections else []
 
 

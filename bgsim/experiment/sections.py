@@ -59,3 +59,33 @@ class SensitivitySection(Section):
         "assume",
         description="whether parameters are believed otherwise (native times are matched anew), or changed",
     )
+
+
+class Datum(Section):
+    """One measured number, and which run of the experiment should come out as it did."""
+
+    name: str = Field(min_length=1, description="whose measurement, of what")
+    metric: str = Field(description="what was measured")
+    value: float = Field(description="the measured number, in the metric's unit")
+    error: float | None = Field(
+        None, gt=0, description="its standard error in the same unit; by default 5 % of the value"
+    )
+    platform: str | None = Field(None, description="where; by default the last of the platforms")
+    at: dict[str, Any] = Field(default_factory=dict, description="swept path to value: at which point")
+
+
+class CalibrateSection(Section):
+    """Free parameters fitted to data by least squares: read by ``bgsim calibrate``."""
+
+    data: list[Datum] = Field(
+        min_length=1, description="what is fitted to; it can validate nothing afterwards"
+    )
+    parameters: dict[str, Any] = Field(
+        min_length=1,
+        description="parameter to [low, high] within which it is free, or null for the datasheet's range",
+    )
+    prior: bool = Field(
+        False,
+        description="count the datasheet's values as data too, with a quarter of their ranges as errors",
+    )
+    evaluations: int = Field(40, ge=2, le=10_000, description="most steps of the search")

@@ -165,7 +165,7 @@ def factors_of(section: SensitivitySection, runs: Sequence[Run]) -> tuple[Factor
         ends = section.ranges.get(name)
         parameter = sheet[name]
         if ends is not None or (parameter.low is not None and parameter.high is not None):
-            moved = _moved(parameter, ends)
+            moved = ranged(parameter, ends)
             if moved.high > moved.low:
                 known[name] = moved
     problems = []
@@ -184,7 +184,14 @@ def factors_of(section: SensitivitySection, runs: Sequence[Run]) -> tuple[Factor
     return tuple(Factor(name, tuple(parameters)) for name, parameters in groups.items())
 
 
-def _moved(parameter: Parameter, ends: Sequence[Any] | None) -> Moved:
+def ranged(parameter: Parameter, ends: Sequence[Any] | None) -> Moved:
+    """A parameter with its range, or with other ends, as an experiment would write them.
+
+    Raises
+    ------
+    DatasheetError
+        An end does not fit the parameter.
+    """
     numbers = [parameter.value, parameter.low, parameter.high]
     if ends is not None:
         numbers = [parameter.value, *(parameter.with_value(end).value for end in ends)]
