@@ -76,7 +76,7 @@ def test_a_study_as_it_is_shown(kind, capsys):
     watch.finished(record(OTHER, 0.0, "failed"))
     if kind is Display:
         console.print(watch.view())
-        assert "operation=tick  virtual-machine  6 s" in page.getvalue()
+        assert "operation=tick    virtual-machine    6 s               3" in page.getvalue()
     watch.ended()
     text = capsys.readouterr().err + page.getvalue()
     assert "small: 3 runs, no workers yet, into out" in text
