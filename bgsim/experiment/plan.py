@@ -32,6 +32,7 @@ from bgsim.experiment.resolve import (
     greedy_findings,
     machine_findings,
     partition_findings,
+    placement_findings,
     plugins_used,
     refusals,
     support_findings,
@@ -348,6 +349,7 @@ class _Planner:
             }
             used = plugins_used(kind, guest, chosen)
             config |= {"plugins": used} if used else {}
+            self.report(axes, indexes, placement_findings(model.workload, config))
             same = canonical([config, model.platforms])
             if same in seen:
                 both = f"{_point_text(seen[same])} and {_point_text(point)}"

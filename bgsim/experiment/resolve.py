@@ -87,6 +87,34 @@ def cure_findings(
     return findings
 
 
+def placement_findings(workload: Any, config: Mapping[str, Any]) -> list[Finding]:
+    """Virtual machines that the machine of a point cannot have on one node.
+
+    Parameters
+    ----------
+    workload
+        Its checked section.
+    config
+        The point, resolved.
+    """
+    if workload.kind != "neighbours":
+        return []
+    from bgsim.platforms.virtual_node import VirtualNodeError, check_placement, split_memory
+
+    sheet, _ = machines(config)
+    findings = []
+    try:
+        check_placement(sheet, workload.cores)
+    except VirtualNodeError as error:
+        findings.append(Finding(("workload", "cores"), str(error)))
+    try:
+        split_memory(sheet, workload.memory_bytes())
+    except VirtualNodeError as error:
+        path = ("workload", "memory") if workload.memory else ("workload", "cores")
+        findings.append(Finding(path, str(error)))
+    return findings
+
+
 def greedy_findings(section: Mapping[str, Any], platforms: Sequence[str]) -> list[Finding]:
     """What is wrong with a search for cures."""
     findings = []

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from bgsim.units import Quantity, parse
 from bgsim.workloads.io_config import IoConfig
 from bgsim.workloads.machine_configs import CollectivesConfig, HaloConfig
+from bgsim.workloads.neighbours_config import NeighboursConfig
 from bgsim.workloads.quantities import Duration, Size
 from bgsim.workloads.replay_config import ReplayConfig
 from bgsim.workloads.traffic_config import TrafficConfig
@@ -194,6 +195,7 @@ WorkloadConfig = Annotated[
     | HaloConfig
     | ReplayConfig
     | NoiseConfig
-    | MemoryConfig,
+    | MemoryConfig
+    | NeighboursConfig,
     Field(discriminator="kind"),
 ]
