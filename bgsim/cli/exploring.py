@@ -10,7 +10,7 @@ import typer
 
 from bgsim.cli import executing
 from bgsim.cli.failures import guarded, leave, say
-from bgsim.experiment.errors import EXIT_RUN_FAILED
+from bgsim.experiment.errors import EXIT_BAD_INPUT, EXIT_CHANGED, EXIT_RUN_FAILED
 
 if TYPE_CHECKING:
     from bgsim.experiment.plan import Experiment
@@ -154,7 +154,56 @@ def calibrate(
         say(f"overlay: {path}")
 
 
+@guarded
+def diff(
+    before: Annotated[Path, typer.Argument(metavar="STUDY_A", help="The directory of a study.")],
+    after: Annotated[Path, typer.Argument(metavar="STUDY_B", help="Of another one.")],
+    metrics: Annotated[
+        list[str] | None, typer.Option("--metric", help="Compare this one [default: all].")
+    ] = None,
+    confidence: Annotated[
+        float, typer.Option("--confidence", min=50, max=99.99, help="In percent: of intervals and tests.")
+    ] = 95.0,
+    correction: Annotated[
+        str, typer.Option("--correction", help="For the number of comparisons: holm, bh or none.")
+    ] = "holm",
+    least: Annotated[
+        float, typer.Option("--least", min=0, help="Smaller changes, in percent of the mean, are not told.")
+    ] = 0.0,
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Comparisons that are printed.")] = 30,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write every comparison there.")
+    ] = None,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help=f"Exit with {EXIT_CHANGED} when something changed.")
+    ] = False,
+) -> None:
+    """Show what changed between two studies, and whether it can be chance."""
+    from typing import cast
+
+    from bgsim.experiment import diff as comparing
+    from bgsim.experiment.store import write_whole
+    from bgsim.experiment.study import load_study
+    from bgsim.report import diff_tables
+
+    if correction not in comparing.CORRECTIONS:
+        leave(EXIT_BAD_INPUT, f"bgsim: --correction {correction}: expected holm, bh or none")
+    found = comparing.compare(
+        load_study(before),
+        load_study(after),
+        metrics=metrics or (),
+        level=1 - confidence / 100,
+        correction=cast(comparing.Correction, correction),
+        least=least / 100,
+    )
+    print(diff_tables.text(found, rows), end="")
+    if csv is not None:
+        write_whole(csv, found.to_csv())
+    if exit_code and found.changed:
+        raise SystemExit(EXIT_CHANGED)
+
+
 def add_to(app: typer.Typer, epilog: str) -> None:
     """Put the commands on the command line."""
-    for command in (sensitivity, calibrate):
+    for command in (sensitivity, calibrate, diff):
         app.command(epilog=epilog)(command)

@@ -117,7 +117,8 @@ def _of_point(
         if stop is not None:
             return stop.reason, stop.why
         if worst["reason"] == "finished":
-            return "finished", f"{len(records)} replications, as asked for"
+            plural = "s" if len(records) != 1 else ""
+            return "finished", f"{len(records)} replication{plural}, as asked for"
     return worst["reason"], worst["why"]
 
 

@@ -1,0 +1,383 @@
+"""What changed between two studies: versions of the program, or variants of an experiment.
+
+Points are matched by what either study sweeps; settings in which the studies differ as wholes are the
+variant, and are listed. For every matched point, platform and metric the replications are compared:
+
+=============  =============================================================================================
+``exact``      nothing random is left: all pairs differ by the same amount, or the runs have equal ids, which
+               promise equal answers
+``paired``     both sides used the same seeds: Student's t on the differences
+``welch``      different seeds: Welch's t, which supposes neither equal variances nor equal numbers
+``none``       different answers of one replication each; no test can be made of them
+=============  =============================================================================================
+
+So many comparisons find something by chance alone; p-values are corrected over all of them, by Holm's
+step-down rule (the chance that any change told is none is below the level) or Benjamini and Hochberg's (the
+expected share of changes told that are none).
+
+Left out: non-normal small samples (t is exact only for normal ones), and metrics that are measured on the
+host.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from bgsim.experiment.errors import ExperimentError, Problem
+from bgsim.experiment.identity import canonical
+from bgsim.experiment.metrics import BASELINE, HOST_METRICS, METRICS, ORDER, slowdown
+from bgsim.experiment.order import natural_key
+from bgsim.experiment.record import Record
+from bgsim.experiment.statistics import CONFIDENCE, Interval, difference_interval, mean_interval, t_quantile
+from bgsim.experiment.study import Study
+from bgsim.experiment.summary import column_names, point_of, swept_paths
+from bgsim.spelling import did_you_mean
+
+Correction = Literal["holm", "bh", "none"]
+Verdict = Literal["changed", "differs", "unclear", "same"]
+
+CORRECTIONS: Final = ("holm", "bh", "none")
+VERDICTS: Final[Mapping[str, str]] = {
+    "changed": "changed",
+    "differs": "differ, one replication each: no test",
+    "unclear": "differ, but not significantly",
+    "same": "equal",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One metric of one point on one platform, in both studies.
+
+    Attributes
+    ----------
+    point
+        Swept path to value.
+    before, after
+        Mean and interval in either study.
+    difference
+        The second less the first, with its interval.
+    test
+        How they were compared: ``exact``, ``paired``, ``welch`` or ``none``.
+    p
+        Chance of such a difference where there is none; None without a test.
+    p_corrected
+        The same corrected for the number of comparisons.
+    verdict
+        ``changed``, ``differs``, ``unclear`` or ``same``.
+    """
+
+    point: Mapping[str, Any]
+    platform: str
+    metric: str
+    before: Interval
+    after: Interval
+    difference: Interval
+    test: str
+    p: float | None
+    p_corrected: float | None = None
+    verdict: Verdict = "same"
+
+    @property
+    def relative(self) -> float:
+        """The difference as a share of the first study's mean."""
+        if self.difference.mean == 0:
+            return 0.0
+        return self.difference.mean / abs(self.before.mean) if self.before.mean else math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What two studies say differently.
+
+    Attributes
+    ----------
+    rows
+        Every comparison, in the order of points, platforms and metrics.
+    settings
+        Path to the two values, of settings in which the studies differ as wholes.
+    only_before, only_after
+        Points (with platform) that only one of them has.
+    sources
+        What computed either, where that differs.
+    """
+
+    rows: tuple[Row, ...]
+    settings: Mapping[str, tuple[Any, Any]]
+    only_before: int
+    only_after: int
+    sources: tuple[str, str] | None
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Comparisons by verdict."""
+        return Counter(row.verdict for row in self.rows)
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything changed, or differs and cannot be tested."""
+        return bool(self.counts["changed"] or self.counts["differs"])
+
+    def to_csv(self) -> str:
+        """Every comparison as a table."""
+        paths = list(dict.fromkeys(path for row in self.rows for path in row.point))
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        numbers = ("before", "after", "difference", "difference_low", "difference_high", "relative", "n")
+        writer.writerow(
+            (
+                *column_names(paths),
+                "platform",
+                "metric",
+                "unit",
+                *numbers,
+                "test",
+                "p",
+                "p_corrected",
+                "verdict",
+            )
+        )
+        for row in self.rows:
+            values = [row.point.get(path) for path in paths]
+            plain = [canonical(v) if isinstance(v, (list, Mapping)) else v for v in values]
+            unit = METRICS[row.metric].unit if row.metric in METRICS else ""
+            wide = row.difference
+            amounts = (row.before.mean, row.after.mean, wide.mean, wide.low, wide.high, row.relative, wide.n)
+            told = (row.test, row.p, row.p_corrected, row.verdict)
+            writer.writerow((*plain, row.platform, row.metric, unit, *amounts, *told))
+        return text.getvalue()
+
+
+def compare(
+    before: Study,
+    after: Study,
+    *,
+    metrics: Sequence[str] = (),
+    level: float = 1 - CONFIDENCE,
+    correction: Correction = "holm",
+    least: float = 0.0,
+) -> Difference:
+    """Compare two studies.
+
+    Parameters
+    ----------
+    before, after
+        The studies.
+    metrics
+        Names of those that are compared; all that both report, unless said.
+    level
+        Corrected p-values below it are changes; 1 less it is the confidence of the intervals.
+    correction
+        For the number of comparisons: ``holm``, ``bh`` or ``none``.
+    least
+        Changes of a smaller share of the mean are not told.
+
+    Raises
+    ------
+    ExperimentError
+        A metric has no such name, or the studies have no point in common.
+    """
+    for name in metrics:
+        if name not in METRICS:
+            said = f"unknown metric{did_you_mean(name, METRICS)} (see 'bgsim schema metrics')"
+            raise ExperimentError([Problem(f"--metric {name}", "", said)])
+    paths = list(dict.fromkeys([*before.paths, *after.paths]))
+    sides = [_grouped(study.records, paths) for study in (before, after)]
+    shared = [key for key in sides[0] if key in sides[1]]
+    if not shared:
+        said = f"no point in common with {after.directory}: they sweep {', '.join(paths) or 'nothing'}"
+        raise ExperimentError([Problem(str(before.directory), "", said)])
+    rows: list[Row] = []
+    for key in sorted(
+        shared, key=lambda key: (tuple(map(natural_key, sides[0][key].point.values())), key[1])
+    ):
+        first, second = sides[0][key], sides[1][key]
+        names = [
+            name
+            for name in first.values
+            if name in second.values and name not in HOST_METRICS and (not metrics or name in metrics)
+        ]
+        names.sort(key=lambda name: ORDER.get(name, len(ORDER)))
+        rows += [_row(name, key[1], first, second, 1 - level) for name in names]
+    return Difference(
+        tuple(_judged(rows, level, correction, least)),
+        _settings(before, after, paths),
+        len(sides[0].keys() - sides[1].keys()),
+        len(sides[1].keys() - sides[0].keys()),
+        _sources(before, after),
+    )
+
+
+@dataclass(slots=True)
+class _Group:
+    """The replications of a point on a platform: metric to values by seed and replication, and run ids."""
+
+    point: Mapping[str, Any]
+    values: dict[str, dict[tuple[int, int], float]]
+    ids: dict[tuple[int, int], str]
+
+
+def _grouped(records: Sequence[Record], paths: Sequence[str]) -> dict[tuple[str, str], _Group]:
+    groups: dict[tuple[str, str], _Group] = {}
+    for record in records:
+        point = point_of(record, paths)
+        key = canonical(point), str(record["platform"])
+        group = groups.setdefault(key, _Group(point, {}, {}))
+        draw = record["seed"], record["replication"]
+        group.ids[draw] = record["run_id"]
+        for name, value in record["metrics"].items():
+            group.values.setdefault(name, {})[draw] = float(value)
+    for (point_text, platform), group in groups.items():
+        native = groups.get((point_text, BASELINE))
+        if native is None or platform == BASELINE:
+            continue
+        for draw in group.ids.keys() & native.ids.keys():
+            pair = [{name: each.values[name][draw] for name in each.values if draw in each.values[name]}
+                    for each in (native, group)]  # fmt: skip
+            ratio = slowdown(*pair)
+            if ratio is not None:
+                group.values.setdefault("slowdown", {})[draw] = ratio
+    return groups
+
+
+def _row(name: str, platform: str, first: _Group, second: _Group, confidence: float) -> Row:
+    one, other = first.values[name], second.values[name]
+    was, became = (mean_interval(list(values.values()), confidence) for values in (one, other))
+    common = sorted(one.keys() & other.keys())
+    if common and len(common) in (len(one), len(other)):
+        pairs = [one[draw] for draw in common], [other[draw] for draw in common]
+        difference = difference_interval(pairs[1], pairs[0], confidence)
+        same_runs = all(first.ids[draw] == second.ids[draw] for draw in common)
+        test, p = _paired(*pairs, same_runs)
+    else:
+        difference, p = _welch(list(one.values()), list(other.values()), confidence)
+        test = "none" if p is None else "welch"
+    return Row(first.point, platform, name, was, became, difference, test, p)
+
+
+def _paired(one: Sequence[float], other: Sequence[float], same_runs: bool) -> tuple[str, float | None]:
+    changes = [after - before for before, after in zip(one, other, strict=True)]
+    if not any(changes):
+        return "exact", 1.0
+    if same_runs:
+        return "exact", 0.0
+    if len(changes) < 2:
+        return "none", None
+    if max(changes) == min(changes):
+        return "exact", 0.0
+    from scipy.stats import ttest_rel
+
+    return "paired", float(ttest_rel(other, one).pvalue)
+
+
+def _welch(one: Sequence[float], other: Sequence[float], confidence: float) -> tuple[Interval, float | None]:
+    """The difference of two means of independent samples, and its p-value."""
+    means = [math.fsum(values) / len(values) for values in (one, other)]
+    change, n = means[1] - means[0], min(len(one), len(other))
+    if n < 2:
+        return Interval(change, None, None, n), (1.0 if change == 0 else None)
+    parts = [
+        math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1) / len(values)
+        for values, mean in zip((one, other), means, strict=True)
+    ]
+    if sum(parts) == 0:
+        return Interval(change, change, change, n), (1.0 if change == 0 else 0.0)
+    from scipy.stats import ttest_ind
+
+    freedom = sum(parts) ** 2 / sum(
+        part**2 / (len(values) - 1) for part, values in zip(parts, (one, other), strict=True)
+    )
+    half = t_quantile(max(1, math.floor(freedom)), confidence) * math.sqrt(sum(parts))
+    p = float(ttest_ind(other, one, equal_var=False).pvalue)
+    return Interval(change, change - half, change + half, n), p
+
+
+def _judged(rows: Sequence[Row], level: float, correction: Correction, least: float) -> list[Row]:
+    from dataclasses import replace
+
+    tested = [index for index, row in enumerate(rows) if row.p is not None and row.difference.mean != 0]
+    corrected = dict(
+        zip(tested, corrected_p([rows[index].p or 0.0 for index in tested], correction), strict=True)
+    )
+    judged = []
+    for index, row in enumerate(rows):
+        p = corrected.get(index)
+        verdict: Verdict
+        if row.difference.mean == 0:
+            verdict = "unclear" if row.test == "paired" else "same"
+        elif abs(row.relative) < least:
+            verdict = "unclear"
+        elif p is None:
+            verdict = "differs"
+        else:
+            verdict = "changed" if p < level else "unclear"
+        judged.append(replace(row, p_corrected=p, verdict=verdict))
+    return judged
+
+
+def corrected_p(values: Sequence[float], correction: Correction) -> list[float]:
+    """P-values corrected for their number.
+
+    Parameters
+    ----------
+    values
+        From 0 to 1.
+    correction
+        ``holm``, ``bh`` or ``none``.
+
+    Examples
+    --------
+    >>> corrected_p([0.01, 0.04, 0.03], "holm")
+    [0.03, 0.06, 0.06]
+    >>> corrected_p([0.01, 0.04, 0.02], "bh")
+    [0.03, 0.04, 0.03]
+    """
+    count = len(values)
+    if correction == "none":
+        return list(values)
+    order = sorted(range(count), key=lambda index: values[index])
+    found = [0.0] * count
+    if correction == "holm":
+        reached = 0.0
+        for rank, index in enumerate(order):
+            reached = max(reached, min(1.0, (count - rank) * values[index]))
+            found[index] = reached
+        return found
+    reached = 1.0
+    for rank in range(count - 1, -1, -1):
+        index = order[rank]
+        reached = min(reached, count / (rank + 1) * values[index])
+        found[index] = reached
+    return found
+
+
+def _settings(before: Study, after: Study, paths: Sequence[str]) -> dict[str, tuple[Any, Any]]:
+    """Settings that are one value in each study and differ between them."""
+    firsts = before.records[0], after.records[0]
+    found = {}
+    for path in swept_paths([dict(record, point={}) for record in firsts]):
+        if any(
+            path == swept or path.startswith(f"{swept}.") or swept.startswith(f"{path}.") for swept in paths
+        ):
+            continue
+        one, other = (point_of(dict(record, point={}), [path])[path] for record in firsts)
+        found[path] = (one, other)
+    return found
+
+
+def _sources(before: Study, after: Study) -> tuple[str, str] | None:
+    found = []
+    for study in (before, after):
+        programs = {
+            f"bgsim {record.get('provenance', {}).get('bgsim', 'of unknown version')} with source "
+            f"{record.get('provenance', {}).get('source', 'unknown')}"
+            for record in study.records
+        }
+        found.append(" and ".join(sorted(programs)))
+    return None if found[0] == found[1] else (found[0], found[1])
