@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bgsim.cli import executing, exploring, messages, studies, timeline, topology
+from bgsim.cli import executing, exploring, messages, seeing, studies, timeline, topology
 from bgsim.cli.failures import guarded, leave, say
 from bgsim.experiment.errors import EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_RUN_FAILED
 
@@ -40,6 +40,7 @@ app.add_typer(topology.app, name="topology")
 studies.add_to(app, EXIT_CODES)
 
 timeline.add_to(app, EXIT_CODES)
+seeing.add_to(app, EXIT_CODES)
 
 exploring.add_to(app, EXIT_CODES)
 
@@ -280,6 +281,10 @@ def validate(
     check: Annotated[
         bool, typer.Option("--check", help="Compare with docs/validation.md and README.md here.")
     ] = False,
+    release: Annotated[
+        bool,
+        typer.Option("--release", help="Keep the numbers of docs/validation.md as those of this version."),
+    ] = False,
 ) -> None:
     """Compare the simulator with measurements, hand counts and formulas; say what is not validated."""
     from bgsim import validation
@@ -288,8 +293,13 @@ def validate(
 
     chosen = [validation.find(name) for name in cases or ()] or list(validation.CASES)
     complete = not fast and len(chosen) == len(validation.CASES)
-    if markdown and not complete:
-        leave(EXIT_BAD_INPUT, "bgsim: --markdown needs all cases in full, without --fast")
+    if markdown and fast:
+        leave(EXIT_BAD_INPUT, "bgsim: --markdown needs cases in full, without --fast")
+    if release:
+        from bgsim.validation import releases
+
+        print(releases.write_release(Path()))
+        return
     results = []
     for case in chosen:
         say(f"{case.name} ...")
@@ -297,7 +307,7 @@ def validate(
     print(document.text(results, every_row=bool(cases)))
     for path in markdown or ():
         with told(path):
-            document.write(path, results)
+            document.write(path, results, complete)
     complaints = [f"{row.point}: misses" for result in results for row in result.faults]
     if check:
         complaints += document.drift_of_tree(results, complete)
