@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 import simpy
 
 from bgsim.hardware import barrier_device, collective_device, dma_registers
-from bgsim.l4.native import AddressSpace
+from bgsim.l4.address_space import AddressSpace
 from bgsim.l4.thread import Thread
 from bgsim.l4.vcpu import Crossing, Vcpu
 from bgsim.platforms.processor import Processor, access_memory
@@ -126,6 +126,8 @@ class HybridVcpu(Vcpu):
         elif there is not None and there != self.beside:
             yield from kernel.settle()
             self._cross(kernel, Crossing(to_native=there))
+        elif isinstance(request, Poll) and not self._polls_beside(request):
+            self.processor.advance()  # read by read, each where its device is
         elif isinstance(request, ReadMemory | WriteMemory) and self.moved and "torus" in self.moved:
             self.processor.advance(access_memory(self.space.node.memory, request))  # the library's own
         elif self.beside and not self.processor.finished:
@@ -145,6 +147,10 @@ class HybridVcpu(Vcpu):
         if isinstance(request, DeviceAccess | DcrAccess):
             return device_of(request) in self.moved
         return None if isinstance(request, ANYWHERE) else False
+
+    def _polls_beside(self, request: Poll) -> bool:
+        """Whether the program is where all registers that it polls are."""
+        return self.beside and all(device_of(access) in (self.moved or ()) for access, _ in request.reads)
 
     def _cross(self, kernel: Kernel, crossing: Crossing) -> None:
         self.crossings += 1

@@ -14,8 +14,8 @@ from bgsim.datasheet import Datasheet
 from bgsim.hardware import collective_device, dma_registers
 from bgsim.hardware.collective_device import ReceptionFlag
 from bgsim.hardware.memory import MemoryWindow
+from bgsim.l4.address_space import AddressSpace
 from bgsim.l4.hybrid import HybridVcpu
-from bgsim.l4.native import AddressSpace
 from bgsim.l4.vcpu import CROSSING, Crossing, Vcpu
 from bgsim.platforms.baremetal import NodeHardware
 from bgsim.platforms.seam import MOVABLE, DeviceAccess, Guest

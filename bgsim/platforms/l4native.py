@@ -9,8 +9,9 @@ from __future__ import annotations
 import simpy
 
 from bgsim.datasheet import Datasheet
+from bgsim.l4.address_space import AddressSpace
 from bgsim.l4.kernel import Kernel
-from bgsim.l4.native import PAGE_FAULT, AddressSpace, Driver, NativeThread, Pager
+from bgsim.l4.native import PAGE_FAULT, Driver, NativeThread, Pager
 from bgsim.observer import built
 from bgsim.platforms import layout
 from bgsim.platforms.baremetal import NodeHardware

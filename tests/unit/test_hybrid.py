@@ -219,4 +219,4 @@ def test_collective_operations_between_two_nodes(collective: str) -> None:
         job.run()
         found[platform] = sum(times[-8:]) / 8  # of both nodes, when they have fallen into step
     one, other = found.values()
-    assert one == pytest.approx(other, rel=0.02)
+    assert one == pytest.approx(other, rel=0.05)  # ticks

@@ -18,7 +18,7 @@ from bgsim.hardware.barrier_device import DCR_BASE
 from bgsim.hardware.bic import BASE as BIC
 from bgsim.hardware.bic import target
 from bgsim.hardware.node import Node, build_nodes
-from bgsim.l4.native import PrivilegedInstructionError
+from bgsim.l4.address_space import PrivilegedInstructionError
 from bgsim.l4.paths import Paths
 from bgsim.platforms.l4native import GuestError, L4Native
 from bgsim.platforms.seam import Code, Load, Now, ReadDcr, Run, Wait
