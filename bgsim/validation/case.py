@@ -26,6 +26,9 @@ class Row:
         In the unit of the case.
     tolerance_percent
         How far off counts as a miss; None where the row was used for calibration and shows nothing.
+    half_width
+        Of the 95 % interval of the simulated value, where random numbers are drawn; it is shown, and
+        the tolerance is chosen with it in mind.
     """
 
     series: str
@@ -33,6 +36,7 @@ class Row:
     expected: float
     simulated: float
     tolerance_percent: float | None
+    half_width: float | None = None
 
     @property
     def calibrated(self) -> bool:

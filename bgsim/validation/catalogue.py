@@ -7,6 +7,7 @@ from bgsim.spelling import did_you_mean
 from bgsim.validation import (
     compile_time,
     contention,
+    fast_paths,
     hand_counts,
     hardware_inserts,
     io_cases,
@@ -14,6 +15,7 @@ from bgsim.validation import (
     paging,
     tiers,
     tlb_loads,
+    torus_laws,
     two_node,
 )
 from bgsim.validation.case import Case
@@ -26,6 +28,9 @@ CASES: tuple[Case, ...] = (
     two_node.LATENCY,
     two_node.BANDWIDTH,
     packet_latency.CASE,
+    torus_laws.PIPELINE,
+    torus_laws.QUEUE,
+    torus_laws.BISECTION,
     tiers.TIERS,
     tiers.NETWORKS,
     io_cases.QUEUES,
@@ -37,6 +42,7 @@ CASES: tuple[Case, ...] = (
     paging.PAGED,
     paging.BIG_MEMORY,
     paging.QUIET,
+    fast_paths.CASE,
 )
 
 NOT_VALIDATED = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 
 from bgsim.cli.app import app
 from bgsim.experiment.errors import ExperimentError
-from bgsim.validation import CASES, Case, Result, Row, document, find, run
+from bgsim.validation import CASES, Case, Result, Row, document, find, releases, run
 from bgsim.validation.case import typical_percent, worst_percent
 from bgsim.validation.catalogue import NOT_VALIDATED
 from bgsim.validation_data import TWO_NODE_COLUMNS, table
@@ -144,6 +145,52 @@ def test_a_file_with_markers_keeps_what_is_around_them(tmp_path: Path) -> None:
     assert document.drift_of_tree(shown, complete=True, root=tmp_path) == []
 
 
+def test_a_case_alone_is_written_into_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = (replace(case(), name=f"{name}-against-other") for name in ("one", "another"))
+    monkeypatch.setattr(document, "CASES", (one, other))
+    readme, page = tmp_path / "README.md", tmp_path / "validation.md"
+    readme.write_text(f"before\n{document.BEGIN}\n{document.END}\nafter\n", encoding="utf-8")
+    for path in (readme, page):
+        document.write(path, [run(one), run(other)])
+    changed = replace(other, rows=lambda fast: ROWS[:2])
+    for path in (readme, page):
+        document.write(path, [run(changed)], complete=False)
+    assert page.read_text(encoding="utf-8") == document.page([run(one), run(changed)])
+    assert document.block_of(readme.read_text(encoding="utf-8")) == document.readme_block(
+        [run(one), run(changed)]
+    )
+
+
+def test_an_interval_is_shown() -> None:
+    assert document.row_cells(Row("a", "b", 2.0, 1.9, 10.0, 0.05))[3] == "1.900 ± 0.0500"
+
+
+def test_what_changed_since_a_release_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    results = [run(case())]
+    then = {"one-against-other": {"put, 1 KiB": 101.0, "put, 2 KiB": 200.0, "put, 4 KiB": 400.0}}
+    monkeypatch.setattr(document.releases, "latest", lambda: releases.Release("0.0.9", 1, then))
+    page = document.page(results)
+    assert "Of 3 values of release 0.0.9 (model version 1), 1 are the same within 0.1 %, 1 are not" in page
+    assert "| one-against-other | put, 2 KiB | 200 | 190 | -5.00 % |" in page
+    assert "put, 2 KiB: 200 then, 190 now, -5.00 %" in document.text(results, every_row=False)
+
+
+def test_numbers_of_a_release_are_those_of_its_page(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "bgsim" / "validation_data" / "releases").mkdir(parents=True)
+    document.write(tmp_path / "docs" / "validation.md", [run(case())])
+    release = releases.read(releases.write_release(tmp_path).read_text(encoding="utf-8"))
+    assert release.rows["one-against-other"]["put, 2 KiB"] == 190
+    with pytest.raises(ExperimentError, match="in a checkout"):
+        releases.write_release(tmp_path / "docs")
+
+
+def test_the_shipped_numbers_are_of_cases_there_are() -> None:
+    release = releases.latest()
+    assert release is not None
+    assert release.rows.keys() <= {each.name for each in CASES}
+
+
 def test_drift_is_told(tmp_path: Path) -> None:
     shown = [run(case())]
     assert "there is no" in document.drift_of_tree(shown, complete=True, root=tmp_path)[0]
@@ -171,7 +218,7 @@ def test_the_command_prints_errors_and_what_is_not_validated() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nothing"], ["packet", "--markdown", "x.md"], ["--fast", "--markdown", "x.md"]]
+    "arguments", [["nothing"], ["packet", "--fast", "--markdown", "x.md"], ["--fast", "--markdown", "x.md"]]
 )
 def test_what_makes_no_sense_is_refused(arguments: list[str]) -> None:
     assert CliRunner().invoke(app, ["validate", *arguments]).exit_code == 2
