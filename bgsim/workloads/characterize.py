@@ -42,7 +42,7 @@ from bgsim.network.collective_vector import combine_broadcast
 from bgsim.network.tree import PSET_NODES_DEFAULT, CollectiveTree
 from bgsim.workloads import probe_collective, probe_messaging, probe_noise, probe_sockets
 from bgsim.workloads.samples import Samples, rounded
-from bgsim.workloads.support import SOCKET_GUESTS
+from bgsim.workloads.support import SOCKET_GUESTS, platforms_of
 
 if TYPE_CHECKING:
     from bgsim.workloads.resolved import ResolvedRun
@@ -52,7 +52,10 @@ __all__ = ["Characterisation", "characterize", "cost_model_for", "differences", 
 VERSION = 2
 """Version of what is measured and how; models of another version are made anew."""
 
-PLATFORMS = ("bare-metal", "virtual-machine")
+PLATFORMS = ("bare-metal", "hybrid", "l4-native", "virtual-machine")
+NOT_SHIPPED = ("hybrid",)
+"""Platforms whose cost models are made when they are first needed."""
+
 QUIET = {"l4.tick": "1000 s", "guest.timer_frequency": "1 Hz"}
 """Parameters with which nothing interrupts a short measurement."""
 
@@ -264,9 +267,16 @@ Maker = Callable[[Datasheet, Datasheet, str, str, Progress], CostModel]
 GUESTS: Mapping[str, Maker] = {
     "cnk": _in_user_space,
     "zeptoos-bigmemory": _in_user_space,
+    "l4-app": _in_user_space,
     **dict.fromkeys(SOCKET_GUESTS, _through_sockets),
 }
 """By guest: how its cost model is made."""
+
+
+def pairs(platforms: Iterable[str], guests: Iterable[str]) -> list[tuple[str, str]]:
+    """Those of the platforms and guests that go together."""
+    chosen = tuple(guests)
+    return [(each, under) for each in platforms for under in chosen if each in platforms_of(under)]
 
 
 def _network_cycles(machine: Datasheet) -> tuple[int, int]:

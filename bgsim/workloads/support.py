@@ -52,11 +52,14 @@ _BOTH = ("bare-metal", "virtual-machine")
 _MACHINES = ("bare-metal", "hybrid", "virtual-machine")
 _ALL = ("bare-metal", "hybrid", "l4-native", "virtual-machine")
 
-HOMES: Mapping[str, tuple[str, ...]] = MappingProxyType({"l4-app": ("l4-native",)})
-"""Platforms of guests that are not operating systems for a machine; all others run on either machine."""
-
 SOCKET_GUESTS = ("kittyhawk-linux", "zeptoos")
 """Guests whose programs exchange messages through sockets: their kernel works the networks' devices."""
+
+HOMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"l4-app": ("l4-native",), **dict.fromkeys(SOCKET_GUESTS, _BOTH)}
+)
+"""Platforms of guests that do not run on all machines: a program of the microkernel is no operating system, and
+communication that a guest's kernel does can not be moved out of it."""
 
 _LINUX = ("kittyhawk-linux", "zeptoos", "zeptoos-bigmemory")
 _MESSAGING = ("cnk", "zeptoos-bigmemory", *SOCKET_GUESTS)
@@ -139,8 +142,8 @@ SUPPORT: Mapping[str, Support] = {
     "dcmf": Support(_ALL, ("cnk", "zeptoos-bigmemory", "l4-app"), 2, because=_NO_USER_DMA),
     "io": Support(_BOTH, ("cnk",), 1, ("pset",), because=_OWN_FILES),
     "traffic": Support(("bare-metal",), ("cnk",), 2),
-    "collectives": Support(_BOTH, _MESSAGING, 1, ("mapping", "pset"), settings=_messages),
-    "halo": Support(_BOTH, _MESSAGING, 1, ("mapping",), settings=_messages),
+    "collectives": Support(_ALL, (*_MESSAGING, "l4-app"), 1, ("mapping", "pset"), settings=_messages),
+    "halo": Support(_ALL, (*_MESSAGING, "l4-app"), 1, ("mapping",), settings=_messages),
     "replay": Support(_BOTH, ("cnk",), 1, ("mapping",)),
     "noise": Support(_ALL, (*_OPERATING_SYSTEMS, "l4-app"), 1),
     "memory": Support((*_BOTH, "l4-native"), (*_OPERATING_SYSTEMS, "l4-app"), 1),
