@@ -3,8 +3,9 @@
 The warm-up is cut where the marginal standard error is least (MSER-5: White, "An effective truncation
 heuristic for bias reduction in simulation output", Simulation 69(6), 1997): the series is averaged in
 batches of five, and the cut is taken at which the remaining batches have the least squared standard error of
-their mean. If that is in the second half, the series has not settled: it may still be warming up, or grow
-without bound because more is offered than can be served.
+their mean, in the first half of the series. What is left is called settled when its first and its second half
+have the same mean (t test on batch means at 99 %); otherwise it is still warming up, or grows without bound
+because more is offered than can be served.
 
 Successive values of a run are not independent, so the interval of the mean comes from the means of ten
 long batches (Student's t), not from the values themselves. What this leaves out: dependence that is longer
@@ -23,6 +24,9 @@ from typing import Final
 CONFIDENCE: Final = 0.95
 BATCH: Final = 5
 """Values that are averaged before the cut is sought."""
+
+SETTLED: Final = 0.99
+"""Confidence of the test that a series has settled."""
 
 BATCHES: Final = 10
 """Long batches behind an interval."""
@@ -53,7 +57,7 @@ class SteadyMean:
     correlation
         Lag-one correlation of the batch means; well below 1/2 where the interval can be trusted.
     settled
-        Whether the cut is in the first half, so that the series can be believed to be steady behind it.
+        Whether the first and the second half of what is left have the same mean.
     """
 
     mean: float
@@ -78,8 +82,8 @@ def mser(values: Sequence[float], batch: int = BATCH) -> int:
     Returns
     -------
     int
-        How many values to leave out, a multiple of `batch`; 0 for a series of fewer than four batches. The
-        cut is sought everywhere but in the last three batches, of which any may look steady by chance.
+        How many values to leave out, a multiple of `batch` and at most half of them; 0 for a series of fewer
+        than four batches.
 
     Examples
     --------
@@ -98,7 +102,7 @@ def mser(values: Sequence[float], batch: int = BATCH) -> int:
         total += value
         squares += value * value
         left = count - begin
-        if left < 4:
+        if 2 * begin > count or left < 4:
             continue
         error = max(0.0, squares - total * total / left) / left**2
         if error <= least * (1 + 1e-12):
@@ -119,10 +123,9 @@ def steady_mean(values: Sequence[float], confidence: float = CONFIDENCE) -> Stea
     cut = mser(values)
     kept = values[cut:]
     mean = math.fsum(kept) / len(kept)
-    settled = cut <= len(values) / 2
     batches = min(BATCHES, len(kept) // BATCH)
     if batches < 2:
-        return SteadyMean(mean, None, None, cut, len(kept), 0.0, settled)
+        return SteadyMean(mean, None, None, cut, len(kept), 0.0, True)
     edges = [len(kept) * part // batches for part in range(batches + 1)]
     means = [math.fsum(kept[begin:end]) / (end - begin) for begin, end in itertools.pairwise(edges)]
     middle = math.fsum(means) / batches
@@ -131,4 +134,18 @@ def steady_mean(values: Sequence[float], confidence: float = CONFIDENCE) -> Stea
     lagged = math.fsum(one * other for one, other in itertools.pairwise(off))
     half = t_quantile(batches - 1, confidence) * math.sqrt(squares / (batches - 1) / batches)
     correlation = lagged / squares if squares else 0.0
-    return SteadyMean(mean, mean - half, mean + half, cut, len(kept), correlation, settled)
+    return SteadyMean(mean, mean - half, mean + half, cut, len(kept), correlation, _alike(means))
+
+
+def _alike(means: Sequence[float]) -> bool:
+    """Whether the first and the second half of some batch means have the same mean, as far as they can tell."""
+    count = len(means) // 2
+    if count < 2:
+        return True
+    halves = means[:count], means[-count:]
+    middles = [math.fsum(half) / count for half in halves]
+    squares = math.fsum(
+        (value - middle) ** 2 for half, middle in zip(halves, middles, strict=True) for value in half
+    )
+    error = math.sqrt(2 * squares / (2 * count - 2) / count)
+    return abs(middles[1] - middles[0]) <= t_quantile(2 * count - 2, SETTLED) * error

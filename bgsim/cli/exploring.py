@@ -203,7 +203,48 @@ def diff(
         raise SystemExit(EXIT_CHANGED)
 
 
+@guarded
+def statistics(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The directory of a study.")],
+    metrics: Annotated[
+        list[str] | None, typer.Option("--metric", help="Only this one [default: all].")
+    ] = None,
+    confidence: Annotated[
+        float, typer.Option("--confidence", min=50, max=99.99, help="In percent, of all intervals.")
+    ] = 95.0,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write the overheads there.")
+    ] = None,
+) -> None:
+    """Print overheads as paired differences, merged distributions and steady states of a study."""
+    from bgsim.experiment import overheads as paired
+    from bgsim.experiment.metrics import METRICS
+    from bgsim.experiment.store import write_whole
+    from bgsim.experiment.study import load_study
+    from bgsim.report import statistics_tables
+    from bgsim.spelling import did_you_mean
+
+    for name in metrics or ():
+        if name not in METRICS:
+            leave(EXIT_BAD_INPUT, f"bgsim: --metric {name}: unknown metric{did_you_mean(name, METRICS)}")
+    study = load_study(directory)
+    rows = paired.overheads(study, metrics or (), confidence / 100)
+    spread, steady = paired.distributions(study), paired.series(study)
+    tables = [
+        statistics_tables.overheads(rows) if rows else "",
+        statistics_tables.distributions(spread) if spread else "",
+        statistics_tables.series(steady) if steady else "",
+    ]
+    said = "\n".join(table for table in tables if table)
+    print(
+        said or "no platform can be compared with bare metal, and no run keeps a distribution or a series\n",
+        end="",
+    )
+    if csv is not None:
+        write_whole(csv, paired.to_csv(rows))
+
+
 def add_to(app: typer.Typer, epilog: str) -> None:
     """Put the commands on the command line."""
-    for command in (sensitivity, calibrate, diff):
+    for command in (sensitivity, calibrate, diff, statistics):
         app.command(epilog=epilog)(command)
