@@ -33,6 +33,10 @@ _PLACES: dict[str, Place] = {
     "vmm": "VMM",
     "device": "device",
     "idle": "idle",
+    "vm_switch": "L4",
+    "remote_ipc": "L4",
+    "vm_switch_refill": "guest",
+    "other_vms": "other",
 }
 
 _LABELS = {
@@ -69,6 +73,11 @@ _LABELS = {
     "PPC_EXCEPT_DECR": "decrementer, native",
     "PPC_EXCEPT_EXTINT": "external interrupt, native",
     "PPC_EXCEPT_PROG": "DCR access, native",
+    "vm_switch": "switch of virtual machines",
+    "vm_switch_refill": "cache refill after a switch",
+    "remote_ipc": "IPC between cores",
+    "other_vms": "other virtual machines",
+    "PPC_HVM_EXCEPT_MCHECK": "machine check",
     "other": "other",
 }
 
@@ -92,8 +101,12 @@ _AFTER_EXITS = (
     "ipc",
     "vmm_tlb_miss",
     "vmm",
+    "vm_switch",
+    "remote_ipc",
+    "vm_switch_refill",
     "device",
     "idle",
+    "other_vms",
     "other",
 )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bgsim.report import scaling_figures, style
+from bgsim.report import noise_scaling_figures, scaling_figures, style
 from bgsim.report.results import HEADLINE_METRICS, Point, ReportError, Results, Study
 from bgsim.report.scaling_figures import SCALING_KINDS, several_sizes
 
@@ -72,7 +72,8 @@ def figures_of(study: Study, results: Results) -> Iterator[tuple[str, Figure]]:
     if several_sizes(sizes):  # one figure for all that is compared over the machine's sizes
         for kind in SCALING_KINDS:
             shown.pop(kind, None)
-        yield from scaling_figures.figures(sizes, results.axes)
+        drawn = noise_scaling_figures if noise_scaling_figures.GUEST in results.axes else scaling_figures
+        yield from drawn.figures(sizes, results.axes)
     for kind, points in shown.items():
         yield from _figures(kind, points, results.axes)
 
@@ -120,6 +121,10 @@ def _figures(kind: str, points: Sequence[Point], axes: Sequence[str]) -> Iterato
         from bgsim.report import noise_figures
 
         yield from noise_figures.figures(points, axes)
+    elif kind == "neighbours":
+        from bgsim.report import neighbours_figures
+
+        yield from neighbours_figures.figures(points, axes)
     elif kind == "memory":
         from bgsim.report import memory_figures
 

@@ -44,6 +44,7 @@ HEADLINE_METRICS: Mapping[str, tuple[str, ...]] = {
     "halo": ("elapsed_s", "operation_us_avg", "operation_us_max", "packet_hops"),
     "noise": ("noise_ratio", "detours", "detour_us_mean", "detour_us_p99", "detour_us_max"),
     "memory": ("latency_us", "bandwidth_MiBps", "tlb_misses_per_operation", "exits_total"),
+    "neighbours": ("stretch", "fair_stretch", "own_time_lost", "core_share", "vm_switches_per_s"),
     "replay": ("elapsed_s", "compute_s", "communication_s", "wait_s", "latency_us"),
 }
 """Metrics a comparison shows for each workload kind; for any other kind it shows all."""

@@ -58,3 +58,44 @@ def test_floating_point_registers_swing_without_cost_between_guest_and_server() 
     assert fpu.hand_over(other, server) == 190
     assert fpu.owner is server
     assert fpu.switches == 1
+
+
+def sharing(strict: bool) -> tuple[Scheduler, Thread, Thread, Thread]:
+    """A core of two guests, the first of which has just called its server."""
+    scheduler = Scheduler(SLICE)
+    scheduler.shared, scheduler.strict = True, strict
+    first, second, server = Thread("a", VCPU_PRIORITY), Thread("b", VCPU_PRIORITY), Thread("s", VMM_PRIORITY)
+    scheduler.enqueue(first)
+    scheduler.enqueue(second)
+    scheduler.dispatch()
+    scheduler.block(ThreadState.RECEIVING)
+    scheduler.switch_to(server)
+    return scheduler, first, second, server
+
+
+def test_a_server_works_on_its_callers_slice() -> None:
+    scheduler, first, _, server = sharing(strict=False)
+    assert not scheduler.use_slice(SLICE // 2, server)
+    assert first.slice_left_cycles == SLICE // 2
+    assert server.slice_left_cycles == 0
+
+
+def test_a_slice_that_ends_while_the_server_works_is_followed_by_the_servers() -> None:
+    scheduler, first, second, server = sharing(strict=False)
+    scheduler.block(ThreadState.RECEIVING)
+    scheduler.switch_to(first)  # answered meanwhile
+    assert scheduler.use_slice(SLICE, server)
+    assert scheduler.current is first
+    assert scheduler.accounted is server
+    assert not scheduler.use_slice(SLICE - 1)
+    assert scheduler.use_slice(1)  # finds the guest itself
+    assert scheduler.current is second
+    assert scheduler.accounted is second
+
+
+def test_a_strict_scheduler_ends_the_callers_turn() -> None:
+    scheduler, first, second, server = sharing(strict=True)
+    scheduler.block(ThreadState.RECEIVING)
+    scheduler.switch_to(first)
+    assert scheduler.use_slice(SLICE, server)
+    assert scheduler.current is second
