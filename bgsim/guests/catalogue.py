@@ -43,7 +43,7 @@ GUESTS: Registry[Kind] = Registry(
         "kittyhawk-linux": Kind(
             lambda machine, memory, main: KittyhawkLinux(machine, memory.program, main), PagedMemory
         ),
-        "l4-app": Kind(L4App, program_memory),
+        "l4-app": Kind(lambda machine, memory, main: L4App(machine, memory.program, main), program_memory),
         "zeptoos": Kind(lambda machine, memory, main: ZeptoOs(machine, memory.program, main), PagedMemory),
         "zeptoos-bigmemory": Kind(
             lambda machine, memory, main: ZeptoOsBigMemory(machine, memory.program, main), StaticMemory

@@ -3,7 +3,8 @@
 It runs in user mode and has nothing privileged in it. Registers of the torus' DMA engine and of the
 collective network are mapped to it like memory, and there is nobody to ask for FIFOs and counters: the
 program writes the registers that hand them out itself. Control registers it reads and writes as on the bare
-machine; what that costs is not its affair. Its pager maps memory in pages of 4 MiB, or of 4 KiB if told (``l4_app.page``).
+machine; what that costs is not its affair. Its pager maps memory in pages of 4 MiB, or of 4 KiB if told
+(``l4_app.page``).
 
 What it does not have: files, sockets, processes, signals, a timer.
 
@@ -20,6 +21,7 @@ from bgsim.guests.application_memory import ApplicationMemory, PagedMemory, Stat
 from bgsim.guests.dma_calls import DmaCalls
 from bgsim.guests.linux import Sequence
 from bgsim.platforms.seam import Code
+from bgsim.profiles.program import Program
 
 MIB = 1 << 20
 PAGES = {4 << 10: "4 KiB", 4 << 20: "4 MiB"}
@@ -43,8 +45,8 @@ class L4App(OwnDrivers):
 
     Parameters
     ----------
-    memory
-        Its memory.
+    program
+        Knows the pages of its memory.
     main
         The program, as a generator of requests.
     external_interrupt
@@ -58,12 +60,12 @@ class L4App(OwnDrivers):
     def __init__(
         self,
         datasheet: Datasheet,
-        memory: ApplicationMemory,
+        program: Program,
         main: Callable[[], Code],
         external_interrupt: Callable[[], Code] | None = None,
     ) -> None:
         self.datasheet = datasheet
-        self.program = memory.program
+        self.program = program
         self._main = main
         self._external_interrupt = external_interrupt
 

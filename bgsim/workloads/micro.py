@@ -7,7 +7,7 @@ are compared with.
 
 Left out on bare metal: IPC, which does not exist there; the operation is the plain device control
 register read that becomes one in a virtual machine. Under CNK only the system call and the device accesses
-are there to be measured.
+are there to be measured; a program of the microkernel has TLB misses and page faults of its own kind.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import simpy
 
 from bgsim.datasheet import Datasheet
 from bgsim.guests import cnk
+from bgsim.guests.l4_app import L4App
 from bgsim.guests.zeptoos import LINUX
 from bgsim.hardware import bic
 from bgsim.hardware.dma_registers import DCR_BASE
@@ -30,6 +31,7 @@ from bgsim.platforms.seam import Code, Guest, Load, Platform, ReadDcr, Run, Wait
 from bgsim.profiles import program as ops
 from bgsim.profiles.program import Program, kernel_program, load, operation
 from bgsim.workloads.configs import MicroConfig
+from bgsim.workloads.micro_program import WALKED_PAGES, memory_of, touches
 from bgsim.workloads.outcome import ExitRow, Json, Outcome
 from bgsim.workloads.resolved import ResolvedRun
 
@@ -57,8 +59,8 @@ SYSTEM_CALLS: Mapping[str, tuple[int, tuple[int, ...], str]] = {
     **dict.fromkeys(LINUX, _LINUX_CALL),
     "cnk": (cnk.KERNEL_MIB, (cnk.KERNEL_MIB,), "cnk.system_call_instructions"),
 }
-"""What a system call that does nothing touches and executes in the kernel: a MiB of text, MiB of data, and
-the parameter with its instructions."""
+"""Of guests that have a kernel: what a system call that does nothing touches and executes there, a MiB of
+text and MiB of data, and the parameter with its instructions."""
 
 
 class IterationsError(ValueError):
@@ -92,6 +94,12 @@ class Loop:
 
 
 def _loop(operation_name: str, iterations: int, machine: Datasheet, guest: str) -> Loop:
+    if guest not in SYSTEM_CALLS and operation_name in _TRACED:
+        memory = memory_of(operation_name, iterations, machine)
+        before = 1 if operation_name == "page-fault-touch" else WALKED_PAGES
+        return Loop(
+            memory.program, lambda: touches(memory, 0, before), lambda: touches(memory, before, iterations)
+        )
     if operation_name in _TRACED:
         return _traced(operation_name, iterations)
     if operation_name == "null-system-call":
@@ -161,8 +169,10 @@ def _measure(
     if guest_name in LINUX:
         timer = config.operation == "timer-tick"
         guest = LINUX[guest_name](machine, loop.program, loop.code, timer=timer)
-    else:
+    elif guest_name in SYSTEM_CALLS:
         guest = cnk.Cnk(machine, loop.code)
+    else:
+        guest = L4App(machine, loop.program, loop.code)
     platform = PLATFORMS[platform_name](environment, machine, guest, node)
     snapshots: list[Snapshot] = []
 
@@ -245,7 +255,7 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
         "cycles_l4": spent.counters.get("cycles_l4", 0),
         "cycles_vmm": spent.counters.get("cycles_vmm", 0),
     }
-    if exits:
+    if exits and resolved.guest in SYSTEM_CALLS:
         counted, _, _ = _measure(priced_by_instructions(machine), resolved.platform, resolved.guest, config)
         kernel = (counted.counters["cycles_l4"] + counted.counters["cycles_vmm"]) / count
         row["kernel_instructions"] = kernel

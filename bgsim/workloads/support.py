@@ -58,8 +58,8 @@ SOCKET_GUESTS = ("kittyhawk-linux", "zeptoos")
 HOMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"l4-app": ("l4-native",), **dict.fromkeys(SOCKET_GUESTS, _BOTH)}
 )
-"""Platforms of guests that do not run on all machines: a program of the microkernel is no operating system, and
-communication that a guest's kernel does can not be moved out of it."""
+"""Platforms of guests that do not run on all machines: a program of the microkernel is no operating system,
+and communication that a guest's kernel does can not be moved out of it."""
 
 _LINUX = ("kittyhawk-linux", "zeptoos", "zeptoos-bigmemory")
 _MESSAGING = ("cnk", "zeptoos-bigmemory", *SOCKET_GUESTS)
@@ -88,6 +88,12 @@ _LACKS: Mapping[str, Mapping[str, str]] = {
         "page-fault-touch": "all memory is mapped before the program starts: nothing faults",
         "context-switch-ping-pong": "CNK runs one thread on a core for its whole life",
         "timer-tick": "CNK has no timer tick",
+    },
+    "l4-app": {
+        "null-system-call": "it has no kernel to call: L4's system calls are messages between threads",
+        "getpid-loop": "the trace is of a Linux process",
+        "context-switch-ping-pong": "it has one thread that computes",
+        "timer-tick": "the timer is the microkernel's",
     },
     "zeptoos-bigmemory": {
         "tlb-miss-walk": "Big Memory is mapped before the program starts: no miss ever reaches the kernel",
@@ -137,7 +143,7 @@ def platforms_of(guest: str) -> tuple[str, ...]:
 
 SUPPORT: Mapping[str, Support] = {
     "compile": Support(_BOTH, _LINUX, 1, because=_NO_FORK),
-    "micro": Support(_BOTH, (*_LINUX, "cnk"), 1, settings=_micro),
+    "micro": Support((*_BOTH, "l4-native"), (*_LINUX, "cnk", "l4-app"), 1, settings=_micro),
     "netperf": Support(_BOTH, _LINUX, 2, ("pset",), because=_NO_SOCKETS),
     "dcmf": Support(_ALL, ("cnk", "zeptoos-bigmemory", "l4-app"), 2, because=_NO_USER_DMA),
     "io": Support(_BOTH, ("cnk",), 1, ("pset",), because=_OWN_FILES),

@@ -25,8 +25,8 @@ from bgsim.platforms.seam import Code, Load, Now, ReadDcr, Run, Wait
 from bgsim.profiles import program as ops
 from bgsim.profiles.program import kernel_program, operation
 from bgsim.units import parse
-from bgsim.workloads import dcmf
-from bgsim.workloads.configs import DcmfConfig
+from bgsim.workloads import dcmf, micro
+from bgsim.workloads.configs import DcmfConfig, MicroConfig, MicroOperation
 from bgsim.workloads.outcome import Outcome
 from bgsim.workloads.resolved import Partition, ResolvedRun
 from bgsim.workloads.window import Window
@@ -51,7 +51,7 @@ def run_on(
     size: int,
     **options: Any,
 ) -> L4Native:
-    guest = L4App(machine, program_memory(machine, size), main, **options)
+    guest = L4App(machine, program_memory(machine, size).program, main, **options)
     core = L4Native(environment, machine, guest, node)
     environment.run(core.process)
     assert core.finished()
@@ -83,7 +83,9 @@ def test_large_mappings_that_fit_the_hardware_tlb_never_miss_again(mib: int, aga
     core: list[L4Native] = []
     environment = simpy.Environment()
     node = build_nodes(environment, SHEET, (1, 1, 1), (False, False, False)).nodes[0]
-    core.append(L4Native(environment, SHEET, L4App(SHEET, program_memory(SHEET, mib * MIB), main), node))
+    core.append(
+        L4Native(environment, SHEET, L4App(SHEET, program_memory(SHEET, mib * MIB).program, main), node)
+    )
     environment.run(core[0].process)
     faults = -(-mib // 4)  # the pager maps 4 MiB at a time
     assert seen == [(mib, faults), (mib + again, faults), (mib + 2 * again, faults)]
@@ -100,7 +102,7 @@ def test_small_mappings_fault_once_a_page_and_miss_beyond_the_tlb() -> None:
 
     environment = simpy.Environment()
     node = build_nodes(environment, machine, (1, 1, 1), (False, False, False)).nodes[0]
-    core = L4Native(environment, machine, L4App(machine, memory, main), node)
+    core = L4Native(environment, machine, L4App(machine, memory.program, main), node)
     environment.run(core.process)
     assert core.counters()["page_faults"] == 100
     assert core.counters()["tlb_misses"] == 200  # round robin over 60 entries has forgotten all of them
@@ -244,3 +246,31 @@ def test_nothing_is_exited_to_once_it_runs() -> None:
     assert windows[0].exits() == []
     assert windows[0].counters()["exits_total"] == 0
     assert set(windows[0].attribution()) == {"guest_user", "device"}
+
+
+@pytest.mark.parametrize(
+    ("name", "cycles", "exits"),
+    [
+        ("tlb-miss-walk", SHEET.cycles("vmm.tlb_miss_cycles"), 1),
+        ("device-register-access", SHEET.cycles("mmio.latency"), 0),
+        ("ipc-round-trip", SHEET.cycles("vmm.dcr_pass_through_cycles") + SHEET.cycles("dcr.latency"), 1),
+    ],
+)
+def test_kernel_operations(name: MicroOperation, cycles: int, exits: int) -> None:
+    config = MicroConfig(kind="micro", operation=name, iterations=100)
+    one = Partition("one", (1, 1, 1), (False, False, False))
+    metrics = micro.run(ResolvedRun(SHEET, SHEET, one, "l4-native", "l4-app", config, 1, 0)).metrics
+    assert (metrics["cycles_per_operation"], metrics["exits_per_operation"]) == (cycles, exits)
+
+
+def test_a_page_fault_is_a_message_to_the_pager_a_mapping_and_then_a_miss() -> None:
+    config = MicroConfig(kind="micro", operation="page-fault-touch", iterations=100)
+    one = Partition("one", (1, 1, 1), (False, False, False))
+    outcome = micro.run(ResolvedRun(SHEET, SHEET, one, "l4-native", "l4-app", config, 1, 0))
+    cpi = SHEET.quantity("l4.map_fpage_cpi").value
+    own = ("l4.native.fault_instructions", "l4.native.pager_instructions", "l4.map_fpage_instructions")
+    fault = sum(round(SHEET.integer(name) * cpi) for name in own) + Paths(SHEET).reply("ram_fault_map4m")
+    each = fault + SHEET.cycles("vmm.tlb_miss_cycles")
+    assert outcome.metrics["exits_per_operation"] == 2
+    # Behind a page fault the VMM's lines of the mapping's reply may be fetched for the first time.
+    assert each <= outcome.metrics["cycles_per_operation"] < each + 20

@@ -129,7 +129,7 @@ def touch() -> Code:
 
 
 def l4_app(sheet: Datasheet, main: Callable[[], Code]) -> L4App:
-    return L4App(sheet, program_memory(sheet, 1 << 20), main)
+    return L4App(sheet, program_memory(sheet, 1 << 20).program, main)
 
 
 @settings(deadline=None, max_examples=40)
