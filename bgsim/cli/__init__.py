@@ -6,6 +6,7 @@ to standard output; progress, remarks and complaints to standard error.
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -14,6 +15,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without µ shows '?' instead of failing
+    # Pydantic would look through every installed package for plug-ins of its own: a tenth of bgsim check.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from bgsim.cli.app import app
 
     app(prog_name="bgsim")

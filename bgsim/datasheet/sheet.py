@@ -15,7 +15,7 @@ from importlib.resources import files
 from typing import Any
 
 from bgsim.datasheet.parameter import DatasheetError, Parameter, UnknownParameterError
-from bgsim.datasheet.parsed import parsed
+from bgsim.kept import plain_yaml
 from bgsim.spelling import did_you_mean
 from bgsim.units import Quantity, UnitError, to_cycles
 
@@ -293,7 +293,7 @@ def _records(base: str) -> dict[str, Parameter]:
             if file.name.endswith(".json"):  # long tables: JSON is YAML that reads a hundred times faster
                 records = json.loads(text)
             elif file.name.endswith(".yaml"):
-                records = parsed(text)
+                records = plain_yaml(text)
             else:
                 continue
         except ValueError as refusal:

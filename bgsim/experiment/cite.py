@@ -15,8 +15,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from bgsim.datasheet.parsed import parsed
 from bgsim.experiment.record import Record
+from bgsim.kept import plain_yaml
 
 FIELDS = (
     "title",
@@ -83,7 +83,7 @@ class Reference:
 def catalogue() -> tuple[Reference, ...]:
     """All references, the most general first."""
     text = (files("bgsim.experiment") / "references.yaml").read_text(encoding="utf-8")
-    return tuple(_reference(entry) for entry in parsed(text))
+    return tuple(_reference(entry) for entry in plain_yaml(text))
 
 
 def _reference(entry: Mapping[str, Any]) -> Reference:

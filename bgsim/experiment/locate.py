@@ -16,6 +16,7 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bgsim.experiment.errors import ExperimentError, Problem, shown
+from bgsim.kept import kept
 
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import Node
@@ -156,7 +157,21 @@ def read_file(path: FilePath, shown_as: str | None = None) -> Document:
         column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
         place = Place(source, line, column)
         raise ExperimentError([Problem(str(place), "", "not UTF-8 text")]) from None
-    return read_text(text, source)
+    value, keys, values = kept("located", text, lambda: _located(text, source))
+    document = Document(value, source)
+    for places, found in ((document.keys, keys), (document.values, values)):
+        places.update((tuple(steps), Place(source, line, column)) for steps, line, column in found)
+    return document
+
+
+def _located(text: str, source: str) -> list[Any]:
+    """A document in JSON: its data, and the places of keys and of values as ``[path, line, column]``."""
+    document = read_text(text, source)
+    places = [
+        [[list(path), place.line, place.column] for path, place in found.items()]
+        for found in (document.keys, document.values)
+    ]
+    return [document.value, *places]
 
 
 def read_text(text: str, source: str) -> Document:

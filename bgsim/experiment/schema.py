@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import (
     BaseModel,
     Field,
+    GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     TypeAdapter,
     ValidationError,
@@ -22,7 +23,7 @@ from pydantic import (
     WrapValidator,
 )
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import CoreSchema, ErrorDetails
+from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 from bgsim.experiment.errors import quoted, shown
 from bgsim.experiment.locate import Path
@@ -42,12 +43,31 @@ GUESTS: tuple[str, ...] = get_args(Guest)
 SEED_MAX = 2**63 - 1
 
 
-def _added_workload(value: object, built_in: ValidatorFunctionWrapHandler) -> object:
-    """A workload that a plug-in adds is checked by its own model, and the others by the union of theirs."""
-    kind = value.get("kind") if isinstance(value, dict) else None
-    if isinstance(kind, str) and kind not in WORKLOADS.built_in and kind in WORKLOADS:
-        return WORKLOADS[kind].config.model_validate(value, strict=True)
-    return built_in(value)
+class _Workload:
+    """A workload's section, checked by the model of its kind alone, so the models of others are not built."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(cls.checked)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, written: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return handler(_built_in().core_schema)
+
+    @staticmethod
+    def checked(value: object) -> object:
+        """The section as the model of its kind; the union of all knows what to say of another kind."""
+        kind = value.get("kind") if isinstance(value, dict) else None
+        if isinstance(kind, str) and kind in WORKLOADS:
+            return WORKLOADS[kind].config.model_validate(value, strict=True)
+        return _built_in().validate_python(value, strict=True)
+
+
+@cache
+def _built_in() -> TypeAdapter[WorkloadConfig]:
+    return TypeAdapter(WorkloadConfig)
 
 
 def _added_guest(value: object, built_in: ValidatorFunctionWrapHandler) -> object:
@@ -57,7 +77,7 @@ def _added_guest(value: object, built_in: ValidatorFunctionWrapHandler) -> objec
     return built_in(value)
 
 
-WorkloadSection = Annotated[WorkloadConfig, WrapValidator(_added_workload)]
+WorkloadSection = Annotated[WorkloadConfig, _Workload]
 
 ParameterValues = Annotated[
     dict[str, Any],
@@ -313,14 +333,9 @@ class _SchemaText(GenerateJsonSchema):
         return str(dft) if isinstance(dft, Quantity) else super().encode_default(dft)
 
 
-@cache
-def _adapter() -> TypeAdapter[WorkloadConfig]:
-    return TypeAdapter(WorkloadSection)
-
-
 def workload_config(section: Mapping[str, Any]) -> WorkloadConfig:
     """The configuration of a workload from a section that has been checked."""
-    return _adapter().validate_python(section)
+    return cast(WorkloadConfig, WORKLOADS[section["kind"]].config.model_validate(section))
 
 
 def json_schema(plugins: bool = True) -> dict[str, Any]:

@@ -16,7 +16,7 @@ TextByName = Annotated[
 class Section(BaseModel):
     """A part of an experiment: no unknown keys, no silent conversions."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
 
 class PrecisionSection(Section):

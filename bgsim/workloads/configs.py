@@ -34,7 +34,7 @@ MicroOperation = Literal[
 
 
 class _Config(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, defer_build=True)
 
 
 class CompileConfig(_Config):

@@ -54,7 +54,7 @@ DETAILED_SOCKET_ALGORITHMS = ("dissemination", "binomial")
 
 
 class _Config(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, defer_build=True)
 
 
 class NoiseConfig(_Config):

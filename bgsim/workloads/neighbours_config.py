@@ -19,7 +19,7 @@ VCPU_PRIORITY = 10
 class NeighboursConfig(BaseModel):
     """A virtual machine beside others on its node: how long its work takes, against its share of the core."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, defer_build=True)
 
     kind: Literal["neighbours"]
     program: Literal["compute", "random-walk", "device-reads"] = Field(

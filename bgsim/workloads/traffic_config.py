@@ -36,7 +36,7 @@ TrafficPattern = Literal[
 class TrafficConfig(BaseModel):
     """Operations posted back to back by many nodes: who waits for whom on the torus."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, defer_build=True)
 
     kind: Literal["traffic"]
     pattern: TrafficPattern = Field("antipodal", description="who communicates with whom")
