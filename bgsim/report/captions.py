@@ -17,6 +17,7 @@ _CAPTIONS = {
     "micro-operations": "Cycles of single kernel operations.",
     "netperf-latency": "Time of a message or transaction against its size.",
     "netperf-throughput": "Payload rate against the size of a message.",
+    "neighbours": "A virtual machine's work beside another one, and what it loses of its own time.",
     "noise-fwq": "Time of equal quanta of work, one after another.",
     "noise-detours": "How often a quantum lost how much time.",
     "noise-spectrum": "At which frequencies work is interrupted.",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from bgsim.report import style
 from bgsim.report.results import Cell, Group, Point, point_label, split_by
+from bgsim.workloads.neighbours_config import NeighboursConfig
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,12 +36,18 @@ def placement(group: Group) -> str:
     return f"{words}, strict slices" if strict else words
 
 
+def _known(key: str, groups: Sequence[Group]) -> list[str]:
+    """Values of a setting that occur, in the order in which the workload lists them."""
+    shown = {str(group.workload[key]) for group in groups}
+    return [value for value in get_args(NeighboursConfig.model_fields[key].annotation) if value in shown]
+
+
 def against_share(groups: Sequence[Group]) -> Figure:
     """Stretch of the work above, its own time lost below; a column for each measured program."""
     from matplotlib.lines import Line2D
 
-    programs = list(dict.fromkeys(str(group.workload["program"]) for group in groups))
-    neighbours = list(dict.fromkeys(str(group.workload["neighbour"]) for group in groups))
+    programs = _known("program", groups)
+    neighbours = _known("neighbour", groups)
     placements = list(dict.fromkeys(placement(group) for group in groups))
     figure, grid = style.new_figure(
         2,

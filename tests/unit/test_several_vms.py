@@ -22,6 +22,7 @@ from bgsim.l4.remote import REMOTE_IPC
 from bgsim.l4.residency import VM_SWITCH
 from bgsim.l4.vtlb import GUEST_SPACE
 from bgsim.platforms import layout
+from bgsim.platforms.baremetal import BareMetal
 from bgsim.platforms.seam import (
     Code,
     Load,
@@ -107,6 +108,23 @@ def test_every_cycle_of_each_virtual_machine_has_a_cause() -> None:
         assert switches == machine.vcpu.account.entered > 0
         assert machine.counters()["timer_interrupts"] > 10
     assert own == elapsed
+
+
+def test_with_a_kernel_that_costs_nothing_each_has_its_native_time(free_machine: Datasheet) -> None:
+    costs = ("l4.vm_switch.dcache_lines", "l4.icache.switch_lines", "l4.fpu_switch_cycles")
+    free = free_machine.with_values(dict.fromkeys(costs, 0))
+    native: list[int] = []
+
+    def main() -> Code:
+        yield from computing(120)()
+        native.append((yield Now()))
+
+    environment = simpy.Environment()
+    bare = build_nodes(environment, free, (1, 1, 1), (False, False, False)).nodes[0]
+    environment.run(BareMetal(environment, free, cnk(main, free), bare).process)
+    node = run(free, *[VmSettings(cnk(computing(120), free)) for _ in range(3)])
+    assert [machine.held_cycles() for machine in node.machines] == native * 3
+    assert node.kernels[0].residency.switches > 6
 
 
 def test_an_idle_guest_spins_its_slices_away() -> None:
