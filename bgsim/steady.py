@@ -138,7 +138,7 @@ def steady_mean(values: Sequence[float], confidence: float = CONFIDENCE) -> Stea
 
 
 def _alike(means: Sequence[float]) -> bool:
-    """Whether the first and the second half of some batch means have the same mean, as far as they can tell."""
+    """Whether both halves of some batch means have the same mean, as far as they can tell."""
     count = len(means) // 2
     if count < 2:
         return True

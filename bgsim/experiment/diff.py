@@ -42,6 +42,9 @@ from bgsim.spelling import did_you_mean
 Correction = Literal["holm", "bh", "none"]
 Verdict = Literal["changed", "differs", "unclear", "same"]
 
+ROUNDING: Final = 1e-12
+"""Share of a number by which equal ones may differ because they were summed differently."""
+
 CORRECTIONS: Final = ("holm", "bh", "none")
 VERDICTS: Final[Mapping[str, str]] = {
     "changed": "changed",
@@ -269,7 +272,7 @@ def _paired(one: Sequence[float], other: Sequence[float], same_runs: bool) -> tu
         return "exact", 0.0
     if len(changes) < 2:
         return "none", None
-    if max(changes) == min(changes):
+    if max(changes) - min(changes) <= ROUNDING * max(map(abs, (*one, *other))):
         return "exact", 0.0
     from scipy.stats import ttest_rel
 
@@ -286,7 +289,7 @@ def _welch(one: Sequence[float], other: Sequence[float], confidence: float) -> t
         math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1) / len(values)
         for values, mean in zip((one, other), means, strict=True)
     ]
-    if sum(parts) == 0:
+    if sum(parts) <= (ROUNDING * max(map(abs, means))) ** 2:
         return Interval(change, change, change, n), (1.0 if change == 0 else 0.0)
     from scipy.stats import ttest_ind
 

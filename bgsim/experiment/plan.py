@@ -385,6 +385,9 @@ class _Planner:
         if name not in self.overlays:
             self.overlays[name] = None
             path = find(name, self.beside)
+            if not path.is_file():
+                self.problem_at(axes, indexes, ("machine", "overlay"), f"no such file: {path}", False)
+                return None
             try:
                 self.overlays[name] = load_overlay(path)
             except ExperimentError as error:

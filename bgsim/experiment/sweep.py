@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from bgsim.experiment.errors import Problem, quoted, shown
 from bgsim.experiment.identity import canonical
 from bgsim.experiment.locate import Document, Path, split_path
+from bgsim.experiment.ranges import KEYS as RANGE_KEYS
 from bgsim.experiment.ranges import RangeError, values_of
 from bgsim.spelling import did_you_mean
 
@@ -83,7 +84,8 @@ def read_axes(document: Document) -> tuple[list[Axis], list[Problem]]:
                 try:
                     good.append((path, values_of(values), where))
                 except RangeError as error:
-                    problem((*where, error.key) if error.key else where, str(error))
+                    place = (*where, error.key) if error.key else where
+                    problem(place, str(error), on_key=bool(error.key) and error.key not in RANGE_KEYS)
             elif not isinstance(values, list):
                 problem(where, f"expected a list of values or a range, got {shown(values)}")
             elif not values:

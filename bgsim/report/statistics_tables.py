@@ -35,8 +35,8 @@ def overheads(rows: Sequence[Overhead]) -> str:
             interval(row.ratio) if row.ratio is not None else "-",
             f"1/{significant(row.variance_reduction, 2)}" if row.variance_reduction is not None else "",
         ],
-        "in brackets: intervals, of differences Student's t over pairs, of ratios the bootstrap; variance: of "
-        "the paired difference over that of independent runs",
+        "in brackets: intervals, of differences Student's t over pairs, of ratios the bootstrap; "
+        "variance: of the paired difference over that of independent runs",
     )
 
 
