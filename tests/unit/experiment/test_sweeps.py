@@ -235,7 +235,7 @@ def test_conditions_know_the_partition(plan):
     [
         (
             "  zip:\n    workload.test: [udp_rr, tcp_rr]\n    workload.messages: [1, 2, 3]\n",
-            "7:3: sweep.zip: the paths of a zip need equally many values, and these have 2 and 3: 'workload.test'",
+            "7:3: sweep.zip: the paths of a zip need equally many values, and these have 2 and 3: 'w",
         ),
         (
             "  workload.messages: {from: 1, to: 2, stop: 1}\n",
