@@ -167,25 +167,6 @@ def compare(directory: StudyArgument) -> None:
 
 @app.command(epilog=EXIT_CODES)
 @guarded
-def plot(
-    directory: StudyArgument,
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", metavar="DIR", help="Where the figures go [default: DIR]."),
-    ] = None,
-    formats: Annotated[
-        list[str] | None, typer.Option("--format", help="pdf, svg or png [default: all three].")
-    ] = None,
-) -> None:
-    """Draw the figures of a study and print their paths."""
-    from bgsim.experiment.study import load_study
-
-    for path in _draw(load_study(directory), output or directory, tuple(formats or ("pdf", "svg", "png"))):
-        print(path)
-
-
-@app.command(epilog=EXIT_CODES)
-@guarded
 def explain(
     directory: StudyArgument,
     run_id: Annotated[

@@ -84,7 +84,8 @@ def page_of(groups: Sequence[Group], axes: Sequence[str], axis: str | None, metr
     return figure
 
 
-def _metric_label(metric: str, cell: Cell) -> str:
+def metric_label(metric: str, cell: Cell) -> str:
+    """A metric as words for an axis, with its unit behind them."""
     unit = symbol(cell.unit)
     words = " ".join(word for word in metric.split("_") if word != cell.unit)
     return f"{words} ({unit})" if unit else words
@@ -135,7 +136,7 @@ def _lines(
                 panel.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
             handles.setdefault(f"{look.label}, {variant}" if variant else look.label, drawn[0])
     if cell is not None:
-        panel.set_ylabel(_metric_label(metric, cell))
+        panel.set_ylabel(metric_label(metric, cell))
     panel.set_xlabel(short_names(axes)[axis] + (f" ({unit})" if unit else ""))
     if unit == "B" and every_x and min(every_x) > 0:
         style.size_ticks(panel, every_x)
@@ -183,7 +184,7 @@ def _categories(
         drawn = panel.errorbar(cell.mean, place, xerr=spread, fmt=look.marker, color=look.colour, capsize=1.5)
         handles.setdefault(look.label, drawn)
         values.append(cell.mean)
-        panel.set_xlabel(_metric_label(metric, cell))
+        panel.set_xlabel(metric_label(metric, cell))
     panel.set_yticks(range(len(labels)), labels)
     panel.set_ylim(len(labels) - 0.5, -0.5)
     _scale(panel, "x", values)

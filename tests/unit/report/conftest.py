@@ -362,7 +362,7 @@ def compile_study() -> SyntheticStudy:
     return make_compile()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def study_of() -> Callable[[str], SyntheticStudy]:
     """A study by the name of its sort."""
     return lambda name: MAKERS[name]()
