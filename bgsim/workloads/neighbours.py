@@ -21,7 +21,6 @@ from dataclasses import dataclass
 import simpy
 
 from bgsim.datasheet import Datasheet
-from bgsim.guests.catalogue import GUESTS
 from bgsim.guests.user_code import UserCode
 from bgsim.hardware.node import build_nodes
 from bgsim.l4.residency import VM_SWITCH
@@ -109,7 +108,7 @@ class Trial:
             main = self._measured(loop) if number == 0 else self._neighbour(number, loop)
             settings.append(
                 VmSettings(
-                    GUESTS[resolved.guest].build(machine, loop.memory, main),
+                    loop.guest(main),
                     core,
                     sizes[number],
                     VCPU_PRIORITY if config.priorities is None else config.priorities[number],

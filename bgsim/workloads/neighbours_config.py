@@ -22,10 +22,11 @@ class NeighboursConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, defer_build=True)
 
     kind: Literal["neighbours"]
-    program: Literal["compute", "random-walk", "device-reads"] = Field(
+    program: Literal["compute", "build", "random-walk", "device-reads"] = Field(
         "compute",
-        description="what the measured virtual machine runs: computation without exits; loads from random "
-        "pages, whose TLB misses the microkernel handles; loads of a device register, which the VMM handles",
+        description="what the measured virtual machine runs: computation without exits; a compiler (lcc) "
+        "building a project; loads from random pages, whose TLB misses the microkernel handles; loads of a "
+        "device register, which the VMM handles",
     )
     neighbour: Literal[
         "idle", "compute", "random-walk", "device-reads", "forbidden-sends", "wild-accesses", "receive"

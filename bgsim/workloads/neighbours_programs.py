@@ -14,6 +14,7 @@ import simpy
 from bgsim.datasheet import Datasheet
 from bgsim.guests.application_memory import ApplicationMemory
 from bgsim.guests.catalogue import GUESTS
+from bgsim.guests.zeptoos import LINUX
 from bgsim.hardware import bic, collective_device
 from bgsim.hardware import dma_registers as reg
 from bgsim.hardware.collective_device import Register
@@ -23,6 +24,7 @@ from bgsim.hardware.dma_registers import FifoRegister
 from bgsim.hardware.node import Node
 from bgsim.platforms.seam import (
     Code,
+    Guest,
     Load,
     LoadQuad,
     MachineCheckError,
@@ -33,7 +35,7 @@ from bgsim.platforms.seam import (
     WriteMemory,
 )
 from bgsim.profiles import program as ops
-from bgsim.profiles.program import kernel_program, operation
+from bgsim.profiles.program import TRACES, kernel_program, load, operation
 
 COMPUTE_INSTRUCTIONS = 40_000
 """Of one turn of computation: some tens of microseconds."""
@@ -45,6 +47,10 @@ WALK_TABLE = 4096
 WALK_INSTRUCTIONS = 60
 """Between two of its accesses."""
 
+BUILD = "lcc"
+BUILD_OPERATIONS = 1000
+"""Of one turn of the build."""
+
 READS = 4
 RING_ADDRESS = 0x10_0000
 FORBIDDEN_NODE = 1
@@ -52,15 +58,10 @@ FORBIDDEN_NODE = 1
 
 
 class Loop(Protocol):
-    """A program that does the same again and again.
+    """A program that does the same again and again."""
 
-    Attributes
-    ----------
-    memory
-        Its application memory, which its guest is built with.
-    """
-
-    memory: ApplicationMemory
+    def guest(self, main: Callable[[], Code]) -> Guest:
+        """The guest that runs it, whose program is ``main``."""
 
     def begin(self) -> Code:
         """What comes before the first turn."""
@@ -73,11 +74,16 @@ class Compute:
     """Computation on one page."""
 
     def __init__(self, machine: Datasheet, guest: str, random: np.random.Generator) -> None:
+        self._machine, self._guest = machine, guest
         self.memory = GUESTS[guest].memory(machine, machine.integer("guest.user_page"))
         words = [*self.memory.code, *self.memory.words(np.zeros(1, dtype=np.int64)).tolist()]
         self._turn = Run(
             kernel_program("computation", [*words, operation(ops.WORK_USER, COMPUTE_INSTRUCTIONS)])
         )
+
+    def guest(self, main: Callable[[], Code]) -> Guest:
+        """The guest that runs it."""
+        return GUESTS[self._guest].build(self._machine, self.memory, main)
 
     def begin(self) -> Code:
         """Touch the page."""
@@ -88,10 +94,11 @@ class Compute:
         yield self._turn
 
 
-class RandomWalk:
+class RandomWalk(Compute):
     """Loads from random pages of a table: under a guest with 4 KiB pages nearly each misses the TLB."""
 
     def __init__(self, machine: Datasheet, guest: str, random: np.random.Generator) -> None:
+        super().__init__(machine, guest, random)
         self.memory = GUESTS[guest].memory(machine, WALK_BYTES)
         where = random.integers(0, WALK_BYTES, WALK_TABLE)
         words = np.empty(2 * WALK_TABLE, dtype=np.uint32)
@@ -109,6 +116,30 @@ class RandomWalk:
         begin = self._at
         self._at = (begin + 2 * WALK_ACCESSES) % (2 * WALK_TABLE)
         yield Run(self._walk, begin, begin + 2 * WALK_ACCESSES)
+
+
+class Build:
+    """A compiler building a project: the page references and kernel entries of a real one."""
+
+    def __init__(self, machine: Datasheet, guest: str, random: np.random.Generator) -> None:
+        self._machine, self._guest = machine, guest
+        self._trace = load(TRACES[BUILD])
+        self._at = 0
+
+    def guest(self, main: Callable[[], Code]) -> Guest:
+        """The guest that runs it."""
+        return LINUX[self._guest](self._machine, self._trace, main, BUILD)
+
+    def begin(self) -> Code:
+        """Nothing: it starts with the trace."""
+        yield from ()
+
+    def turn(self) -> Code:
+        """The next stretch of the trace."""
+        begin = self._at
+        end = min(begin + BUILD_OPERATIONS, len(self._trace.operations))
+        self._at = end % len(self._trace.operations)
+        yield Run(self._trace, begin, end)
 
 
 class DeviceReads(Compute):
@@ -178,6 +209,7 @@ LOOPS: dict[str, Callable[[Datasheet, str, np.random.Generator], Loop]] = {
     "compute": Compute,
     "random-walk": RandomWalk,
     "device-reads": DeviceReads,
+    "build": Build,
     "idle": Idle,
     "forbidden-sends": ForbiddenSends,
     "wild-accesses": WildAccesses,

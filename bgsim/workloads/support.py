@@ -136,6 +136,13 @@ def _messages(workload: Any, guest: str) -> Refusal | None:
     return None
 
 
+def _neighbours(workload: Any, guest: str) -> Refusal | None:
+    """A build beside others needs what a build alone needs."""
+    if workload.program != "build" or guest in _LINUX:
+        return None
+    return Refusal("workload.program", f"'build' under {guest}: {_NO_FORK.get(guest, 'it has no processes')}")
+
+
 def platforms_of(guest: str) -> tuple[str, ...]:
     """The platforms that a guest can stand on."""
     return HOMES.get(guest, _MACHINES)
@@ -153,6 +160,6 @@ SUPPORT: Mapping[str, Support] = {
     "replay": Support(_BOTH, ("cnk",), 1, ("mapping",)),
     "noise": Support(_ALL, (*_OPERATING_SYSTEMS, "l4-app"), 1),
     "memory": Support((*_BOTH, "l4-native"), (*_OPERATING_SYSTEMS, "l4-app"), 1),
-    "neighbours": Support(("virtual-machine",), _OPERATING_SYSTEMS, 1),
+    "neighbours": Support(("virtual-machine",), _OPERATING_SYSTEMS, 1, settings=_neighbours),
 }
 """By workload kind."""
