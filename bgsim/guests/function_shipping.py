@@ -1,9 +1,11 @@
-"""CNK's file system calls: each becomes packets to the pset's I/O node, and the core waits for the answer.
+"""File system calls of a compute node: each becomes packets to the pset's I/O node, and the core waits.
 
-The kernel has no file system. It marshals a call into a packet, puts the data of a write behind it, and polls
-the collective network's reception FIFO until the answer has come; the process does nothing meanwhile. Reads
-and writes longer than the daemon's buffer are shipped in pieces. What neither the kernel nor its I/O node can
-do fails with ENOSYS: there is one process on a core for its whole life, so there is no fork and no exec.
+Under CNK the kernel does it (:class:`ShippedCalls`); ZeptoOS has a daemon for it
+(:mod:`bgsim.guests.io_forwarding`). CNK's kernel has no file system. It marshals a call into a packet, puts
+the data of a write behind it, and polls the collective network's reception FIFO until the answer has come; the
+process does nothing meanwhile. Reads and writes longer than the daemon's buffer are shipped in pieces. What
+neither the kernel nor its I/O node can do fails with ENOSYS: there is one process on a core for its whole
+life, so there is no fork and no exec.
 
 Sources: the structure is recalled from descriptions of CNK and CIOD (Mm); the packets are those of the
 device (:mod:`bgsim.hardware.collective_device`); software costs ``cnk.ship_*`` are guesses.
@@ -12,6 +14,7 @@ device (:mod:`bgsim.hardware.collective_device`); software costs ``cnk.ship_*`` 
 from __future__ import annotations
 
 import errno
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -32,7 +35,7 @@ from bgsim.hardware.io_protocol import (
     request_packets,
 )
 from bgsim.platforms import seam
-from bgsim.platforms.seam import Load, LoadQuad, Now, Poll, Run, Store, StoreQuad, poll
+from bgsim.platforms.seam import Code, Load, LoadQuad, Now, Poll, Run, Store, StoreQuad, poll
 from bgsim.profiles import program as ops
 from bgsim.profiles.program import kernel_program, operation
 
@@ -47,13 +50,11 @@ _STATUS = Load(_BASE + Register.STATUS)
 Result = Generator[seam.Request, Any, int]
 
 
-class FileCalls:
-    """The file system calls of one process.
+class FileCalls(ABC):
+    """The file system calls of one process: what does not depend on who ships them.
 
     Parameters
     ----------
-    kernel
-        The kernel it runs on.
     node, io_node
         Addresses of the compute node and of its I/O node on the collective network.
     process
@@ -67,21 +68,36 @@ class FileCalls:
         Of the collective network.
     on_answer
         Told of every request that has been answered and unmarshalled. For instruments.
+    read_bytes, write_bytes
+        Longer reads and writes are shipped in pieces of this size.
     """
 
-    def __init__(self, datasheet: Datasheet, kernel: Cnk, node: int, io_node: int, process: int = 0) -> None:
+    read_bytes: int
+    write_bytes: int
+    _marshal: Run
+    _packet: Run
+    _pause: Run
+
+    def __init__(self, datasheet: Datasheet, node: int, io_node: int, process: int = 0) -> None:
         self.shipped = self.packets_sent = self.packets_received = 0
         self.on_answer: Callable[[Request], None] = lambda request: None
-        self._kernel = kernel
         self._node = node
         self._process = process
         self._header = point_to_point_header(io_node)
-        self._buffer_bytes = datasheet.integer("ciod.buffer")
         self._payload_bytes = datasheet.integer("ciod.packet_payload")
         self._window = datasheet.integer("collective.fifo_packets")
-        self._marshal = _kernel_work(datasheet.integer("cnk.ship_instructions"))
-        self._packet = _kernel_work(datasheet.integer("cnk.ship_packet_instructions"))
-        self._pause = _kernel_work(datasheet.integer("dcmf.poll_instructions"))
+
+    @abstractmethod
+    def _enter(self) -> Code:
+        """Enter the kernel for a call of the program."""
+
+    def _handed_over(self, size: int) -> Code:
+        """What comes before a request is shipped, with so much data; nothing where the kernel ships it."""
+        yield from ()
+
+    def _returned(self, size: int) -> Code:
+        """What comes after its answer, with so much data."""
+        yield from ()
 
     # -- the calls
 
@@ -109,31 +125,27 @@ class FileCalls:
         """Write; the bytes written."""
         return self._pieces(Call.WRITE, descriptor, length)
 
-    def unsupported(self, name: str) -> Result:
-        """A call CNK does not have, such as one of `UNSUPPORTED`: enters the kernel and fails."""
-        yield from self._kernel.system_call()
-        return -errno.ENOSYS
-
     # -- what is behind them
 
     def _named(self, call: Call, path: str, shared: bool = False, create: bool = False) -> Result:
         if len(path.encode()) > PATH_BYTES_MAX:
-            yield from self._kernel.system_call()
+            yield from self._enter()
             return -errno.ENAMETOOLONG
         request = Request(self._node, self._process, call, path, shared=shared, create=create)
         return (yield from self._one(request))
 
     def _one(self, request: Request) -> Result:
         request.since = yield Now()
-        yield from self._kernel.system_call()
+        yield from self._enter()
         return (yield from self._ship(request))
 
     def _pieces(self, call: Call, descriptor: int, length: int) -> Result:
         since = yield Now()
-        yield from self._kernel.system_call()
+        yield from self._enter()
         done = 0
+        most = self.read_bytes if call == Call.READ else self.write_bytes
         while done < length or length == 0:
-            piece = min(length - done, self._buffer_bytes)
+            piece = min(length - done, most)
             request = Request(self._node, self._process, call, "", descriptor, piece, since=since)
             value = yield from self._ship(request)
             if value < 0:
@@ -146,6 +158,7 @@ class FileCalls:
 
     def _ship(self, request: Request) -> Result:
         self.shipped += 1
+        yield from self._handed_over(request.length if request.call == Call.WRITE else 0)
         yield self._marshal
         count = request_packets(request.call, request.length, self._payload_bytes)
         for number in range(count):
@@ -158,6 +171,7 @@ class FileCalls:
         self.packets_sent += count
         answer = yield from self._receive(request)
         yield self._marshal
+        yield from self._returned(answer.value if request.call == Call.READ else 0)
         request.charge(Layer.COMPUTE, (yield Now()))
         self.on_answer(request)
         return answer.value
@@ -181,6 +195,34 @@ class FileCalls:
 
     def _has_room(self, status: int) -> bool:
         return status >> 16 & 0xF < self._window
+
+
+class ShippedCalls(FileCalls):
+    """The file system calls of a process under CNK, whose kernel ships them.
+
+    Parameters
+    ----------
+    kernel
+        The kernel it runs on.
+    node, io_node, process
+        As of :class:`FileCalls`.
+    """
+
+    def __init__(self, datasheet: Datasheet, kernel: Cnk, node: int, io_node: int, process: int = 0) -> None:
+        super().__init__(datasheet, node, io_node, process)
+        self.read_bytes = self.write_bytes = datasheet.integer("ciod.buffer")
+        self._kernel = kernel
+        self._marshal = _kernel_work(datasheet.integer("cnk.ship_instructions"))
+        self._packet = _kernel_work(datasheet.integer("cnk.ship_packet_instructions"))
+        self._pause = _kernel_work(datasheet.integer("dcmf.poll_instructions"))
+
+    def unsupported(self, name: str) -> Result:
+        """A call CNK does not have, such as one of `UNSUPPORTED`: enters the kernel and fails."""
+        yield from self._kernel.system_call()
+        return -errno.ENOSYS
+
+    def _enter(self) -> Code:
+        return self._kernel.system_call()
 
 
 def _has_packet(status: int) -> bool:

@@ -29,10 +29,10 @@ class IoParameters:
     ----------
     payload_bytes
         File data in a packet.
-    buffer_bytes
-        Most bytes of one shipped read or write.
     receive_cycles, send_cycles
         Of the daemon, per packet.
+    threads
+        Whether the daemon is one process with threads: answers leave from another core than requests come to.
     message_cycles
         Of the daemon, per request and per answer.
     proxy_cycles, proxy_cores
@@ -55,8 +55,8 @@ class IoParameters:
         First read of a file.
     """
 
+    threads: bool
     payload_bytes: int
-    buffer_bytes: int
     receive_cycles: int
     send_cycles: int
     message_cycles: int
@@ -75,15 +75,21 @@ class IoParameters:
     disk_cycles: int
 
     @classmethod
-    def from_datasheet(cls, sheet: Datasheet) -> IoParameters:
-        """The machine's."""
+    def from_datasheet(cls, sheet: Datasheet, daemon: str = "ciod") -> IoParameters:
+        """The machine's.
+
+        Parameters
+        ----------
+        daemon
+            ``ciod``: one daemon with a proxy process for each process of the job; ``zoid``: threads of one.
+        """
         frequency = sheet.integer("core.frequency")
         return cls(
+            threads=daemon == "zoid",
             payload_bytes=sheet.integer("ciod.packet_payload"),
-            buffer_bytes=sheet.integer("ciod.buffer"),
             receive_cycles=sheet.cycles("ciod.receive_cycles"),
             send_cycles=sheet.cycles("ciod.send_cycles"),
-            message_cycles=sheet.cycles("ciod.message_cycles"),
+            message_cycles=sheet.cycles(f"{daemon}.message_cycles"),
             proxy_cycles=sheet.cycles("ciod.proxy_cycles"),
             proxy_cores=sheet.integer("io_node.proxy_cores"),
             copy_cycles=Fraction(sheet.quantity("io_node.copy_cycles_per_byte").value),

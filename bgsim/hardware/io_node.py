@@ -1,11 +1,15 @@
-"""An I/O node: the daemon CIOD at the collective network, an I/O proxy for each process, 10 GbE behind them.
+"""An I/O node: a daemon at the collective network, what makes the calls for it, and 10 GbE behind them.
 
-The daemon has one of the four cores. It takes packets out of the reception FIFO one by one, hands a complete
+CIOD has one of the four cores. It takes packets out of the reception FIFO one by one, hands a complete
 request to the process's proxy, and puts answers into the injection FIFO; while both wait it takes turns. The
 proxies share the other cores. A proxy makes the system call: it keeps the process's descriptors, goes to the
 file server over the Ethernet where it must, and hands the result to the daemon. Data that a proxy has read of
 a shared file serves the other processes of the pset (``io_node.file_cache``); while it is still on its way
 they wait for it.
+
+ZOID, the daemon of ZeptoOS, is one process with threads. A request passes from thread to thread instead of
+from process to process (``zoid.message_cycles``), and answers are put into the injection FIFO by another
+thread than takes requests out, on another core; for the rest it is modelled like CIOD.
 
 Unlike a compute node it is not executed instruction by instruction: its software costs are times
 (``ciod.*``, ``io_node.*``). Left out: its own interrupts and noise, TCP windows, and memory for the cache.
@@ -97,12 +101,17 @@ class IoNode:
         self._outgoing: deque[tuple[Answer, int, int]] = deque()  # answer, its next packet, its packets
         self._in_fifo = 0  # of the injection FIFO
         self._wake = environment.event()
+        self._wake_sender = environment.event()
         self._proxies = Station(parameters.proxy_cores)
         self._ethernet_out, self._ethernet_in = Station(), Station()
         self._files: dict[tuple[int, int], list[_OpenFile | None]] = {}  # by process
         self._cache: dict[tuple[str, int, int], Event | None] = {}  # None: it is there
         network.attach(address, self._arrived, self._room)
-        environment.process(self._daemon())
+        if parameters.threads:
+            environment.process(self._receiver())
+            environment.process(self._sender())
+        else:
+            environment.process(self._daemon())
 
     # -- the daemon
 
@@ -121,8 +130,9 @@ class IoNode:
         self._awake()
 
     def _awake(self) -> None:
-        if not self._wake.triggered:
-            self._wake.succeed()
+        for event in (self._wake, self._wake_sender):
+            if not event.triggered:
+                event.succeed()
 
     def _daemon(self) -> Steps:
         while True:
@@ -134,6 +144,22 @@ class IoNode:
             elif not self._waiting:
                 self._wake = self.environment.event()
                 yield self._wake
+
+    def _receiver(self) -> Steps:
+        """The thread that takes packets out of the reception FIFO."""
+        while True:
+            while self._waiting:
+                yield from self._take()
+            self._wake = self.environment.event()
+            yield self._wake
+
+    def _sender(self) -> Steps:
+        """Whoever of the other threads puts answers into the injection FIFO, one at a time."""
+        while True:
+            while self._outgoing and self._in_fifo < self._fifo_packets:
+                yield from self._send()
+            self._wake_sender = self.environment.event()
+            yield self._wake_sender
 
     def _take(self) -> Steps:
         fragment = cast("tuple[Fragment, ...]", self._waiting[0].content)[0]

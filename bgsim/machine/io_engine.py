@@ -58,7 +58,7 @@ def run_queues(
     finished = np.zeros(processes, np.int64)
     heap_time, heap_process = np.zeros(processes, np.int64), np.arange(processes, dtype=np.int64)
     node_free = np.zeros(int(places.node.max()) + 1, np.int64)
-    pset_free = np.zeros((psets, 4), np.int64)  # daemon, way down, Ethernet out and in
+    pset_free = np.zeros((psets, 5), np.int64)  # daemon, way down, Ethernet out and in, daemon's answers
     proxy_free = np.zeros((psets, times.proxy_cores), np.int64)
     metadata_free = np.zeros(times.metadata_servers, np.int64)
     data_free = np.zeros(times.data_servers, np.int64)
@@ -110,6 +110,7 @@ def _advance(  # type: ignore[no-untyped-def]
         numbers[6], numbers[7], numbers[8], numbers[9], numbers[10], numbers[11], numbers[12], numbers[13],
         numbers[14],
     )  # fmt: skip
+    answers = 4 if numbers[18] else 0
     last_step = table.shape[1]
     size = totals[0]
     now = np.int64(0)
@@ -187,8 +188,8 @@ def _advance(  # type: ignore[no-untyped-def]
                     at = _serve(proxy_free[pset], now, table[7, step], np.int64(0))
                     layers[p, 2] += at - now
             elif stage == 7:  # the daemon has the answer
-                begin = max(now, pset_free[pset, 0])
-                pset_free[pset, 0] = begin + message + down * daemon_out
+                begin = max(now, pset_free[pset, answers])
+                pset_free[pset, answers] = begin + message + down * daemon_out
                 enter = max(begin + message, pset_free[pset, 1])
                 held = (down - buffered - link_packets * hops_of[p]) * drain
                 pset_free[pset, 1] = enter + max(down * max(daemon_out, packet), held)

@@ -155,6 +155,7 @@ class Times:
     proxy_cores: int
     metadata_servers: int
     data_servers: int
+    threads: bool
 
     @classmethod
     def of(cls, node: NodeCosts, io: IoParameters, network: CollectiveParameters) -> Times:
@@ -163,7 +164,7 @@ class Times:
         return cls(
             node, io.receive_cycles, io.send_cycles, io.message_cycles, there, io.latency_cycles - there,
             io.disk_cycles, network.packet_cycles, network.hop_cycles, network.link_packets, io.proxy_cores,
-            io.metadata_servers, io.data_servers,
+            io.metadata_servers, io.data_servers, io.threads,
         )  # fmt: skip
 
 

@@ -34,6 +34,7 @@ class _Pset:
 
     def __init__(self, proxy_cores: int) -> None:
         self.daemon_free = 0
+        self.answers_free = 0  # another thread of the daemon, if it has threads
         self.downlink_free = 0
         self.proxies = Station(proxy_cores)
         self.out, self.back = Station(), Station()
@@ -105,8 +106,12 @@ class _Storm:
         if self.steps.copy[step]:
             yield from self.proxies(process, pset, int(self.steps.copy[step]))
 
-        begin = max(self.now, pset.daemon_free)
-        pset.daemon_free = begin + times.message + down * times.send
+        begin = max(self.now, pset.answers_free if times.threads else pset.daemon_free)
+        busy_until = begin + times.message + down * times.send
+        if times.threads:
+            pset.answers_free = busy_until
+        else:
+            pset.daemon_free = busy_until
         enter = max(begin + times.message, pset.downlink_free)
         room = node_costs.buffered + times.link_packets * int(self.places.hops[process])
         occupied = max(down * max(times.send, times.packet), (down - room) * node_costs.drain)

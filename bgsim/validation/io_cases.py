@@ -77,7 +77,7 @@ def queue_rows(fast: bool) -> Iterator[Row]:
     yield Row("a storm", f"{processes:,} opens, one server", expected, int(found.finished.max()), 0.0)
     writes = 64
     crowd = Places(number[:writes], np.zeros(writes, np.int64), np.full(writes, 3, np.int64))
-    steps = columns([Step(Call.WRITE, io.buffer_bytes)] * 8, io)
+    steps = columns([Step(Call.WRITE, machine.integer("ciod.buffer"))] * 8, io)
     found = run_queues(steps, times, crowd)
     per_call = int(steps.up[0]) * io.receive_cycles + 2 * io.message_cycles + io.send_cycles
     yield Row("a storm", "64 writers, one daemon", writes * 8 * per_call, int(found.finished.max()), 3.0)

@@ -1,7 +1,7 @@
 """File system calls of all processes of a partition, function-shipped to their psets' I/O nodes.
 
-Every process runs the same program of calls (:mod:`bgsim.workloads.io_programs`) under CNK, one call at a
-time, and all start together. The machine tier computes stations and queues
+Every process runs the same program of calls (:mod:`bgsim.workloads.io_programs`) under CNK or ZeptoOS, one
+at a time, and all start together. The machine tier computes stations and queues
 (:mod:`bgsim.machine.io_engine`) with the compute node's costs that the detailed tier measured on the same
 platform; the detailed tier executes every packet and instruction path (:mod:`bgsim.workloads.io_detailed`).
 
@@ -27,7 +27,7 @@ from bgsim.machine.tree_runs import tree_of
 from bgsim.network.collective_packet import CollectiveParameters
 from bgsim.network.psets import io_hops
 from bgsim.workloads.io_config import IoConfig
-from bgsim.workloads.io_detailed import IoError, IoJob, node_costs, times_of
+from bgsim.workloads.io_detailed import IoError, IoJob, node_costs, piece_bytes, times_of
 from bgsim.workloads.io_programs import ProgramCall, program, shipped
 from bgsim.workloads.outcome import ExitRow, Json, Outcome
 from bgsim.workloads.resolved import ResolvedRun
@@ -79,22 +79,24 @@ def _queues(
     tree = tree_of(partition.shape, partition.pset)
     node = np.arange(processes, dtype=np.int64) // config.processes_per_node
     places = Places(node, tree.pset_of[node].astype(np.int64), io_hops(tree)[node])
-    parameters = IoParameters.from_datasheet(machine)
-    costs = node_costs(machine, resolved.platform)
+    daemon = config.served_by(resolved.guest)
+    parameters = IoParameters.from_datasheet(machine, daemon)
+    costs = node_costs(machine, resolved.platform, resolved.guest)
+    pieces = piece_bytes(machine, resolved.guest)
     times = Times.of(costs, parameters, CollectiveParameters.from_datasheet(machine))
 
     def tell(now_cycles: int, done: int) -> None:
         if progress is not None:
             progress(now_cycles / frequency, f"{done:,} of {processes:,} processes done")
 
-    steps = columns(shipped(calls, parameters.buffer_bytes), parameters)
+    steps = columns(shipped(calls, *pieces), parameters)
     found = run_queues(steps, times, places, tell)
     band: Json = None
     if config.server_range:
         ends = []
         for machine_end in server_ends(machine):
-            at_end = IoParameters.from_datasheet(machine_end)
-            table = columns(shipped(program(config, machine_end), at_end.buffer_bytes), at_end)
+            at_end = IoParameters.from_datasheet(machine_end, daemon)
+            table = columns(shipped(program(config, machine_end), *pieces), at_end)
             network = CollectiveParameters.from_datasheet(machine_end)
             ends.append(int(run_queues(table, Times.of(costs, at_end, network), places, tell).finished.max()))
         band = [cycles / frequency for cycles in ends]
@@ -107,6 +109,7 @@ def _queues(
     metrics["operation_us_max"] = found.latency_max * 1e6 / frequency
     details |= {
         "tier": "machine",
+        "daemon": daemon,
         "elapsed_s_range": band,
         "psets": int(places.pset.max()) + 1,
         "percentile_resolution": "1.1 %",
@@ -139,7 +142,17 @@ def server_ends(machine: Datasheet) -> tuple[Datasheet, Datasheet]:
 
 def _detailed(resolved: ResolvedRun, calls: list[ProgramCall], processes: int) -> Outcome:
     frequency = resolved.machine.integer("core.frequency")
-    job = IoJob(resolved.machine, resolved.platform, resolved.partition, calls, processes)
+    config = resolved.workload
+    assert isinstance(config, IoConfig)
+    job = IoJob(
+        resolved.machine,
+        resolved.platform,
+        resolved.partition,
+        calls,
+        processes,
+        resolved.guest,
+        config.served_by(resolved.guest),
+    )
     job.run()
     finished, layers, latencies = times_of(job)
     percentiles = (float(np.percentile(latencies, 50)), float(np.percentile(latencies, 99)))
@@ -155,6 +168,7 @@ def _detailed(resolved: ResolvedRun, calls: list[ProgramCall], processes: int) -
     ]
     details |= {
         "tier": "detailed",
+        "daemon": config.served_by(resolved.guest),
         "psets": len(job.io_nodes),
         "collective_packets": {
             "to_io_nodes": sum(node.packets_received for node in job.io_nodes),

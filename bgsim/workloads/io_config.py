@@ -21,7 +21,7 @@ WITH_DATA = ("shared-file-startup", "read", "write")
 class IoConfig(BaseModel):
     """File system calls of all processes, function-shipped to their psets' I/O nodes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, defer_build=True)
 
     kind: Literal["io"]
     pattern: IoPattern = Field(
@@ -41,6 +41,11 @@ class IoConfig(BaseModel):
         False, description="whether all processes use one file, or each its own; of patterns read and write"
     )
     iterations: int = Field(1, ge=1, le=100_000, description="how often a process does all this")
+    daemon: Literal["auto", "ciod", "zoid"] = Field(
+        "auto",
+        description="what serves the calls on the I/O node: ciod, a daemon with a proxy for each process; "
+        "zoid, one process with threads; auto: ciod under CNK, zoid under ZeptoOS",
+    )
     processes_per_node: Literal[1, 2, 4] = Field(
         1, description="processes on a node: 1 (SMP mode), 2 (dual) or 4 (virtual-node mode)"
     )
@@ -58,6 +63,12 @@ class IoConfig(BaseModel):
         description="whether the run is repeated with every number of the file server and of the program's "
         "start at the favourable, and at the unfavourable end of its range, for a band in the figure",
     )
+
+    def served_by(self, guest: str) -> str:
+        """The daemon on the I/O node, with ``auto`` resolved."""
+        if self.daemon != "auto":
+            return self.daemon
+        return "ciod" if guest == "cnk" else "zoid"
 
     @field_validator("size", "transfer_size")
     @classmethod

@@ -1,13 +1,13 @@
 """Function-shipped I/O in the detailed tier: every packet, and every instruction path of the compute nodes.
 
-Each node runs one CNK process that makes the program's calls; each pset has its I/O node, and all share one
-file server. All start at time 0. From such a job on one node come the costs of a compute node's software that
-the machine tier takes.
+Each node runs one process that makes the program's calls, under CNK or ZeptoOS; each pset has its I/O node,
+and all share one file server. All start at time 0. From such a job on one node come the costs of a compute
+node's software that the machine tier takes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,9 @@ from simpy.events import Event
 
 from bgsim.datasheet import Datasheet
 from bgsim.guests.cnk import Cnk
-from bgsim.guests.function_shipping import FileCalls
+from bgsim.guests.function_shipping import FileCalls, ShippedCalls
+from bgsim.guests.io_forwarding import ForwardedCalls, ForwardingMemory
+from bgsim.guests.zeptoos import LINUX, ZeptoOsBigMemory
 from bgsim.hardware.file_server import FileServer, IoParameters
 from bgsim.hardware.io_node import IoNode
 from bgsim.hardware.io_protocol import Answer, Call, Fragment, Layer, Request
@@ -27,7 +29,7 @@ from bgsim.network.collective_packet import CollectivePacket
 from bgsim.network.psets import io_node_address
 from bgsim.network.topology import Shape
 from bgsim.platforms import PLATFORMS
-from bgsim.platforms.seam import Code, Now
+from bgsim.platforms.seam import Code, Guest, Now
 from bgsim.workloads.io_programs import ProgramCall, file_bytes
 from bgsim.workloads.resolved import Partition
 
@@ -77,7 +79,7 @@ class IoProcess:
 
     node: int
     files: FileCalls
-    guest: Cnk
+    guest: Guest
     latencies: list[int] = field(default_factory=list)
     layers: list[int] = field(default_factory=lambda: [0] * len(Layer))
     shipped: list[Shipped] = field(default_factory=list)
@@ -99,6 +101,8 @@ class IoJob:
         The program.
     processes
         How many nodes take part, the first ones; all when None.
+    guest, daemon
+        Names of the compute nodes' guest, and of what serves its calls on the I/O nodes.
     """
 
     def __init__(
@@ -108,6 +112,8 @@ class IoJob:
         partition: Partition,
         calls: Sequence[ProgramCall],
         processes: int | None = None,
+        guest: str = "cnk",
+        daemon: str = "ciod",
     ) -> None:
         count = partition.nodes if processes is None else processes
         if count > NODES_MAX:
@@ -120,7 +126,7 @@ class IoJob:
         )
         network = self.nodes.collective
         tree = network.tree
-        parameters = IoParameters.from_datasheet(machine)
+        parameters = IoParameters.from_datasheet(machine, daemon)
         self.server = FileServer(parameters, self._files(count))
         psets = sorted(set(tree.pset_of[:count].tolist()))
         self.io_nodes = [
@@ -130,7 +136,7 @@ class IoJob:
         self.processes: list[IoProcess] = []
         for node in range(count):
             self.processes.append(
-                self._process(machine, node, io_node_address(tree, int(tree.pset_of[node])))
+                self._process(machine, guest, node, io_node_address(tree, int(tree.pset_of[node])))
             )
         for process in self.processes:
             process.core = PLATFORMS[platform](
@@ -167,12 +173,12 @@ class IoJob:
                 found |= {f"/{node}/{file}": size for node in readers}
         return found
 
-    def _process(self, machine: Datasheet, node: int, io_node: int) -> IoProcess:
+    def _process(self, machine: Datasheet, name: str, node: int, io_node: int) -> IoProcess:
         def main() -> Code:
             yield from self._program(process)
 
-        guest = Cnk(machine, main)
-        process = IoProcess(node, FileCalls(machine, guest, node, io_node), guest)
+        guest, files = made(machine, name, node, io_node, main)
+        process = IoProcess(node, files, guest)
         seen: dict[int, Shipped] = {}
 
         def received(packet: CollectivePacket) -> None:
@@ -255,40 +261,65 @@ PAIR: Shape = (2, 1, 1)
 LONG_PACKETS = 120
 """Packets of a read and a write by which the costs per packet are measured."""
 
-_costs: dict[tuple[str, str], NodeCosts] = {}
+
+def made(
+    machine: Datasheet, name: str, node: int, io_node: int, main: Callable[[], Code]
+) -> tuple[Guest, FileCalls]:
+    """A guest by name, and the file system calls of its process."""
+    if name == "cnk":
+        kernel = Cnk(machine, main)
+        return kernel, ShippedCalls(machine, kernel, node, io_node)
+    linux = LINUX[name]
+    memory = ForwardingMemory(machine, static=linux is ZeptoOsBigMemory)
+    return linux(machine, memory.program, main), ForwardedCalls(machine, memory, node, io_node)
 
 
-def node_costs(machine: Datasheet, platform: str) -> NodeCosts:
+def piece_bytes(machine: Datasheet, guest: str) -> tuple[int, int]:
+    """Bytes of the longest read and of the longest write that a guest ships in one piece."""
+
+    def nothing() -> Code:
+        yield from ()
+
+    _, files = made(machine, guest, 0, 0, nothing)
+    return files.read_bytes, files.write_bytes
+
+
+_costs: dict[tuple[str, str, str], NodeCosts] = {}
+
+
+def node_costs(machine: Datasheet, platform: str, guest: str = "cnk") -> NodeCosts:
     """Costs of a compute node's software, measured in the detailed tier on one node; kept while in memory."""
-    key = (machine.digest(), platform)
+    key = (machine.digest(), platform, guest)
     if key not in _costs:
-        _costs[key] = _measured(machine, platform)
+        _costs[key] = _measured(machine, platform, guest)
     return _costs[key]
 
 
-def _measured(machine: Datasheet, platform: str) -> NodeCosts:
-    length = (LONG_PACKETS - 1) * machine.integer("ciod.packet_payload")
+def _measured(machine: Datasheet, platform: str, guest: str) -> NodeCosts:
+    payload = machine.integer("ciod.packet_payload")
+    read_packets, write_packets = (
+        min(LONG_PACKETS - 1, most // payload) for most in piece_bytes(machine, guest)
+    )
     calls = [
         ProgramCall(Call.OPEN, 0, 0),
-        ProgramCall(Call.READ, length, 0),
+        ProgramCall(Call.READ, read_packets * payload, 0),
         ProgramCall(Call.LSEEK, 0, 0),
         ProgramCall(Call.LSEEK, 0, 0),
         ProgramCall(Call.OPEN, 0, 1),
-        ProgramCall(Call.WRITE, length, 1),
+        ProgramCall(Call.WRITE, write_packets * payload, 1),
         ProgramCall(Call.CLOSE, 0, 1),
     ]
-    job = IoJob(machine, platform, Partition("pair", PAIR, (False,) * 3), calls, processes=1)
+    job = IoJob(machine, platform, Partition("pair", PAIR, (False,) * 3), calls, processes=1, guest=guest)
     job.run()
     shipped = job.processes[0].shipped
     read, seek, write = shipped[1], shipped[3], shipped[5]
     receive = seek.returned_at - seek.last_at
-    rest = LONG_PACKETS - 1
-    drain = (read.last_at - read.first_at) / rest
-    take = (read.returned_at - receive - read.first_at) / rest
+    drain = (read.last_at - read.first_at) / read_packets
+    take = (read.returned_at - receive - read.first_at) / read_packets
     fifo = machine.integer("collective.fifo_packets")
     return NodeCosts(
         send=seek.send_cycles,
-        inject=round((write.send_cycles - seek.send_cycles) / rest),
+        inject=round((write.send_cycles - seek.send_cycles) / write_packets),
         receive=receive,
         take=round(take),
         drain=round(drain),

@@ -83,8 +83,8 @@ def _whole(call: Call, size: int, transfer: int, file: int, shared: bool) -> Ite
     yield ProgramCall(Call.CLOSE, 0, file, shared)
 
 
-def shipped(calls: list[ProgramCall], buffer_bytes: int) -> list[Step]:
-    """The calls as they are shipped: long ones in pieces of the daemon's buffer."""
+def shipped(calls: list[ProgramCall], read_bytes: int, write_bytes: int) -> list[Step]:
+    """The calls as they are shipped: long reads and writes in pieces of at most so many bytes."""
     steps = []
     position: dict[int, int] = {}
     for call in calls:
@@ -92,7 +92,7 @@ def shipped(calls: list[ProgramCall], buffer_bytes: int) -> list[Step]:
             position[call.file] = 0
         left = call.length
         while True:
-            piece = min(left, buffer_bytes)
+            piece = min(left, read_bytes if call.call == Call.READ else write_bytes)
             left -= piece
             place = position.get(call.file, 0)
             steps.append(Step(call.call, piece, call.file, call.shared, place, left == 0))

@@ -143,6 +143,11 @@ def _neighbours(workload: Any, guest: str) -> Refusal | None:
     return Refusal("workload.program", f"'build' under {guest}: {_NO_FORK.get(guest, 'it has no processes')}")
 
 
+def usual_guest(support: Support, platform: str) -> str:
+    """The guest of a workload on a platform where none is named: the first one that can stand on it."""
+    return next((each for each in support.guests if platform in platforms_of(each)), support.guests[0])
+
+
 def platforms_of(guest: str) -> tuple[str, ...]:
     """The platforms that a guest can stand on."""
     return HOMES.get(guest, _MACHINES)
@@ -153,7 +158,7 @@ SUPPORT: Mapping[str, Support] = {
     "micro": Support((*_BOTH, "l4-native"), (*_LINUX, "cnk", "l4-app"), 1, settings=_micro),
     "netperf": Support(_BOTH, _LINUX, 2, ("pset",), because=_NO_SOCKETS),
     "dcmf": Support(_ALL, ("cnk", "zeptoos-bigmemory", "l4-app"), 2, because=_NO_USER_DMA),
-    "io": Support(_BOTH, ("cnk",), 1, ("pset",), because=_OWN_FILES),
+    "io": Support(_BOTH, ("cnk", "zeptoos", "zeptoos-bigmemory"), 1, ("pset",), because=_OWN_FILES),
     "traffic": Support(("bare-metal",), ("cnk",), 2),
     "collectives": Support(_ALL, (*_MESSAGING, "l4-app"), 1, ("mapping", "pset"), settings=_messages),
     "halo": Support(_ALL, (*_MESSAGING, "l4-app"), 1, ("mapping",), settings=_messages),

@@ -51,8 +51,9 @@ costs = st.builds(
     cores=st.integers(1, 3),
     servers=st.integers(1, 3),
     slow=st.sampled_from([1, 50]),
+    threads=st.booleans(),
 )
-def test_every_process_has_the_same_times(program, node, places, cores, servers, slow) -> None:  # type: ignore[no-untyped-def]
+def test_every_process_has_the_same_times(program, node, places, cores, servers, slow, threads) -> None:  # type: ignore[no-untyped-def]
     table = columns(program, IO)
     table = table._replace(service=table.service * slow)
     times = Times.of(node, IO, NETWORK)
@@ -62,6 +63,7 @@ def test_every_process_has_the_same_times(program, node, places, cores, servers,
             "proxy_cores": cores,
             "metadata_servers": servers,
             "data_servers": servers,
+            "threads": threads,
         }
     )
     where = np.array(places, np.int64)

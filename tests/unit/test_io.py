@@ -11,7 +11,7 @@ import simpy
 from bgsim.datasheet import Datasheet
 from bgsim.experiment.resolve import support_findings
 from bgsim.guests.cnk import Cnk
-from bgsim.guests.function_shipping import UNSUPPORTED, FileCalls
+from bgsim.guests.function_shipping import UNSUPPORTED, ShippedCalls
 from bgsim.hardware.file_server import FileServer, IoParameters
 from bgsim.hardware.io_node import IoNode
 from bgsim.hardware.io_protocol import Call, answer_packets, request_packets
@@ -36,25 +36,25 @@ IO = IoParameters.from_datasheet(SHEET)
 class OneNode:
     """A node that runs one program of file calls, and its I/O node."""
 
-    def __init__(self, files: dict[str, int], body: Callable[[FileCalls], Code], platform: str) -> None:
+    def __init__(self, files: dict[str, int], body: Callable[[ShippedCalls], Code], platform: str) -> None:
         environment = simpy.Environment()
         built = build_nodes(environment, SHEET, (2, 1, 1), (False,) * 3, (0,), 8)
         self.server = FileServer(IO, files)
         address = io_node_address(built.collective.tree, 0)
         self.io_node = IoNode(environment, address, built.collective, self.server, IO)
         guest = Cnk(SHEET, lambda: body(self.calls))
-        self.calls = FileCalls(SHEET, guest, 0, address)
+        self.calls = ShippedCalls(SHEET, guest, 0, address)
         core = PLATFORMS[platform](environment, SHEET, guest, built.nodes[0])
         environment.run(until=core.process)
         built.check()
 
 
 def values_of(
-    files: dict[str, int], *made: Callable[[FileCalls], Any], platform: str = "bare-metal"
+    files: dict[str, int], *made: Callable[[ShippedCalls], Any], platform: str = "bare-metal"
 ) -> tuple[list[int], OneNode]:
     found: list[int] = []
 
-    def body(calls: FileCalls) -> Code:
+    def body(calls: ShippedCalls) -> Code:
         for make in made:
             value = yield from make(calls)
             found.append(value)
@@ -223,7 +223,7 @@ def test_programs_are_cut_where_the_daemon_cuts() -> None:
     config = IoConfig.model_validate(
         {"kind": "io", "pattern": "read", "size": "300 KiB", "transfer_size": "200 KiB"}
     )
-    steps = shipped(program(config, SHEET), IO.buffer_bytes)
+    steps = shipped(program(config, SHEET), SHEET.integer("ciod.buffer"), SHEET.integer("ciod.buffer"))
     reads = [step for step in steps if step.call == Call.READ]
     assert [step.length for step in reads] == [87_600, 87_600, 29_600, 87_600, 14_800]
     assert [step.ends for step in reads] == [False, False, True, False, True]
