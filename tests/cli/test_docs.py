@@ -30,7 +30,8 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 def typed(line: str) -> None:
     words = shlex.split(line, comments=True)
     if words[0] == "bgsim":
-        answer = CliRunner().invoke(app, words[1:])
+        here = ["--workers", "1"] if words[1] == "run" else []  # in this process, where all is loaded already
+        answer = CliRunner().invoke(app, [*words[1:], *here])
         assert answer.exit_code == 0, f"{line}\n{answer.output}\n{answer.stderr}"
     else:
         assert words[0] == "python", line
