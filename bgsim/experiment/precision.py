@@ -193,7 +193,7 @@ class Refinement:
         self._points: dict[str, _Point] = {}
         self._point_of: dict[str, _Point] = {}
         for run in experiment.runs:
-            self._add(self._points.setdefault(point_key(run.config), _Point([])), run)
+            self._add(self._points.setdefault(canonical(run.point), _Point([])), run)
 
     def follow(self, record: Record) -> list[Run]:
         """Take a finished record; return the replications it makes necessary."""
@@ -208,10 +208,10 @@ class Refinement:
         """All runs of the experiment, those that were added among them."""
         return [run for point in self._points.values() for run in point.runs]
 
-    def stop_of(self, config: Mapping[str, Any]) -> Stop | None:
-        """Why the point of a run has stopped; None while it has not."""
-        point = self._points.get(point_key(config))
-        return None if point is None else point.stop
+    def stop_of(self, point: Mapping[str, Any]) -> Stop | None:
+        """Why a point has stopped; None while it has not."""
+        known = self._points.get(canonical(point))
+        return None if known is None else known.stop
 
     def _add(self, point: _Point, run: Run) -> None:
         point.runs.append(run)
@@ -252,13 +252,6 @@ def replicated(run: Run, seed: int, replication: int) -> Run:
 
     drawn = {"replication": replication, "seed": seed_of_replication(seed, replication)}
     return Made(run.experiment, {**run.config, **drawn}, run.point)
-
-
-def point_key(config: Mapping[str, Any]) -> str:
-    """What the runs of a point have in common, whatever their platform and replication."""
-    return canonical(
-        {name: value for name, value in config.items() if name not in ("platform", "seed", "replication")}
-    )
 
 
 def _intervals(records: Iterable[Record], target: Target) -> list[tuple[str, Interval]]:

@@ -81,23 +81,23 @@ def points(study: Study, experiment: Experiment, refinement: Refinement | None) 
         Of an experiment with a precision; it has been told of all finished records.
     """
     by_id = {record["run_id"]: record for record in [*study.failed, *study.records]}
-    rows: dict[tuple[str, str], list[Any]] = {}
+    rows: dict[tuple[str, str], tuple[Mapping[str, Any], list[Record | None]]] = {}
     for run in experiment.runs:
         key = canonical(run.point), str(run.config["platform"])
-        rows.setdefault(key, [run.point, run.config, []])[2].append(by_id.get(run.run_id))
+        rows.setdefault(key, (run.point, []))[1].append(by_id.get(run.run_id))
     if refinement is not None:
         asked = {run.run_id for run in experiment.runs}
         for run in refinement.runs():
             if run.run_id not in asked:
-                rows[canonical(run.point), str(run.config["platform"])][2].append(by_id.get(run.run_id))
-    paths = list(dict.fromkeys(path for point, _, _ in rows.values() for path in point))
+                rows[canonical(run.point), str(run.config["platform"])][1].append(by_id.get(run.run_id))
+    paths = list(dict.fromkeys(path for point, _ in rows.values() for path in point))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow((*column_names(paths), *COLUMNS))
     order = {key: tuple(natural_key(rows[key][0].get(path)) for path in paths) for key in rows}
     for key in sorted(rows, key=lambda key: order[key]):
-        point, config, found = rows[key]
-        reason, why = _of_point(found, config, refinement)
+        point, found = rows[key]
+        reason, why = _of_point(found, point, refinement)
         values = [canonical(v) if isinstance(v, (list, Mapping)) else v for v in map(point.get, paths)]
         done = sum(record is not None and record["status"] == "ok" for record in found)
         writer.writerow((*values, key[1], done, reason, why))
@@ -105,7 +105,7 @@ def points(study: Study, experiment: Experiment, refinement: Refinement | None) 
 
 
 def _of_point(
-    records: Sequence[Record | None], config: Mapping[str, Any], refinement: Refinement | None
+    records: Sequence[Record | None], point: Mapping[str, Any], refinement: Refinement | None
 ) -> tuple[str, str]:
     found = [record.get("stopped") or of_record(record) for record in records if record is not None]
     missing = len(records) - len(found)
@@ -113,7 +113,7 @@ def _of_point(
         found.append({"reason": "missing", "why": f"{missing} of {len(records)} runs are still to do"})
     worst = min(found, key=lambda stop: _WORST.index(stop["reason"]))
     if worst["reason"] in ("converged", "finished"):
-        stop = None if refinement is None else refinement.stop_of(config)
+        stop = None if refinement is None else refinement.stop_of(point)
         if stop is not None:
             return stop.reason, stop.why
         if worst["reason"] == "finished":
