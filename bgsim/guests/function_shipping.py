@@ -1,8 +1,8 @@
 """File system calls of a compute node: each becomes packets to the pset's I/O node, and the core waits.
 
 Under CNK the kernel does it (:class:`ShippedCalls`); ZeptoOS has a daemon for it
-(:mod:`bgsim.guests.io_forwarding`). CNK's kernel has no file system. It marshals a call into a packet, puts
-the data of a write behind it, and polls the collective network's reception FIFO until the answer has come; the
+(:mod:`bgsim.guests.io_forwarding`). CNK has no file system. Its kernel marshals a call into a packet, puts
+the data of a write behind it, and polls the network's reception FIFO until the answer has come; the
 process does nothing meanwhile. Reads and writes longer than the daemon's buffer are shipped in pieces. What
 neither the kernel nor its I/O node can do fails with ENOSYS: there is one process on a core for its whole
 life, so there is no fork and no exec.

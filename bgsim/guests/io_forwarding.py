@@ -3,8 +3,9 @@
 A program's call enters the kernel, whose FUSE file system queues a request, wakes a daemon and switches to
 it. The daemon, an ordinary process in pages of 4 KiB, copies the request out with one system call, works the
 collective network's device itself, and gives the answer back with another; then the program runs again. So
-one call is three entries of the kernel and two switches of the address space. FUSE cuts reads and writes into
-requests of its own size.
+one call is three entries of the kernel and two switches of the address space. Between two looks at the device
+the daemon gives up the core, which comes back at once, since everyone else sleeps. FUSE cuts reads and writes
+into requests of its own size.
 
 Left out: the daemon's several threads, the page cache (ZeptoOS's files are read once), the acknowledgement
 that a long command asks the I/O node for, and the library that links a program with ZOID directly.
@@ -76,7 +77,8 @@ class ForwardedCalls(FileCalls):
         self._per_byte = datasheet.quantity("guest.copy_instructions_per_byte").value
         self._marshal = self._in_daemon(datasheet.integer("zeptoos.forward_instructions"))
         self._packet = self._in_daemon(datasheet.integer("zeptoos.forward_packet_instructions"))
-        self._pause = self._in_daemon(datasheet.integer("dcmf.poll_instructions"))
+        yielding = self._kernel(datasheet.integer("zeptoos.yield_instructions"))
+        self._pause = Run(kernel_program("yield", [*memory.daemon, *yielding]))
 
     def _enter(self) -> Code:
         """The program's call: to the file system's request."""
