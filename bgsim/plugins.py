@@ -111,6 +111,12 @@ def entries(group: str) -> Mapping[str, EntryPoint]:
     return found
 
 
+def installed() -> dict[str, str]:
+    """Versions of the packages that add anything, by name."""
+    found = (entries(group).values() for group in (WORKLOAD_GROUP, GUEST_GROUP, CURE_GROUP))
+    return dict(sorted(distribution(entry) for several in found for entry in several))
+
+
 @cache
 def _load(entry: EntryPoint) -> object:
     try:

@@ -144,7 +144,8 @@ def schema_drift(what: str) -> str:
 
 
 def versions() -> str:
-    """Program, Python and libraries, one per line."""
+    """Program, Python, libraries and packages with plug-ins, one per line."""
+    from bgsim import plugins
     from bgsim.experiment import provenance
 
     found = provenance.program()
@@ -152,4 +153,5 @@ def versions() -> str:
     state = f" (commit {git['commit'][:12]}{', modified' if git['modified'] else ''})" if git else ""
     rows = [("bgsim", f"{found['bgsim']}{state}"), ("python", found["python"])]
     rows += [(name, version or "not installed") for name, version in found["libraries"].items()]
+    rows += [(name, f"{version} (plug-in)") for name, version in plugins.installed().items()]
     return aligned(rows)

@@ -122,9 +122,11 @@ def _equal(fast: NDArray[np.int64], slow: NDArray[np.int64]) -> tuple[int, int]:
 def rows(fast: bool) -> Iterator[Row]:
     """Each fast path on one case; the tests of the same pairs generate thousands."""
     after = f"registers and counters after {WALK_OPERATIONS:,} operations"
+    if not fast:
+        for word, virtual in (("native", False), ("virtualised", True)):
+            total, equal = walk_numbers(virtual)
+            yield Row("all", f"walk of lcc, {word}: {after}", total, equal, 0.0)
     for point, (total, equal) in (
-        (f"walk of lcc, native: {after}", walk_numbers(virtual=False)),
-        (f"walk of lcc, virtualised: {after}", walk_numbers(virtual=True)),
         (f"torus packet by packet: times of {MESSAGES} messages", torus_times()),
         (f"torus uncontended: times of {MESSAGES} messages", uncontended_times()),
         ("input and output: times of 48 processes", queue_times()),
