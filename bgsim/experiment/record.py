@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from bgsim.experiment.errors import StoreError
 
 RECORD_SCHEMA = 1
 """Version of the record format; raised when a field changes its meaning."""
@@ -96,18 +99,64 @@ def to_line(record: Record) -> bytes:
     return text.encode() + b"\n"
 
 
+_REST = b',"exits":['
+_OK = b',"status":"ok"'
+_FAILED = b',"status":"failed"'
+
+
+class StoredRecord(Mapping[str, Any]):
+    """A finished record as it stands in its line; what a summary does not need is read when asked for.
+
+    Fields stand in their documented order, so everything up to the metrics is the first half of the line.
+    """
+
+    __slots__ = ("_fields", "_rest")
+
+    def __init__(self, fields: dict[str, Any], rest: bytes) -> None:
+        self._fields = fields
+        self._rest = rest
+
+    def __getitem__(self, name: str) -> Any:
+        if self._rest and name not in self._fields:
+            self._read_rest()
+        return self._fields[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self._read_rest()
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        self._read_rest()
+        return len(self._fields)
+
+    def _read_rest(self) -> None:
+        if self._rest:
+            try:
+                del self._fields["status"]  # it stands behind the rest
+                self._fields |= json.loads(b"{" + self._rest[1:])
+            except ValueError:
+                raise StoreError(f"the record of run {self._fields['run_id']} is damaged") from None
+            self._rest = b""
+
+
 def from_line(line: bytes) -> Record | None:
     """The record of a line, or None when the line is not a whole record."""
+    cut = line.find(_REST)
     try:
+        if cut > 0 and line.endswith(b"}\n") and line.rfind(_OK, cut) > 0 and line.rfind(_FAILED, cut) < 0:
+            with contextlib.suppress(ValueError):  # the mark may stand inside a section; then all is read
+                head = json.loads(line[:cut] + b"}")
+                if head.keys() >= _NEEDED:
+                    return StoredRecord({**head, "status": "ok"}, line[cut:])
         value = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if (
-        not isinstance(value, dict)
-        or not {"run_id", "config", "platform", "metrics", "status"} <= value.keys()
-    ):
+    if not isinstance(value, dict) or not {*_NEEDED, "status"} <= value.keys():
         return None
     return value
+
+
+_NEEDED = frozenset(("run_id", "config", "platform", "metrics"))
 
 
 def answer(record: Record) -> dict[str, Any]:

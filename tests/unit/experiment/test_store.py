@@ -145,3 +145,23 @@ def test_lines_and_records():
     with pytest.raises(ValueError, match="Out of range"):
         to_line({**record(1), "metrics": {"elapsed_s": float("inf")}})
     assert set(json_schema()["properties"]) == set(FIELDS)
+
+
+def test_a_stored_record_is_what_was_written_and_half_of_it_is_read_late():
+    written = {
+        "schema": 1, "run_id": "0" * 16, "experiment": "e", "point": {"a": ',"exits":['}, "platform": "bare-metal",
+        "guest": "cnk", "replication": 0, "seed": 1, "config": {"exits": [1], "z": 2}, "metrics": {"exits": 2.5},
+        "exits": [{"cause": "x"}], "details": {"status": "failed"}, "status": "ok", "stopped": {"why": "end"},
+    }  # fmt: skip
+    line = to_line(written)
+    found = from_line(line)
+    assert found["metrics"] == {"exits": 2.5}
+    assert found["stopped"] == {"why": "end"}
+    assert dict(found) == written
+    assert to_line(found) == line
+    assert list(found) == list(written)
+    assert from_line(line[:-5]) is None
+    assert from_line(line.replace(b'"ok"', b'"failed"'))["status"] == "failed"
+    damaged = from_line(line.replace(b'{"why"', b'{{why"'))
+    with pytest.raises(StoreError, match="the record of run 0000000000000000 is damaged"):
+        dict(damaged)
