@@ -275,7 +275,9 @@ _CATALOGUE = (
     ),
 )
 
-CURES: Registry[Cure] = Registry({cure.name: cure for cure in _CATALOGUE}, CURE_GROUP, Cure)
+CURES: Registry[Cure] = Registry(
+    {cure.name: cure for cure in _CATALOGUE}, CURE_GROUP, Cure, name_of=lambda cure: cure.name
+)
 """By name, in the order of the documentation; packages add more under ``bgsim.cures``."""
 
 GROUPS: Mapping[str, tuple[str, ...]] = {

@@ -14,7 +14,7 @@ used: who has no plug-ins pays nothing for them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -43,6 +43,8 @@ class Registry(Mapping[str, Item], Generic[Item]):
         The group of entry points under which packages add more.
     kind
         What such an entry point has to name.
+    name_of
+        The name that such a thing says it has, where it does; the entry point's must be the same.
 
     Raises
     ------
@@ -50,10 +52,17 @@ class Registry(Mapping[str, Item], Generic[Item]):
         When a plug-in is used that takes a name already taken, cannot be imported, or is something else.
     """
 
-    def __init__(self, built_in: Mapping[str, Item], group: str, kind: type[Item]) -> None:
+    def __init__(
+        self,
+        built_in: Mapping[str, Item],
+        group: str,
+        kind: type[Item],
+        name_of: Callable[[Item], str] | None = None,
+    ) -> None:
         self.built_in = dict(built_in)
         self.group = group
         self._kind = kind
+        self._name_of = name_of
 
     def __getitem__(self, name: str) -> Item:
         if name in self.built_in:
@@ -62,6 +71,8 @@ class Registry(Mapping[str, Item], Generic[Item]):
         if not isinstance(found, self._kind):
             wanted = f"{self._kind.__module__}.{self._kind.__qualname__}"
             raise PluginError(f"{_told(self._added()[name])} is {type(found).__name__}, not a {wanted}")
+        if self._name_of is not None and self._name_of(found) != name:
+            raise PluginError(f"{_told(self._added()[name])} calls itself '{self._name_of(found)}'")
         return found
 
     def __contains__(self, name: object) -> bool:

@@ -65,7 +65,8 @@ class Search:
         for stage in self.stages:
             words = [stage] if isinstance(stage, str) else stage
             places = {cures.CURES[name].place for word in words for name in cures.GROUPS.get(word, ())}
-            yield tuple(name for name, cure in cures.CURES.items() if name in words or cure.place in places)
+            known = cures.expanded([*cures.CURES.built_in, *words])
+            yield tuple(name for name in known if name in words or cures.CURES[name].place in places)
 
 
 class Step(NamedTuple):

@@ -31,6 +31,7 @@ seconds.
 
 Rows marked *calibrated* were used to fit a parameter: they show nothing and are not counted. The typical
 error is the median of the sizes of the errors. A *binding* case must hold; in the others a miss is a finding.
+Behind a `±` stands the half-width of the 95 % interval, where random numbers are drawn.
 """
 
 

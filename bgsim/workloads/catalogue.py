@@ -54,5 +54,6 @@ WORKLOADS: Registry[Workload] = Registry(
     {kind: Workload(config, SUPPORT[kind], f"bgsim.workloads.{kind}") for kind, config in _CONFIGS.items()},
     WORKLOAD_GROUP,
     Workload,
+    name_of=lambda workload: workload.kind,
 )
 """By name; packages add more under the entry-point group ``bgsim.workloads``."""

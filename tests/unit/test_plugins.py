@@ -64,6 +64,14 @@ def test_what_cannot_be_used_is_told_by_name_and_version(package: Callable[..., 
         fruits()["plum"]
 
 
+def test_a_name_is_the_same_on_both_sides(package: Callable[..., None]) -> None:
+    package("orchard", "apple = orchard:apple\npear = orchard:apple")
+    registry = Registry({"cherry": "ours"}, GROUP, str, name_of=lambda fruit: fruit)
+    assert registry["apple"] == "apple"
+    with pytest.raises(PluginError, match=r"the fruit 'pear' of orchard 1\.2 .* calls itself 'apple'"):
+        registry["pear"]
+
+
 def test_a_name_is_taken_once(package: Callable[..., None]) -> None:
     package("orchard", "apple = orchard:apple")
     package("garden", "apple = garden:apple")
