@@ -93,6 +93,9 @@ def run(
         study = run_experiment(plan, directory, watch=watch, executor=crew, shard=part)
     for remark in study.remarks() if part is None else ():
         watch.note(remark)
+    for section in ("sensitivity", "calibrate"):
+        if getattr(plan, section) is not None:
+            watch.note(f"its section '{section}' is for: bgsim {section} {experiment}")
     if part is not None:
         say(f"shard {part}: {study.directory}; when all shards are there: bgsim merge {directory}")
     elif study.records:
