@@ -17,7 +17,12 @@ from bgsim.cli.app import app
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(
-    [*(DOCS / "tutorial").glob("*.md"), *(DOCS / "howto").glob("*.md"), DOCS / "explanation/trust.md"]
+    [
+        *(DOCS / "tutorial").glob("*.md"),
+        *(DOCS / "howto").glob("*.md"),
+        DOCS / "explanation/trust.md",
+        DOCS / "studies.md",
+    ]
 )
 
 
