@@ -290,6 +290,7 @@ class _Planner:
         """Every run of the grid; complete only when no problem was found."""
         from bgsim.experiment.schema import form_problems
         from bgsim.workloads.catalogue import WORKLOADS
+        from bgsim.workloads.support import usual_guest
 
         found: list[Run] = []
         seen: dict[str, Mapping[str, Any]] = {}
@@ -356,6 +357,8 @@ class _Planner:
                 self.problem(("sweep",), f"two points are the same run: {both}", on_key=True)
             seen[same] = point
             for platform in platforms:
+                if model.guest is None:
+                    config = {**config, "guest": usual_guest(WORKLOADS[kind].support, platform)}
                 for replication in range(model.replications):
                     drawn = {"replication": replication, "seed": seed_of_replication(model.seed, replication)}
                     found.append(Run(model.name, {**config, "platform": platform, **drawn}, point))

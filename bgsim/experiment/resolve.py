@@ -21,7 +21,7 @@ from bgsim.experiment.locate import Path, dotted, split_path
 from bgsim.experiment.metrics import METRICS
 from bgsim.plugins import GUEST_GROUP, distribution, entries
 from bgsim.spelling import did_you_mean
-from bgsim.workloads.support import Refusal, platforms_of
+from bgsim.workloads.support import Refusal, platforms_of, usual_guest
 
 if TYPE_CHECKING:
     from bgsim.workloads.resolved import ResolvedRun
@@ -203,7 +203,7 @@ def refusals(kind: str, guest: str | None, platform: str, workload: Any = None) 
     from bgsim.workloads.catalogue import WORKLOADS
 
     support = WORKLOADS[kind].support
-    guest = support.guests[0] if guest is None else guest
+    guest = usual_guest(support, platform) if guest is None else guest
     found = []
     if platform not in support.platforms:
         said = f"the {kind} workload runs on {quoted(support.platforms)}, not on '{platform}'"

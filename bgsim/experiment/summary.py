@@ -26,6 +26,7 @@ from bgsim.experiment.metrics import BASELINE, GAUGES, METRICS, ORDER, slowdown
 from bgsim.experiment.order import natural_key
 from bgsim.experiment.record import Record
 from bgsim.experiment.statistics import Interval, mean_interval, weighted_interval
+from bgsim.workloads.support import platforms_of
 
 FIXED_COLUMNS = ("platform", "metric", "unit", "mean", "ci_low", "ci_high", "n")
 
@@ -83,9 +84,16 @@ def swept_paths(records: Sequence[Record]) -> list[str]:
             continue
         if path.startswith("partition.") and any(axis.startswith("partition") for axis in swept):
             continue
+        if path == "guest" and _platforms_say_the_guest(records):
+            continue
         if len({setting.get(path) for setting in settings.values()}) > 1:
             swept.append(path)
     return swept
+
+
+def _platforms_say_the_guest(records: Sequence[Record]) -> bool:
+    """Whether guests differ only because one platform takes none but its own: then they are no axis."""
+    return len({record["guest"] for record in records if len(platforms_of(record["guest"])) > 1}) <= 1
 
 
 def _flat(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -173,7 +181,7 @@ def _interval(name: str, group: Mapping[str, Sequence[float]]) -> Interval:
 
 def _partner(key: str, record: Record) -> tuple[object, ...]:
     """What a run shares with the run on the other platform that it is compared with."""
-    return key, record["guest"], record["seed"], record["replication"]
+    return key, record["seed"], record["replication"]
 
 
 def _platform_order(platform: str) -> tuple[int, str]:
