@@ -8,6 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from bgsim.datasheet import Datasheet
+from bgsim.experiment import plan
+from bgsim.experiment.errors import ExperimentError
 from bgsim.workloads import execute
 from bgsim.workloads.configs import NeighboursConfig
 from bgsim.workloads.neighbours import fair_share
@@ -92,3 +94,29 @@ def test_what_cannot_be_is_refused(settings: dict[str, Any], said: str) -> None:
 def test_a_fair_share_counts_equals_on_the_core() -> None:
     assert fair_share(config(cores=[0, 0, 1, 0])) == 3
     assert fair_share(config(cores=[0, 0, 1], priorities=[11, 10, 11])) == 1
+
+
+def experiment(**changes: Any) -> dict[str, Any]:
+    return {
+        "name": "n",
+        "partition": {"topology": "pair"},
+        "platforms": ["virtual-machine"],
+        "workload": {"kind": "neighbours", **changes.pop("workload", {})},
+        **changes,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"workload": {"cores": [0, 1]}}, r"workload.cores: core 1 needs .* set machine.set.l4.smp to true"),
+        ({"workload": {"memory": ["800 MiB", "512 MiB"]}}, "workload.memory: the VMM has 1024 MiB"),
+        ({"cures": ["pass-through"]}, "workload.cores: devices can be mapped to one guest only"),
+        ({"guest": "cnk", "workload": {"program": "build"}}, "'build' under cnk: .* CNK has no fork"),
+        ({"platforms": ["bare-metal"]}, "runs on virtual-machine, not on 'bare-metal'"),
+    ],
+)
+def test_an_experiment_that_cannot_run_is_refused_before_it_does(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ExperimentError, match=said):
+        plan.load(experiment(**changes))
+    assert plan.load(experiment(workload={"cores": [0, 3]}, machine={"set": {"l4.smp": True}})).runs
