@@ -142,6 +142,7 @@ def run_experiment(
         study = Study(directory, opened.records)
         if study.records:
             study.write_summary()
+        if study.records or study.failed:
             stops.write(directory, study, experiment, refinement)
         if left:
             raise StudyInterrupted(

@@ -100,6 +100,17 @@ def test_a_fixed_number_says_so(experiment, workload, tmp_path):
     }  # fmt: skip
 
 
+def test_a_point_that_failed_says_why(experiment, workload, tmp_path):
+    def deadlocked(resolved, progress):
+        raise ValueError("t.trace:5: deadlock: rank 0 waits for ever for rank 1, in 'recv'")
+
+    workload.run = deadlocked
+    bgsim.run(experiment, tmp_path, workers=1)
+    row = stopped(tmp_path)[0]
+    assert (row["stopped"], row["replications"]) == ("deadlocked", "0")
+    assert row["why"] == "rank 0 waits for ever for rank 1, in 'recv'"
+
+
 def test_the_identity_of_runs_does_not_know_of_it(precise):
     ids = [run.run_id for run in load(precise).runs]
     del precise["precision"]
@@ -109,9 +120,15 @@ def test_the_identity_of_runs_does_not_know_of_it(precise):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"targets": {"slowdwn": "half-width <= 2"}}, "precision.targets.slowdwn: unknown metric; did you mean"),
+        (
+            {"targets": {"slowdwn": "half-width <= 2"}},
+            "precision.targets.slowdwn: unknown metric; did you mean",
+        ),
         ({"targets": {"slowdown": "2 %"}}, "'2 %' is no target; write it like 'relative half-width <= 2 %"),
-        ({"targets": {"elapsed_s": "half-width <= 2 ms"}}, "the half-width of elapsed_s is in 's', not in 'ms'"),
+        (
+            {"targets": {"elapsed_s": "half-width <= 2 ms"}},
+            "the half-width of elapsed_s is in 's', not in 'ms'",
+        ),
         ({"targets": {"elapsed_s": "half-width <= 0 s"}}, "a half-width to be reached is above zero"),
         ({"targets": {"elapsed_s": "half-width <= 1 s at 100 %"}}, "below 100 %"),
         ({"targets": {"elapsed_s": "half-width <= 1.2.3 s"}}, "a number that is none"),
