@@ -207,7 +207,8 @@ def refusals(kind: str, guest: str | None, platform: str, workload: Any = None) 
     found = []
     if platform not in support.platforms:
         said = f"the {kind} workload runs on {quoted(support.platforms)}, not on '{platform}'"
-        found.append(Refusal("platforms", said))
+        why = support.elsewhere.get(platform)
+        found.append(Refusal("platforms", f"{said}: {why}" if why else said))
     if guest not in support.guests and not _is_run_by_plugin(kind, guest):
         said = f"the {kind} workload runs under {quoted(support.guests)}, not under '{guest}'"
         why = support.because.get(guest)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bgsim.report import noise_scaling_figures, scaling_figures, style
+from bgsim.report import matrix_figures, noise_scaling_figures, scaling_figures, style
 from bgsim.report.results import HEADLINE_METRICS, Point, ReportError, Results, Study
 from bgsim.report.scaling_figures import SCALING_KINDS, several_sizes
 
@@ -66,6 +66,9 @@ def figures_of(study: Study, results: Results) -> Iterator[tuple[str, Figure]]:
     searched = _searched(study)
     if searched:  # its points are trials of the search, which those figures show
         yield from searched
+        return
+    if matrix_figures.is_matrix(results.points, results.axes):  # one figure for all its kinds
+        yield from matrix_figures.figures(results.points)
         return
     shown = {kind: results.of_kind(kind) for kind in results.kinds}
     sizes = [point for kind in SCALING_KINDS for point in shown.get(kind, ())]

@@ -35,6 +35,8 @@ class Support(NamedTuple):
         the psets as sub-trees), ``mapping`` (where ranks are placed).
     because
         Why another guest cannot run it, by name of the guest, where there is a reason to give.
+    elsewhere
+        Why it does not run on another platform, by name of the platform, where there is a reason to give.
     settings
         What a guest lacks for some settings of the workload: from the checked section and the guest's name
         to a refusal, or None.
@@ -45,6 +47,7 @@ class Support(NamedTuple):
     nodes_min: int
     uses: tuple[str, ...] = ()
     because: Mapping[str, str] = MappingProxyType({})
+    elsewhere: Mapping[str, str] = MappingProxyType({})
     settings: Callable[[Any, str], Refusal | None] = _accept
 
 
@@ -66,10 +69,13 @@ _MESSAGING = ("cnk", "zeptoos-bigmemory", *SOCKET_GUESTS)
 _OPERATING_SYSTEMS = ("cnk", *_LINUX)
 
 _NO_FORK = {
-    "cnk": "a build starts a process for every program it calls, and CNK has no fork and no exec (ENOSYS)"
+    "cnk": "a build starts a process for every program it calls, and CNK has no fork and no exec (ENOSYS)",
+    "l4-app": "it is one program without processes and files",
 }
 _OWN_FILES = {
-    "kittyhawk-linux": "it mounts file systems over its own Ethernet; CNK and ZeptoOS ship calls to I/O nodes"
+    "kittyhawk-linux": "it mounts file systems over its own Ethernet; CNK and ZeptoOS ship calls to I/O "
+    "nodes",
+    "l4-app": "it has no files; those of a hybrid program stay with its guest",
 }
 _NO_USER_DMA = {
     "kittyhawk-linux": "its kernel keeps the DMA engine for the Ethernet driver; its programs have sockets "
@@ -78,8 +84,13 @@ _NO_USER_DMA = {
     "programs in 4 KiB pages have sockets (netperf)",
 }
 _NO_SOCKETS = {
-    "cnk": "CNK has no network driver, and ships socket calls to the I/O node; its messaging is dcmf"
+    "cnk": "CNK has no network driver, and ships socket calls to the I/O node; its messaging is dcmf",
+    "l4-app": "it has no sockets: its messaging is dcmf",
 }
+
+_NOTHING_MOVES = {"hybrid": "it does not communicate, so that nothing of it moves out of the guest"}
+_FILES_STAY = {"hybrid": "files stay with the guest, whose calls take as long as in the virtual machine"}
+_SOCKETS_STAY = {"hybrid": "sockets are the guest's kernel's, which keeps its devices"}
 
 _LACKS: Mapping[str, Mapping[str, str]] = {
     "cnk": {
@@ -154,17 +165,26 @@ def platforms_of(guest: str) -> tuple[str, ...]:
 
 
 SUPPORT: Mapping[str, Support] = {
-    "compile": Support(_BOTH, _LINUX, 1, because=_NO_FORK),
-    "micro": Support((*_BOTH, "l4-native"), (*_LINUX, "cnk", "l4-app"), 1, settings=_micro),
-    "netperf": Support(_BOTH, _LINUX, 2, ("pset",), because=_NO_SOCKETS),
+    "compile": Support(_BOTH, _LINUX, 1, because=_NO_FORK, elsewhere=_NOTHING_MOVES),
+    "micro": Support(
+        (*_BOTH, "l4-native"), (*_LINUX, "cnk", "l4-app"), 1, elsewhere=_NOTHING_MOVES, settings=_micro
+    ),
+    "netperf": Support(_BOTH, _LINUX, 2, ("pset",), because=_NO_SOCKETS, elsewhere=_SOCKETS_STAY),
     "dcmf": Support(_ALL, ("cnk", "zeptoos-bigmemory", "l4-app"), 2, because=_NO_USER_DMA),
-    "io": Support(_BOTH, ("cnk", "zeptoos", "zeptoos-bigmemory"), 1, ("pset",), because=_OWN_FILES),
+    "io": Support(
+        _BOTH,
+        ("cnk", "zeptoos", "zeptoos-bigmemory"),
+        1,
+        ("pset",),
+        because=_OWN_FILES,
+        elsewhere=_FILES_STAY,
+    ),
     "traffic": Support(("bare-metal",), ("cnk",), 2),
     "collectives": Support(_ALL, (*_MESSAGING, "l4-app"), 1, ("mapping", "pset"), settings=_messages),
     "halo": Support(_ALL, (*_MESSAGING, "l4-app"), 1, ("mapping",), settings=_messages),
     "replay": Support(_BOTH, ("cnk",), 1, ("mapping",)),
     "noise": Support(_ALL, (*_OPERATING_SYSTEMS, "l4-app"), 1),
-    "memory": Support((*_BOTH, "l4-native"), (*_OPERATING_SYSTEMS, "l4-app"), 1),
+    "memory": Support((*_BOTH, "l4-native"), (*_OPERATING_SYSTEMS, "l4-app"), 1, elsewhere=_NOTHING_MOVES),
     "neighbours": Support(("virtual-machine",), _OPERATING_SYSTEMS, 1, settings=_neighbours),
 }
 """By workload kind."""
