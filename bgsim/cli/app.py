@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 EXIT_CODES = (
     "Exit codes: 0 all is well; 1 a fault of bgsim, or a generated file drifted; 2 bad input, nothing was "
     "simulated; 3 a run failed; 4 the study's directory cannot be used (in use, not writable, full disk); "
-    "5 the cluster cannot be used or was lost; 6 something changed (diff --exit-code); 130 stopped with Ctrl-C."
+    "5 the cluster cannot be used or was lost; 6 something changed (diff --exit-code); 130 stopped with "
+    "Ctrl-C."
 )
 
 app = typer.Typer(

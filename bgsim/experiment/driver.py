@@ -268,7 +268,7 @@ def _search(experiment: Experiment, session: _Session) -> None:
     points = greedy.starts(search, experiment.runs)
     here = results_in(session.opened)
     steps = greedy.side_by_side([greedy.search_point(search, runs) for runs in points], here)
-    with store.Store(directory / "bounds", session.watch.note) as beside:
+    with store.Store(directory / store.BOUNDS, session.watch.note) as beside:
         moved = [greedy.bounds(search, taken, runs) for taken, runs in zip(steps, points, strict=True)]
         rows = greedy.side_by_side(moved, results_in(beside))
     natives = {

@@ -16,9 +16,6 @@ from bgsim.experiment.executors.shard import SHARDS
 from bgsim.experiment.record import Record, answer
 from bgsim.experiment.store import Note, Store
 
-BOUNDS = "bounds"
-"""Directory, inside a study's, of the runs that move guessed parameters to their ends."""
-
 
 @dataclass(slots=True)
 class Merged:
@@ -78,9 +75,11 @@ def merge(directory: Path, sources: Sequence[Path], note: Note) -> Merged:
         lost = [record for record in failed.values() if record["run_id"] not in tried]
         opened.extend(lost)
         merged.failed = len(lost)
-    beside = [source / BOUNDS for source in sources if (source / BOUNDS / store.RECORDS).is_file()]
+    beside = [
+        source / store.BOUNDS for source in sources if (source / store.BOUNDS / store.RECORDS).is_file()
+    ]
     if beside:
-        inner = merge(directory / BOUNDS, beside, note)
+        inner = merge(directory / store.BOUNDS, beside, note)
         merged.added += inner.added
         merged.known += inner.known
         merged.failed += inner.failed

@@ -27,6 +27,9 @@ RECORDS = "records.jsonl"
 DAMAGED = "records.damaged"
 SUMMARY = "summary.csv"
 LOCK = ".lock"
+BOUNDS = "bounds"
+"""Directory, inside a study's, of the runs that move guessed parameters to their ends."""
+
 PORTION_BYTES = 1 << 24
 
 Note = Callable[[str], None]
