@@ -51,7 +51,10 @@ def kind_of(config: type[BaseModel]) -> str:
 _CONFIGS = {kind_of(config): config for config in get_args(get_args(WorkloadConfig)[0])}
 
 WORKLOADS: Registry[Workload] = Registry(
-    {kind: Workload(config, SUPPORT[kind], f"bgsim.workloads.{kind.replace('-', '_')}") for kind, config in _CONFIGS.items()},
+    {
+        kind: Workload(config, SUPPORT[kind], f"bgsim.workloads.{kind.replace('-', '_')}")
+        for kind, config in _CONFIGS.items()
+    },
     WORKLOAD_GROUP,
     Workload,
     name_of=lambda workload: workload.kind,
