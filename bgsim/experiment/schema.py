@@ -88,7 +88,27 @@ ParameterValues = Annotated[
 ]
 """Datasheet parameters by name; the datasheet itself checks names and values."""
 
-_LISTS = {"type": "object", "additionalProperties": {"type": "array", "minItems": 1}}
+_RANGE = {
+    "type": "object",
+    "description": "a range: from and to, with one of step, factor and points",
+    "properties": {
+        **{key: {"type": ["number", "string"]} for key in ("from", "to", "step")},
+        "factor": {"type": "number", "exclusiveMinimum": 1},
+        "points": {"type": "integer", "minimum": 2},
+        "scale": {"enum": ["linear", "log"]},
+    },
+    "required": ["from", "to"],
+    "additionalProperties": False,
+}
+_VALUES = {"anyOf": [{"type": "array", "minItems": 1}, _RANGE]}
+_AXES = {"type": "object", "additionalProperties": _VALUES}
+_TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+_DERIVED = {
+    "type": "object",
+    "properties": {"value": {"type": "string"}, "unit": {"type": "string"}},
+    "required": ["value", "unit"],
+    "additionalProperties": False,
+}
 Sweep = Annotated[
     dict[str, Any],
     WithJsonSchema(
@@ -97,10 +117,16 @@ Sweep = Annotated[
             "properties": {
                 "zip": {
                     "description": "paths that vary together, with equally many values",
-                    "anyOf": [_LISTS, {"type": "array", "items": _LISTS}],
-                }
+                    "anyOf": [_AXES, {"type": "array", "items": _AXES}],
+                },
+                "derive": {
+                    "description": "path to an expression that is evaluated at every point",
+                    "type": "object",
+                    "additionalProperties": {"anyOf": [{"type": "string"}, _DERIVED]},
+                },
+                "where": {"description": "conditions that a point has to satisfy", **_TEXTS},
             },
-            "additionalProperties": {"type": "array", "minItems": 1},
+            "additionalProperties": _VALUES,
         },
         mode="validation",
     ),
@@ -357,7 +383,13 @@ def json_schema(plugins: bool = True) -> dict[str, Any]:
     }
     properties["platform"] = {**properties["platforms"], "title": "Platform"}
     schema["required"] = [key for key in schema["required"] if key != "platforms"]
-    schema["oneOf"] = [{"required": ["platforms"]}, {"required": ["platform"]}]
+    swept = {"anyOf": [{"required": ["platform"]}, {"required": ["zip"]}]}
+    unsaid = {"not": {"anyOf": [{"required": ["platforms"]}, {"required": ["platform"]}]}}
+    schema["oneOf"] = [
+        {"required": ["platforms"]},
+        {"required": ["platform"]},
+        {**unsaid, "required": ["sweep"], "properties": {"sweep": swept}},
+    ]
     if plugins:
         _add_plugins(schema)
     return {
