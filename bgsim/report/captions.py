@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _CAPTIONS = {
-    "compile-elapsed": "Elapsed time of the build, with the bounds of the prediction and what was measured, if known.",
+    "compile-elapsed": "Elapsed time of the build, with the prediction's bounds and what was measured, if known.",
     "compile-attribution": "Share of each cause in the core's time; the total stands at the right.",
     "compile-sensitivity": "Elapsed time with one uncertain parameter after another at its ends.",
     "cures-waterfall": "What each cure brings on top of those before it.",
@@ -11,13 +11,15 @@ _CAPTIONS = {
     "dcmf-latency": "Time of an operation between two nodes against its size.",
     "dcmf-bandwidth": "Rate of operations between two nodes against their size.",
     "io-startup": "Time to load a program against the number of processes.",
-    "io-throughput": "Rate of file transfers against their size.",
+    "io-throughput": "Rate of file transfers through an I/O node, by the nodes that share it.",
     "io-layers": "Where the time of a call shipped to an I/O node goes.",
     "memory": "Time of a memory access against the size of what is accessed.",
     "micro-operations": "Cycles of single kernel operations.",
     "netperf-latency": "Time of a message or transaction against its size.",
+    "netperf-cpu": "Core time per message, both nodes, against its size.",
     "netperf-throughput": "Payload rate against the size of a message.",
     "neighbours": "A virtual machine's work beside another one, and what it loses of its own time.",
+    "matrix": "Every workload under every guest on every platform; dark is far behind the best of a row.",
     "noise-fwq": "Time of equal quanta of work, one after another.",
     "noise-detours": "How often a quantum lost how much time.",
     "noise-spectrum": "At which frequencies work is interrupted.",
