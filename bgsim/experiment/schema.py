@@ -27,7 +27,14 @@ from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 from bgsim.experiment.errors import quoted, shown
 from bgsim.experiment.locate import Path
-from bgsim.experiment.sections import CalibrateSection, Datum, PrecisionSection, Section, SensitivitySection
+from bgsim.experiment.sections import (
+    CalibrateSection,
+    Datum,
+    PrecisionSection,
+    Section,
+    SensitivitySection,
+    Sweep,
+)
 from bgsim.plugins import GUEST_GROUP, entries
 from bgsim.spelling import did_you_mean
 from bgsim.units import Quantity
@@ -87,51 +94,6 @@ ParameterValues = Annotated[
     ),
 ]
 """Datasheet parameters by name; the datasheet itself checks names and values."""
-
-_RANGE = {
-    "type": "object",
-    "description": "a range: from and to, with one of step, factor and points",
-    "properties": {
-        **{key: {"type": ["number", "string"]} for key in ("from", "to", "step")},
-        "factor": {"type": "number", "exclusiveMinimum": 1},
-        "points": {"type": "integer", "minimum": 2},
-        "scale": {"enum": ["linear", "log"]},
-    },
-    "required": ["from", "to"],
-    "additionalProperties": False,
-}
-_VALUES = {"anyOf": [{"type": "array", "minItems": 1}, _RANGE]}
-_AXES = {"type": "object", "additionalProperties": _VALUES}
-_TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-_DERIVED = {
-    "type": "object",
-    "properties": {"value": {"type": "string"}, "unit": {"type": "string"}},
-    "required": ["value", "unit"],
-    "additionalProperties": False,
-}
-Sweep = Annotated[
-    dict[str, Any],
-    WithJsonSchema(
-        {
-            "type": "object",
-            "properties": {
-                "zip": {
-                    "description": "paths that vary together, with equally many values",
-                    "anyOf": [_AXES, {"type": "array", "items": _AXES}],
-                },
-                "derive": {
-                    "description": "path to an expression that is evaluated at every point",
-                    "type": "object",
-                    "additionalProperties": {"anyOf": [{"type": "string"}, _DERIVED]},
-                },
-                "where": {"description": "conditions that a point has to satisfy", **_TEXTS},
-            },
-            "additionalProperties": _VALUES,
-        },
-        mode="validation",
-    ),
-]
-"""Swept paths with their values; read by :mod:`bgsim.experiment.sweep`."""
 
 
 class Machine(Section):

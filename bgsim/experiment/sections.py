@@ -1,4 +1,4 @@
-"""Sections of an experiment that say how a question is explored: precision, sensitivity, calibration."""
+"""Sections of an experiment that say how a question is explored: sweep, precision, sensitivity, and so on."""
 
 from __future__ import annotations
 
@@ -11,6 +11,52 @@ TextByName = Annotated[
     WithJsonSchema({"type": "object", "additionalProperties": {"type": "string"}}, mode="validation"),
 ]
 """Text by name; read by the module that knows what it means."""
+
+
+_RANGE = {
+    "type": "object",
+    "description": "a range: from and to, with one of step, factor and points",
+    "properties": {
+        **{key: {"type": ["number", "string"]} for key in ("from", "to", "step")},
+        "factor": {"type": "number", "exclusiveMinimum": 1},
+        "points": {"type": "integer", "minimum": 2},
+        "scale": {"enum": ["linear", "log"]},
+    },
+    "required": ["from", "to"],
+    "additionalProperties": False,
+}
+_VALUES = {"anyOf": [{"type": "array", "minItems": 1}, _RANGE]}
+_AXES = {"type": "object", "additionalProperties": _VALUES}
+_TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+_DERIVED = {
+    "type": "object",
+    "properties": {"value": {"type": "string"}, "unit": {"type": "string"}},
+    "required": ["value", "unit"],
+    "additionalProperties": False,
+}
+Sweep = Annotated[
+    dict[str, Any],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {
+                "zip": {
+                    "description": "paths that vary together, with equally many values",
+                    "anyOf": [_AXES, {"type": "array", "items": _AXES}],
+                },
+                "derive": {
+                    "description": "path to an expression that is evaluated at every point",
+                    "type": "object",
+                    "additionalProperties": {"anyOf": [{"type": "string"}, _DERIVED]},
+                },
+                "where": {"description": "conditions that a point has to satisfy", **_TEXTS},
+            },
+            "additionalProperties": _VALUES,
+        },
+        mode="validation",
+    ),
+]
+"""Swept paths with their values; read by :mod:`bgsim.experiment.sweep`."""
 
 
 class Section(BaseModel):
