@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "workload.program"
 _TORNADO_ROWS_MOST = 12
+_LABEL_LETTERS = 36
 
 
 def figures(points: Sequence[Point], axes: Sequence[str]) -> Iterator[tuple[str, Figure]]:
@@ -108,7 +110,7 @@ def elapsed(points: Sequence[Point], labels: Sequence[str]) -> Figure:
                 place += 1.0
         ticks.append((start + place - 1.0) / 2)
         place += 0.55
-    axes.set_yticks(ticks, labels)
+    axes.set_yticks(ticks, [textwrap.fill(label, _LABEL_LETTERS) for label in labels])
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(place - 0.85, -0.7)
     axes.grid(visible=False, axis="y")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from bgsim.experiment.metrics import BASELINE, METRICS, SLOWDOWN_BASIS
@@ -61,7 +61,9 @@ def headlines(results: Results) -> list[Headline]:
     for name in results.kinds:
         points = results.of_kind(name)
         own = list(_slowdowns(points, results.axes)) or list(_levels(name, points, results.axes))
-        found += own + list(_deviation(points))
+        own += _deviation(points)
+        several = len(results.kinds) > 1
+        found += [replace(each, label=f"{name}: {each.label}") if several else each for each in own]
     return found
 
 

@@ -6,6 +6,7 @@ same version of matplotlib, but for what the records say of the host.
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 BARS_MAX = 16
 """Bars of the figure of where the time goes; the tables have every run up to ``RUNS_MAX``."""
+
+BAR_LABEL_LETTERS = 36
 
 RUNS_MAX = 24
 HEATMAPS_MAX = 8
@@ -187,7 +190,7 @@ def _time(results: Results) -> dict[str, Any]:
         return {"stacks": None, "stacks_left": 0, "times": [], "times_left": 0}
     bars = [(_group_label(point, group, results), group) for point, group in groups[:BARS_MAX]]
     with style.paper_style():
-        figure = attribution([(label.replace(" · ", "\n"), group) for label, group in bars])
+        figure = attribution([(_beside_bar(label), group) for label, group in bars])
         picture = _picture("where-the-time-goes", figure)
     first = find_run([group.records[0] for _, group in groups], None)
     order = sorted(groups, key=lambda entry: entry[1].records[0] is not first)
@@ -206,6 +209,13 @@ def _group_label(point: Point, group: Group, results: Results) -> str:
     where = point_label(point.values, results.axes)
     words = platform_label(group.platform)
     return f"{where} · {words}" if where else words
+
+
+def _beside_bar(label: str) -> str:
+    """A label in lines of a bar's room; what does not fit is in the tables below."""
+    where, dot, platform = label.rpartition(" · ")
+    lines = textwrap.wrap(where, BAR_LABEL_LETTERS, max_lines=2, placeholder=" ...") if dot else []
+    return "\n".join([*lines, platform])
 
 
 def _tables(label: str, record: Record) -> RunTables:
