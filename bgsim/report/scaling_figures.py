@@ -81,10 +81,11 @@ def against_nodes(groups: Sequence[Group]) -> Figure:
             if platform == platforms[0] and len(platforms) > 1:
                 look["fillstyle"] = "none"
             every += _line(left, line, TIME, look)
-            _line(right, line, "slowdown", {**look, "linestyle": "-"})
+            _line(right, line, "slowdown", look if len(platforms) > 2 else {**look, "linestyle": "-"})
     if len(platforms) > 1:
         for dashes, platform in zip(style.LINE_STYLES, platforms, strict=False):
-            label = f"left: {style.platform_style(platform).label}"
+            where = "left: " if len(platforms) == 2 else ""
+            label = f"{where}{style.platform_style(platform).label}"
             handles[label] = Line2D([], [], color=style.BLACK, linestyle=dashes)
     sizes = sorted({float(found) for group in groups if (found := nodes(group)) is not None})
     for panel in (left, right):
