@@ -60,7 +60,7 @@ def sensitivity(
 
     chosen = [*(set_ or ()), *([f"sensitivity.method={method}"] if method else ())]
     plan = load(experiment, chosen, smoke=smoke, seed=seed)
-    section = study.checked(plan.sensitivity or SensitivitySection.model_validate({}), plan, experiment)
+    section = study.checked(plan.sensitivity or SensitivitySection.model_validate({}), plan)
     name = f"{plan.name}-{section.method}"
     directory = output or plan.directory.with_name(f"{plan.directory.name}-{section.method}")
     watch = watch_for(name, str(directory), quiet)
@@ -70,7 +70,7 @@ def sensitivity(
     key = canonical([section.model_dump(), plan.seed, [[run.run_id for run in runs] for runs in points]])
     factors = study.kept_design(directory, key)
     if factors is None:
-        factors = [list(study.factors_of(section, runs)) for runs in points]
+        factors = [list(study.factors_of(section, plan, runs)) for runs in points]
         study.keep_design(directory, key, factors)
     designs = [
         (study.drawn(section, each, plan.seed), runs) for each, runs in zip(factors, points, strict=True)
@@ -126,7 +126,7 @@ def calibrate(
     from bgsim.report import calibration_tables
 
     plan = load(experiment, set_ or (), smoke=smoke, seed=seed)
-    calibration = fitting.Calibration(plan, experiment)
+    calibration = fitting.Calibration(plan)
     directory = output or plan.directory.with_name(f"{plan.directory.name}-calibration")
     watch = Watch()
     for remark in plan.remarks:

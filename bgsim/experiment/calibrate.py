@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bgsim.experiment import overlay, store
 from bgsim.experiment.errors import ExperimentError, OutcomeError, Problem
 from bgsim.experiment.identity import canonical, machines
+from bgsim.experiment.locate import Path as Where
 from bgsim.experiment.metrics import BASELINE, METRICS, slowdown
 from bgsim.experiment.plan import Experiment, Run
 from bgsim.experiment.sections import CalibrateSection, Datum
@@ -94,8 +95,6 @@ class Calibration:
     ----------
     experiment
         With a ``calibrate`` section.
-    place
-        Where the experiment stands, for messages.
 
     Raises
     ------
@@ -103,28 +102,28 @@ class Calibration:
         A parameter or a datum names something that does not exist.
     """
 
-    def __init__(self, experiment: Experiment, place: str) -> None:
+    def __init__(self, experiment: Experiment) -> None:
         section = experiment.calibrate
         if section is None:
             said = "there is no 'calibrate' section that names data and parameters"
-            raise ExperimentError([Problem(place, "calibrate", said)])
+            raise ExperimentError([experiment.problem(("calibrate",), said)])
         self.section: CalibrateSection = section
         self.experiment = experiment
         problems: list[Problem] = []
-        self.free = self._parameters(place, problems)
-        self.runs = [self._runs(datum, index, place, problems) for index, datum in enumerate(section.data)]
+        self.free = self._parameters(problems)
+        self.runs = [self._runs(datum, index, problems) for index, datum in enumerate(section.data)]
         if problems:
             raise ExperimentError(problems)
         self.name = f"{experiment.name}-calibration"
 
-    def _parameters(self, place: str, problems: list[Problem]) -> list[Moved]:
+    def _parameters(self, problems: list[Problem]) -> list[Moved]:
         from bgsim.datasheet import DatasheetError
 
         config = self.experiment.runs[0].config
         sheet = machines(config)[1]
         found = []
         for name, ends in self.section.parameters.items():
-            path = f"calibrate.parameters.{name}"
+            path = ("calibrate", "parameters", name)
             try:
                 if name in config["assume"]:
                     raise ValueError("is assumed by the experiment, so it is not free")
@@ -137,21 +136,22 @@ class Calibration:
                     raise ValueError(f"the datasheet's {moved.value:g}, where the search begins, is outside")
                 found.append(moved)
             except DatasheetError as error:
-                problems.append(Problem(place, path, "; ".join(error.problems.values())))
+                problems.append(self.experiment.problem(path, "; ".join(error.problems.values())))
             except ValueError as error:
-                problems.append(Problem(place, path, str(error)))
+                problems.append(self.experiment.problem(path, str(error)))
         return found
 
-    def _runs(self, datum: Datum, index: int, place: str, problems: list[Problem]) -> list[Run]:
-        path = f"calibrate.data[{index}]"
+    def _runs(self, datum: Datum, index: int, problems: list[Problem]) -> list[Run]:
+        path: Where = ("calibrate", "data", index)
         if datum.metric not in METRICS:
             near = did_you_mean(datum.metric, METRICS)
-            problems.append(Problem(place, f"{path}.metric", f"unknown metric '{datum.metric}'{near}"))
+            said = f"unknown metric '{datum.metric}'{near}"
+            problems.append(self.experiment.problem((*path, "metric"), said))
         paths = {name for run in self.experiment.runs for name in run.point}
         for name in datum.at:
             if name not in paths:
                 near = did_you_mean(name, paths)
-                problems.append(Problem(place, f"{path}.at.{name}", f"is not swept{near}"))
+                problems.append(self.experiment.problem((*path, "at", name), f"is not swept{near}"))
         platform = datum.platform or self.experiment.platforms[-1]
         wanted = {platform, BASELINE} if datum.metric == "slowdown" else {platform}
         found = [
@@ -160,10 +160,10 @@ class Calibration:
             if run.config["platform"] in wanted
             and all(canonical(run.point.get(name)) == canonical(value) for name, value in datum.at.items())
         ]
-        if len({canonical(run.point) for run in found}) != 1:
+        if paths.issuperset(datum.at) and len({canonical(run.point) for run in found}) != 1:
             count = len({canonical(run.point) for run in found})
             said = f"'at' picks {count} points on {platform}, and a datum belongs to one"
-            problems.append(Problem(place, f"{path}.at", said))
+            problems.append(self.experiment.problem((*path, "at"), said))
         return found
 
     def fit(self, compute: Compute, tell: Callable[[str], None]) -> Fit:

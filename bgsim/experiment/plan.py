@@ -9,7 +9,7 @@ configuration in plain JSON that any process on any machine can execute.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from bgsim.experiment.errors import ExperimentError, Problem, shown
 from bgsim.experiment.identity import canonical, run_id
 from bgsim.experiment.labels import brief
+from bgsim.experiment.locate import Document, Path, dotted
 from bgsim.experiment.precision import Precision
 from bgsim.experiment.sections import CalibrateSection, SensitivitySection
 from bgsim.experiment.settings import Overrides, Source, read, settings
@@ -82,6 +83,8 @@ class Experiment:
         What ``bgsim sensitivity`` is to explore.
     calibrate
         What ``bgsim calibrate`` is to fit.
+    document
+        The experiment as written, for messages.
     skipped
         How many combinations of guest, platform and workload were left out because nothing runs there.
     """
@@ -102,6 +105,12 @@ class Experiment:
     precision: Precision | None = None
     sensitivity: SensitivitySection | None = None
     calibrate: CalibrateSection | None = None
+    document: Document | None = field(default=None, repr=False, compare=False)
+
+    def problem(self, path: Path, message: str) -> Problem:
+        """Something wrong with the experiment, at the place where it was written."""
+        place = str(self.document.place_of_value(path)) if self.document is not None else self.name
+        return Problem(place, dotted(path), message)
 
     @property
     def points(self) -> int:

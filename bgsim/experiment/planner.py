@@ -93,6 +93,7 @@ class Planner(PointMaker):
             precision=self.precision,
             sensitivity=self.sensitivity,
             calibrate=self.calibrate,
+            document=document,
         )
 
     def sweeps_platform(self) -> bool:

@@ -31,8 +31,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bgsim.experiment import store
-from bgsim.experiment.errors import ExperimentError, OutcomeError, Problem, quoted
+from bgsim.experiment.errors import ExperimentError, OutcomeError, quoted
 from bgsim.experiment.identity import canonical, machines
+from bgsim.experiment.locate import Path as Where
 from bgsim.experiment.metrics import BASELINE, METRICS, slowdown
 from bgsim.experiment.plan import Experiment, Run
 from bgsim.experiment.sections import SensitivitySection
@@ -100,7 +101,7 @@ class Design:
     rows: tuple[tuple[float, ...], ...]
 
 
-def checked(section: SensitivitySection, experiment: Experiment, place: str) -> SensitivitySection:
+def checked(section: SensitivitySection, experiment: Experiment) -> SensitivitySection:
     """The section with its platform written out.
 
     Raises
@@ -111,17 +112,17 @@ def checked(section: SensitivitySection, experiment: Experiment, place: str) -> 
     problems = []
     if section.metric not in METRICS:
         said = f"unknown metric '{section.metric}'{did_you_mean(section.metric, METRICS)}"
-        problems.append(Problem(place, "sensitivity.metric", said))
+        problems.append(experiment.problem(("sensitivity", "metric"), said))
     if section.method == "sobol" and section.samples & (section.samples - 1):
         said = f"{section.samples} is no power of two, which Sobol's sequence needs"
-        problems.append(Problem(place, "sensitivity.samples", said))
+        problems.append(experiment.problem(("sensitivity", "samples"), said))
     platform = section.platform or experiment.platforms[-1]
     if platform not in experiment.platforms:
         said = f"'{platform}' is not among the platforms ({quoted(experiment.platforms)})"
-        problems.append(Problem(place, "sensitivity.platform", said))
+        problems.append(experiment.problem(("sensitivity", "platform"), said))
     for name, ends in section.ranges.items():
         if len(ends) != 2:
-            problems.append(Problem(place, f"sensitivity.ranges.{name}", "expected [low, high]"))
+            problems.append(experiment.problem(("sensitivity", "ranges", name), "expected [low, high]"))
     if problems:
         raise ExperimentError(problems)
     return section.model_copy(update={"platform": platform})
@@ -137,7 +138,9 @@ def starts(section: SensitivitySection, experiment: Experiment) -> list[list[Run
     return list(groups.values())
 
 
-def factors_of(section: SensitivitySection, runs: Sequence[Run]) -> tuple[Factor, ...]:
+def factors_of(
+    section: SensitivitySection, experiment: Experiment, runs: Sequence[Run]
+) -> tuple[Factor, ...]:
     """The factors of a point: its first run on the platform is made once to see what it reads.
 
     Raises
@@ -169,11 +172,14 @@ def factors_of(section: SensitivitySection, runs: Sequence[Run]) -> tuple[Factor
             if moved.high > moved.low:
                 known[name] = moved
     problems = []
-    for pattern in (*section.parameters, *section.ranges):
+    asked: list[tuple[str, Where]] = [(name, ("sensitivity", "ranges", name)) for name in section.ranges]
+    for index, pattern in enumerate(section.parameters):
+        asked.append((pattern, ("sensitivity", "parameters", index)))
+    for pattern, where in asked:
         if not any(fnmatchcase(name, pattern) for name in known):
             near = did_you_mean(pattern, known)
             said = f"'{pattern}': no parameter of this name has a range and is read by the run{near}"
-            problems.append(Problem("sensitivity", "parameters", said))
+            problems.append(experiment.problem(where, said))
     if problems:
         raise ExperimentError(problems)
     kept = [name for name in known if any(fnmatchcase(name, pattern) for pattern in section.parameters)]

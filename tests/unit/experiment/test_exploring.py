@@ -45,16 +45,16 @@ def finished(plan, directory):
 
 
 def factors(plan):
-    chosen = sensitivity.checked(plan.sensitivity, plan, "e")
-    return sensitivity.factors_of(chosen, sensitivity.starts(chosen, plan)[0])
+    chosen = sensitivity.checked(plan.sensitivity, plan)
+    return sensitivity.factors_of(chosen, plan, sensitivity.starts(chosen, plan)[0])
 
 
 def explored(known, directory, **section):
     known["sensitivity"] = {"metric": "latency_us", **section}
     plan = load(known)
-    chosen = sensitivity.checked(plan.sensitivity, plan, "e")
+    chosen = sensitivity.checked(plan.sensitivity, plan)
     (runs,) = sensitivity.starts(chosen, plan)
-    design = sensitivity.drawn(chosen, sensitivity.factors_of(chosen, runs), plan.seed)
+    design = sensitivity.drawn(chosen, sensitivity.factors_of(chosen, plan, runs), plan.seed)
     wanted = sensitivity.to_run(plan, "e-s", [(design, runs)])
     records = finished(wanted, directory)
     return wanted, chosen, sensitivity.analysed("e-s", design, runs, records, plan.seed)
@@ -125,7 +125,7 @@ def test_sensitivity_that_cannot_be(known, section, said):
 
 def fitted(known, directory, parameters, data, **more):
     known["calibrate"] = {"parameters": parameters, "data": data, **more}
-    calibration = calibrate.Calibration(load(known), "e")
+    calibration = calibrate.Calibration(load(known))
     steps = []
     fit = calibration.fit(lambda plan: finished(plan, directory), steps.append)
     assert steps
@@ -207,7 +207,7 @@ def test_calibrations_that_cannot_be(known, section, said):
     }
     known["calibrate"] = good | section
     with pytest.raises(ExperimentError) as caught:
-        calibrate.Calibration(load(known), "e")
+        calibrate.Calibration(load(known))
     assert said in str(caught.value)
 
 
@@ -323,4 +323,4 @@ def test_a_failed_run_stops_a_fit(known):
         "data": [{"name": "x", "metric": "latency_us", "value": 1.0}], "parameters": {"mmio.latency": None},
     }  # fmt: skip
     with pytest.raises(OutcomeError, match="the run failed, so the fit cannot go on"):
-        calibrate.Calibration(load(known), "e").fit(lambda plan: {}, print)
+        calibrate.Calibration(load(known)).fit(lambda plan: {}, print)
