@@ -132,13 +132,21 @@ def program_tables(datasheet: Datasheet) -> layout.Tables:
     """Prices of a program directly on L4: what its own instructions cost, and a TLB miss.
 
     L4's handler of such a miss is the one that serves the VMM's own misses.
+
+    Raises
+    ------
+    ValueError
+        If the hardware walks page tables: then no exception comes, and nobody has built that.
     """
+    if datasheet.flag("tlb.hardware_walk"):
+        raise ValueError(
+            "tlb.hardware_walk: a program directly on the microkernel has its misses in software"
+        )
     price = native_tables(datasheet, (), Fraction(0)).price
     price[layout.PRICE_HANDLER_USER] = datasheet.cycles("vmm.tlb_miss_cycles")
     price[layout.PRICE_LINE_MILLI] = _milli(at_setting(datasheet, "core.icache_line_cycles"))
     price[layout.LINE_MASKS_AT + layout.LINES_INSERT] = Paths.mask("stub", "insert")
     price[layout.GROUPS_AT :] = Paths(datasheet).group_sizes()
-    price[layout.MODE_WRITE_INSERT : layout.PRICES] = 0
     scan = np.zeros((layout.FLUSHES_AT + layout.FLUSHES, 1), dtype=np.int64)
     return layout.made_tables(price, scan, np.zeros((2, 0), dtype=np.int64))
 
