@@ -100,6 +100,7 @@ def to_line(record: Record) -> bytes:
 
 
 _REST = b',"exits":['
+_DECODER = json.JSONDecoder()
 _OK = b',"status":"ok"'
 _FAILED = b',"status":"failed"'
 
@@ -145,9 +146,11 @@ def from_line(line: bytes) -> Record | None:
     try:
         if cut > 0 and line.endswith(b"}\n") and line.rfind(_OK, cut) > 0 and line.rfind(_FAILED, cut) < 0:
             with contextlib.suppress(ValueError):  # the mark may stand inside a section; then all is read
-                head = json.loads(line[:cut] + b"}")
-                if head.keys() >= _NEEDED:
-                    return StoredRecord({**head, "status": "ok"}, line[cut:])
+                text = line[:cut].decode() + "}"
+                head, end = _DECODER.raw_decode(text)
+                if end == len(text) and head.keys() >= _NEEDED:
+                    head["status"] = "ok"
+                    return StoredRecord(head, line[cut:])
         value = json.loads(line)
     except (ValueError, RecursionError):
         return None

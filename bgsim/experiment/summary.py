@@ -56,7 +56,10 @@ class Summary:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(self.columns)
-        writer.writerows([_cell(value) for value in row] for row in self.rows)
+        words = {True: "true", False: "false"}  # and None is written as nothing
+        writer.writerows(
+            [words[value] if value.__class__ is bool else value for value in row] for row in self.rows
+        )
         return text.getvalue()
 
 
@@ -138,13 +141,15 @@ def summarise(records: Iterable[Record], paths: Sequence[str] | None = None) -> 
     """
     unique = finished(records)
     paths = swept_paths(unique) if paths is None else paths
+    keys: dict[bytes, str] = {}
     points: dict[str, dict[str, Any]] = {}
     values: dict[tuple[str, str], dict[str, list[float]]] = {}
     native: dict[tuple[object, ...], Mapping[str, float]] = {}
     keyed: list[tuple[str, Record]] = []
     for record in unique:
         point = record["point"] if len(record["point"]) == len(paths) else point_of(record, paths)
-        key = canonical(point)
+        mark = marshal.dumps(point, 2)  # much quicker than JSON, and points come back with every platform
+        key = keys.get(mark) or keys.setdefault(mark, canonical(point))
         if key not in points:
             points[key] = point_of(record, paths)
         keyed.append((key, record))
@@ -164,10 +169,10 @@ def summarise(records: Iterable[Record], paths: Sequence[str] | None = None) -> 
         values, key=lambda pair: (_point_order(points[pair[0]]), _platform_order(pair[1]))
     ):
         group = values[key, platform]
+        point_values = tuple(_plain(value) for value in points[key].values())
         for name in sorted(group, key=lambda name: (ORDER.get(name, len(ORDER)), name)):
             found = _interval(name, group)
             unit = METRICS[name].unit if name in METRICS else ""
-            point_values = (_plain(value) for value in points[key].values())
             rows.append((*point_values, platform, name, unit, found.mean, found.low, found.high, found.n))
     return Summary((*column_names(paths), *FIXED_COLUMNS), tuple(rows))
 
@@ -194,9 +199,3 @@ def _point_order(point: Mapping[str, Any]) -> tuple[tuple[Any, ...], ...]:
 
 def _plain(value: Any) -> Any:
     return canonical(value) if isinstance(value, (list, Mapping)) else value
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else value
