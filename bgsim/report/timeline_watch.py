@@ -11,6 +11,7 @@ Left out: the DMA engine's own steps, the barrier network, and the machine tier,
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from bgsim.platforms.baremetal import BareMetal
 from bgsim.platforms.processor import Processor
 from bgsim.platforms.reference_state import address_space, set_state
 from bgsim.platforms.seam import Run
+from bgsim.platforms.walk import walk
 from bgsim.report import causes
 from bgsim.report.timeline import Slice, Timeline
 from bgsim.report.timeline_links import CollectiveWatch, LinksWatch, Method, interpose
@@ -195,10 +197,27 @@ class ProcessorWatch:
         reason = layout.STOP_DEADLINE
         for until in (*(cut for cut in (window.begin, window.end) if now < cut < deadline), deadline):
             inside = window.begin <= now < window.end
-            reason = self._recorded(original, until, now) if inside else int(original(until, now))
+            run = self._run_of(original) if inside else original
+            reason = int(run(until, now))
             if reason != layout.STOP_DEADLINE:
                 break
             now = self.processor.walked_to
+        return reason
+
+    def _run_of(self, original: Method) -> Method:
+        """How a stretch in the window is run: trap by trap, or, of a native program, as one slice."""
+        of_guest = self.processor.walker is walk
+        return partial(self._recorded if of_guest else self._summarised, original)
+
+    def _summarised(self, original: Method, deadline: int, begin: int) -> int:
+        """A program on the microkernel has no kernel of its own: there is little inside a stretch."""
+        processor, count = self.processor, self.processor.state.count
+        before = int(count[layout.COUNT_INSERT])
+        reason = int(original(deadline, begin))
+        inserts = int(count[layout.COUNT_INSERT]) - before
+        details = {"TLB misses, answered by L4": inserts} if inserts else {}
+        found = Slice(self.recorder.guest_track, begin, processor.walked_to, "program", details)
+        self.recorder.slices.append(found)
         return reason
 
     def _recorded(self, original: Method, deadline: int, begin: int) -> int:
@@ -208,7 +227,7 @@ class ProcessorWatch:
         program = processor.guest.program
         state, register = processor.state, processor.state.register
         pins = int(register[layout.GUEST_ENTRIES] - register[layout.GUEST_TOP]) - 1
-        walk = RecordedWalk(
+        reference = RecordedWalk(
             self.recorder,
             program=program,
             tables=processor.tables,
@@ -218,14 +237,14 @@ class ProcessorWatch:
             sequences=len(processor.guest.sequences),
         )
         written = bool(state.count[layout.COUNT_PID_WRITES])
-        set_state(walk, state, address_space(program, processor.main_position, written))
-        assert isinstance(walk.ledger, RecordedLedger)
-        walk.ledger.set_seen()
-        walk.register[layout.NOW] = begin
+        set_state(reference, state, address_space(program, processor.main_position, written))
+        assert isinstance(reference.ledger, RecordedLedger)
+        reference.ledger.set_seen()
+        reference.register[layout.NOW] = begin
         end = len(request.program.operations) if request.end is None else request.end
-        found = walk.walk(request.program.operations, end, deadline)
+        found = reference.walk(request.program.operations, end, deadline)
         reason = int(original(deadline, begin))
-        same = found == reason and np.array_equal(walk.numbers(), state.number)
+        same = found == reason and np.array_equal(reference.numbers(), state.number)
         assert same, f"the recorded walk and the compiled one disagree at {begin:,} cycles"
         return reason
 

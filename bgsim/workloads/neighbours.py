@@ -24,6 +24,7 @@ from bgsim.datasheet import Datasheet
 from bgsim.guests.user_code import UserCode
 from bgsim.hardware.node import build_nodes
 from bgsim.l4.residency import VM_SWITCH
+from bgsim.observer import observing
 from bgsim.platforms.seam import Code, Now
 from bgsim.platforms.virtual_node import VirtualNode, VmSettings, split_memory
 from bgsim.platforms.virtualmachine import HostedMachine
@@ -237,7 +238,8 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
     limit = int(to_cycles(config.work, frequency, "nearest"))
     delay = _delay(resolved, machine)
     core = config.cores[0]
-    alone = Trial(resolved, [core], [config.program], delay, limit_cycles=limit).run()
+    with observing(None):  # what a timeline shows is the trial beside the neighbours
+        alone = Trial(resolved, [core], [config.program], delay, limit_cycles=limit).run()
     if progress is not None:
         progress(alone.cycles / frequency, "alone")
     programs = [config.program, *[config.neighbour] * (len(config.cores) - 1)]

@@ -39,6 +39,18 @@ def planned(platform: str, **workload: Any) -> dict[str, Any]:
     )  # type: ignore[return-value]
 
 
+def test_a_cured_machine_and_a_program_on_the_microkernel_can_be_watched() -> None:
+    for options in (
+        {"platforms": ["virtual-machine"], "cures": ["all"]},
+        {"platforms": ["virtual-machine"], "cures": ["guest-pid-tags", "load-at-write", "paravirtual-tlb"]},
+        {"platforms": ["l4-native"], "guest": "l4-app", "workload.operation": "ipc-round-trip"},
+    ):
+        workload = {"kind": "micro", "operation": "tlb-miss-walk", "iterations": 5}
+        plan = {"name": "seen", "machine": "bgp", "partition": {"shape": [2, 1, 1]}, "workload": workload}
+        config = load(plan | {"platforms": ["bare-metal"]}, options).runs[0].config
+        assert record_timeline(config, "run", 0, 200_000).finished()
+
+
 def micro(platform: str = "virtual-machine", operation: str = "tlb-miss-walk") -> dict[str, Any]:
     return planned(platform, kind="micro", operation=operation, iterations=5)
 
