@@ -179,7 +179,7 @@ SUPPORT: Mapping[str, Support] = {
         because=_OWN_FILES,
         elsewhere=_FILES_STAY,
     ),
-    "traffic": Support(("bare-metal",), ("cnk",), 2),
+    "traffic": Support(_BOTH, ("cnk", "zeptoos-bigmemory"), 2, because=_NO_USER_DMA),
     "collectives": Support(_ALL, (*_MESSAGING, "l4-app"), 1, ("mapping", "pset"), settings=_messages),
     "halo": Support(_ALL, (*_MESSAGING, "l4-app"), 1, ("mapping",), settings=_messages),
     "replay": Support(_BOTH, ("cnk",), 1, ("mapping",)),

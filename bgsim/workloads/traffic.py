@@ -263,7 +263,7 @@ def prepare(resolved: ResolvedRun, progress: Progress | None = None) -> Setting:
         config=config,
         resolved=resolved,
         router=RouterParameters.from_datasheet(machine),
-        costs=OperationCosts.native(machine),
+        costs=OperationCosts.of(resolved),
         kind=kind_of(
             config.operation,
             config.completion,

@@ -1,15 +1,24 @@
 """What an operation of the traffic workload costs the core that posts, serves or completes it.
 
-The sections are those of the cost models that the detailed tier makes for a platform and a guest. On the
-native platform they come from the datasheet, where measurements stand behind them.
+The sections are those of the cost models that the detailed tier makes for a platform and a guest. On the bare
+machine they come from the datasheet, where measurements stand behind them. What another platform adds is the
+difference of two cost models, its own and the bare machine's, section by section: forwarded device accesses.
+What a receiver does once for all eager packets that it finds together is charged for every message, an upper
+bound; the rounds of polling until an arrival is noticed are left out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from bgsim.datasheet import Datasheet
-from bgsim.machine.cost_model import Eager, OneSided, Rendezvous
+from bgsim.machine.cost_model import Eager, OneSided, Rendezvous, needed
+
+if TYPE_CHECKING:
+    from bgsim.workloads.resolved import ResolvedRun
+
+BARE = "bare-metal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,45 @@ class OperationCosts:
             rendezvous=Rendezvous(post, receive, access),
             serve_cycles=serve_cycles(datasheet),
             source="datasheet",
+        )
+
+    @classmethod
+    def of(cls, resolved: ResolvedRun) -> OperationCosts:
+        """Costs of a run: those on the bare machine, and what the run's platform adds."""
+        from bgsim.workloads.characterize import cost_model_for
+
+        native = cls.native(resolved.machine)
+        bare = replace(resolved, platform=BARE)
+        if bare == resolved:
+            return native  # nothing is added; a changed machine need not be characterised for that
+        (here, _), (there, _) = cost_model_for(resolved), cost_model_for(bare)
+        put, put_there = needed(here.put, "puts"), needed(there.put, "puts")
+        get, get_there = needed(here.get, "gets"), needed(there.get, "gets")
+        meet, meet_there = (needed(model.rendezvous, "rendezvous") for model in (here, there))
+        mail, mail_there = here.eager, there.eager
+        batch = mail.batch_cycles - mail_there.batch_cycles
+        return cls(
+            put=OneSided(
+                native.put.post_cycles + put.post_cycles - put_there.post_cycles,
+                native.put.complete_cycles + put.complete_cycles - put_there.complete_cycles,
+            ),
+            get=OneSided(
+                native.get.post_cycles + get.post_cycles - get_there.post_cycles,
+                native.get.complete_cycles + get.complete_cycles - get_there.complete_cycles,
+            ),
+            eager=Eager(
+                native.eager.send_cycles + mail.send_cycles - mail_there.send_cycles,
+                native.eager.send_packet_cycles,
+                native.eager.receive_cycles + mail.receive_cycles - mail_there.receive_cycles + batch,
+                native.eager.receive_packet_cycles,
+            ),
+            rendezvous=Rendezvous(
+                native.rendezvous.send_cycles + meet.send_cycles - meet_there.send_cycles,
+                native.rendezvous.receive_cycles + meet.receive_cycles - meet_there.receive_cycles,
+                native.rendezvous.complete_cycles + meet.complete_cycles - meet_there.complete_cycles,
+            ),
+            serve_cycles=native.serve_cycles,
+            source=f"datasheet, and {here.name} less {there.name}",
         )
 
 

@@ -12,12 +12,14 @@ from bgsim.hardware.file_server import IoParameters
 from bgsim.hardware.io_protocol import Call
 from bgsim.platforms import layout
 from bgsim.report.matrix_figures import Column, Headline, Row, row_label, why_empty
-from bgsim.workloads import execute
+from bgsim.workloads import characterize, execute
 from bgsim.workloads.configs import MicroConfig
 from bgsim.workloads.io_config import IoConfig
 from bgsim.workloads.io_detailed import IoJob, piece_bytes
 from bgsim.workloads.io_programs import ProgramCall
 from bgsim.workloads.resolved import Partition, ResolvedRun
+from bgsim.workloads.traffic_config import TrafficConfig
+from bgsim.workloads.traffic_costs import OperationCosts
 
 SHEET = Datasheet.load()
 PAIR = Partition("pair", (2, 1, 1), (False, False, False), 8)
@@ -146,3 +148,25 @@ def test_empty_cells_say_why() -> None:
     assert row.label == "compile lcc"
     assert "no fork" in why_empty(row, Column("cnk", "bare-metal"))
     assert "without processes" in why_empty(row, Column("l4-app", "l4-native"))
+
+
+# -- traffic beside a virtual machine
+
+
+def test_posting_in_a_virtual_machine_costs_its_forwarded_accesses() -> None:
+    config = TrafficConfig(kind="traffic")
+    bare, virtual = (
+        OperationCosts.of(resolved("cnk", platform, config)) for platform in ("bare-metal", "virtual-machine")
+    )
+    assert bare == OperationCosts.native(SHEET)
+    models = [
+        characterize.shipped_characterisation(name, "cnk") for name in ("bare-metal", "virtual-machine")
+    ]
+    native, here = (kept.model.put for kept in models if kept is not None)
+    assert native is not None
+    assert here is not None
+    added = virtual.put.post_cycles - bare.put.post_cycles
+    assert added == pytest.approx(here.post_cycles - native.post_cycles)
+    assert added > 30_000
+    assert virtual.put.complete_cycles == pytest.approx(bare.put.complete_cycles, abs=1)
+    assert virtual.eager.receive_packet_cycles == bare.eager.receive_packet_cycles
