@@ -80,8 +80,8 @@ def against_nodes(groups: Sequence[Group]) -> Figure:
             look = {"color": colour, "marker": marker, "linestyle": dashes}
             if platform == platforms[0] and len(platforms) > 1:
                 look["fillstyle"] = "none"
-            every += _line(left, line, TIME, look)
-            _line(right, line, "slowdown", look if len(platforms) > 2 else {**look, "linestyle": "-"})
+            every += line_of(left, line, TIME, look)
+            line_of(right, line, "slowdown", look if len(platforms) > 2 else {**look, "linestyle": "-"})
     if len(platforms) > 1:
         for dashes, platform in zip(style.LINE_STYLES, platforms, strict=False):
             where = "left: " if len(platforms) == 2 else ""
@@ -89,7 +89,7 @@ def against_nodes(groups: Sequence[Group]) -> Figure:
             handles[label] = Line2D([], [], color=style.BLACK, linestyle=dashes)
     sizes = sorted({float(found) for group in groups if (found := nodes(group)) is not None})
     for panel in (left, right):
-        _node_axis(panel, sizes)
+        node_axis(panel, sizes)
     style.plain_log_ticks(left, "y")
     left.set_ylabel("time of one operation (µs)")
     right.set_ylabel("slowdown of the whole job")
@@ -98,7 +98,7 @@ def against_nodes(groups: Sequence[Group]) -> Figure:
     return figure
 
 
-def _line(panel: Axes, groups: Sequence[Group], metric: str, look: dict[str, Any]) -> list[float]:
+def line_of(panel: Axes, groups: Sequence[Group], metric: str, look: dict[str, Any]) -> list[float]:
     """Draw a metric with its interval; return what was drawn."""
     known = sorted(
         (
@@ -118,7 +118,7 @@ def _line(panel: Axes, groups: Sequence[Group], metric: str, look: dict[str, Any
     return y
 
 
-def _node_axis(panel: Axes, sizes: Sequence[float]) -> None:
+def node_axis(panel: Axes, sizes: Sequence[float]) -> None:
     """A logarithmic axis with the partitions' own sizes as ticks."""
     from matplotlib.ticker import FixedLocator, NullLocator
 
