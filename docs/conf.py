@@ -37,6 +37,7 @@ napoleon_use_rtype = False
 
 html_theme = "furo"
 html_title = f"bgsim {release}"
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_sphinx = False
 html_show_sourcelink = False
