@@ -75,7 +75,8 @@ def figures_of(study: Study, results: Results) -> Iterator[tuple[str, Figure]]:
     if several_sizes(sizes):  # one figure for all that is compared over the machine's sizes
         for kind in SCALING_KINDS:
             shown.pop(kind, None)
-        drawn = noise_scaling_figures if noise_scaling_figures.GUEST in results.axes else scaling_figures
+        guests = noise_scaling_figures.compares_guests(sizes, results.axes)
+        drawn = noise_scaling_figures if guests else scaling_figures
         yield from drawn.figures(sizes, results.axes)
     for kind, points in shown.items():
         yield from _figures(kind, points, results.axes)

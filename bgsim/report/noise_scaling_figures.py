@@ -17,6 +17,12 @@ GUEST = "guest"
 OWN_AXES = (GUEST, NOISE, "workload.operation", "partition.topology", "partition.shape")
 
 
+def compares_guests(points: Sequence[Point], axes: Sequence[str]) -> bool:
+    """Whether guests are compared, or noise with none, by collective operations over several sizes."""
+    kinds = {group.workload["kind"] for point in points for group in point.groups}
+    return kinds == {"collectives"} and not {GUEST, NOISE}.isdisjoint(axes)
+
+
 def figures(points: Sequence[Point], axes: Sequence[str]) -> Iterator[tuple[str, Figure]]:
     """Name and figure, for each value of the swept axes that the figure does not show itself."""
     for values, part in split_by(points, axes, OWN_AXES):

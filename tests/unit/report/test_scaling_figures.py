@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bgsim.experiment.labels import brief
+from bgsim.report import noise_scaling_figures
 from bgsim.report.results import Cell, Group, Point
 from bgsim.report.scaling_figures import figures, nodes, series_of, several_sizes
 
@@ -57,6 +58,27 @@ def test_one_figure_for_all_operations_and_sizes() -> None:
     assert [tick.get_text() for tick in time.get_xticklabels()] == ["32", "512", "73,728"]
     assert len([line for line in time.lines if len(line.get_xdata()) == 3]) == 4
     assert len([line for line in slowdown.lines if len(line.get_xdata()) == 3]) == 2
+
+
+def test_guests_with_their_noise_and_without_share_a_panel_for_each_operation() -> None:
+    points = []
+    for guest in ("cnk", "zeptoos-bigmemory"):
+        for noise in ("cost-model", "none"):
+            for operation in ("barrier", "allreduce"):
+                for size in (32, 512):
+                    made = point({**BARRIER, "operation": operation, "noise": noise}, size)
+                    for each in made.groups:
+                        each.records[0]["config"]["guest"] = guest
+                    points.append(made)
+    axes = ("guest", "workload.noise", "workload.operation", "partition.topology")
+    assert noise_scaling_figures.compares_guests(points, axes)
+    assert not noise_scaling_figures.compares_guests(points, ("partition.topology",))
+    assert not noise_scaling_figures.compares_guests([*points, point(HALO, 32)], axes)
+    drawn = list(noise_scaling_figures.figures(points, axes))
+    assert [name for name, _ in drawn] == ["noise-scaling"]
+    panels = drawn[0][1].axes
+    assert [panel.get_title() for panel in panels] == ["barrier", "allreduce"]
+    assert [len(panel.lines) for panel in panels] == [6, 6]  # two guests and one without noise, two platforms
 
 
 def test_sections_as_swept_values_have_short_names() -> None:
