@@ -27,9 +27,7 @@ myst_heading_anchors = 3
 smartquotes = False  # two hyphens begin an option
 
 autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": False}
-autodoc_typehints = (
-    "none"  # docstrings have meanings, shapes and units
-)
+autodoc_typehints = "none"  # docstrings have meanings, shapes and units
 autodoc_preserve_defaults = True
 napoleon_google_docstring = False
 napoleon_use_ivar = True
