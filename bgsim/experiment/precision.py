@@ -31,6 +31,7 @@ from bgsim.experiment.identity import canonical, seed_of_replication
 from bgsim.experiment.metrics import BASELINE, METRICS, slowdown
 from bgsim.experiment.statistics import CONFIDENCE, Interval, mean_interval
 from bgsim.spelling import did_you_mean
+from bgsim.units import UnitError, quantity
 
 if TYPE_CHECKING:
     from bgsim.experiment.plan import Experiment, Run
@@ -96,7 +97,7 @@ class Target(NamedTuple):
         relative, unit = found["relative"] is not None, found["unit"]
         known = "%" if relative else METRICS[metric].unit
         if unit != known and not (unit == "" and known in ("%", "ratio", "count")):
-            raise TargetError(f"the half-width of {metric} is in '{known}', not in '{unit}'")
+            number *= _converted(metric, unit, known)
         if relative and unit == "%":
             number /= 100
         if not (number > 0 and math.isfinite(number)):
@@ -134,6 +135,14 @@ class Precision(NamedTuple):
 
     targets: tuple[Target, ...]
     at_most: int
+
+
+def _converted(metric: str, unit: str, known: str) -> float:
+    """How many of a metric's unit one of another is."""
+    try:
+        return float(quantity(1, unit).in_unit(known))
+    except UnitError:
+        raise TargetError(f"the half-width of {metric} is in '{known}', not in '{unit}'") from None
 
 
 def read_precision(

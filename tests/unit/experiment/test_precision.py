@@ -126,8 +126,8 @@ def test_the_identity_of_runs_does_not_know_of_it(precise):
         ),
         ({"targets": {"slowdown": "2 %"}}, "'2 %' is no target; write it like 'relative half-width <= 2 %"),
         (
-            {"targets": {"elapsed_s": "half-width <= 2 ms"}},
-            "the half-width of elapsed_s is in 's', not in 'ms'",
+            {"targets": {"elapsed_s": "half-width <= 2 KiB"}},
+            "the half-width of elapsed_s is in 's', not in 'KiB'",
         ),
         ({"targets": {"elapsed_s": "half-width <= 0 s"}}, "a half-width to be reached is above zero"),
         ({"targets": {"elapsed_s": "half-width <= 1 s at 100 %"}}, "below 100 %"),
@@ -152,6 +152,7 @@ def test_too_few_replications_to_judge(precise):
 def test_targets_read_and_write_alike():
     for text in ("relative half-width <= 2 % at 95 %", "half-width <= 0.5 us at 99 %"):
         assert str(Target.read("latency_us", text)) == text
+    assert Target.read("elapsed_s", "half-width <= 2 ms") == Target("elapsed_s", 0.002, False, 0.95)
     target = Target.read("latency_us", "relative half-width <= 0.02")
     assert target.excess(Interval(10.0, 9.6, 10.4, 5)) == pytest.approx(2)
     assert target.excess(Interval(10.0, 10.0, 10.0, 5)) == 0
