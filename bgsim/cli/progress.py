@@ -95,8 +95,8 @@ class Lines(Watch):
         wall = seconds(record["provenance"]["wall_s"])
         simulated = record["metrics"].get("elapsed_s")
         text = f"{seconds(simulated)} simulated in {wall}" if simulated else wall
-        ratio = "" if result.slowdown is None else f", {result.slowdown:.3g}x {BASELINE}"
-        return f"{run.label}: {text}{ratio}"
+        ratio = self.tally.slowdown(result)
+        return f"{run.label}: {text}" + ("" if ratio is None else f", {ratio:.3g}x {BASELINE}")
 
     def say(self, text: str) -> None:
         """Print one line."""
@@ -161,8 +161,9 @@ class Display(Lines):
         ):
             table.add_column(title, justify="right" if side == "right" else "left", no_wrap=True)
         for result in tuple(self.results):
-            ratio = "" if result.slowdown is None else f"{result.slowdown:.3g}"
-            table.add_row(*(Text(cell) for cell in (result.point, result.platform, result.value, ratio)))
+            ratio = tally.slowdown(result)
+            shown = "" if ratio is None else f"{ratio:.3g}"
+            table.add_row(*(Text(cell) for cell in (result.point, result.platform, result.value, shown)))
         return Group(head, *lines, table)
 
     def progressed(self, run: Run, simulated_s: float, note: str) -> None:

@@ -26,14 +26,17 @@ class Result(NamedTuple):
         Of the run.
     value
         Its first headline metric with unit; empty where it has none.
-    slowdown
-        Against the run on bare metal with the same point and seed, where that is there already.
+    partner
+        What it shares with the run on bare metal that it is compared with.
+    metrics
+        All of them.
     """
 
     point: str
     platform: str
     value: str
-    slowdown: float | None
+    partner: str
+    metrics: Mapping[str, float]
 
 
 @dataclass(slots=True)
@@ -71,15 +74,19 @@ class Tally:
             return None
         metrics = record["metrics"]
         key = canonical([record["point"], record["guest"], record["seed"], record["replication"]])
-        ratio = None
         if record["platform"] == BASELINE:
             self._native[key] = metrics
-        elif key in self._native:
-            ratio = slowdown(self._native[key], metrics)
         name = next((name for name in SLOWDOWN_BASIS if name in metrics), None)
         value = "" if name is None else _shown(name, metrics[name])
         words = [f"{path.split('.')[-1]}={brief(found)}" for path, found in record["point"].items()]
-        return Result(" ".join(words), record["platform"], value, ratio)
+        return Result(" ".join(words), record["platform"], value, key, metrics)
+
+    def slowdown(self, result: Result) -> float | None:
+        """How a result compares with the run on bare metal, once both are there."""
+        native = self._native.get(result.partner)
+        if native is None or result.platform == BASELINE:
+            return None
+        return slowdown(native, result.metrics)
 
     def rate_per_s(self) -> float | None:
         """Runs finished per second of late, or None before the first."""

@@ -52,9 +52,12 @@ def test_rate_and_time_left():
 def test_the_slowdown_is_told_once_the_native_run_is_there():
     tally = Tally()
     tally.begin(3, 0, 1)
-    assert tally.add(record(VIRTUAL, 6.0)).slowdown is None
-    assert tally.add(record(NATIVE, 2.0)) == ("operation=tick", "bare-metal", "2 s", None)
-    assert tally.add(record(VIRTUAL, 6.0)).slowdown == 3
+    virtual = tally.add(record(VIRTUAL, 6.0))
+    assert virtual[:3] == ("operation=tick", "virtual-machine", "6 s")
+    assert tally.slowdown(virtual) is None
+    native = tally.add(record(NATIVE, 2.0))
+    assert tally.slowdown(native) is None
+    assert tally.slowdown(virtual) == 3
     assert tally.add(record(OTHER, 6.0, "failed")) is None
 
 
