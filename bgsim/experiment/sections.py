@@ -76,6 +76,11 @@ class PrecisionSection(Section):
     )
 
 
+def _one_pipeline() -> list[str | list[str]]:
+    """The prices of kernel paths come from one pipeline model, for either build of the kernel."""
+    return ["l4.os.*", "l4.o2.*"]
+
+
 class SensitivitySection(Section):
     """Which uncertain parameter a result rests on: read by ``bgsim sensitivity``."""
 
@@ -89,9 +94,9 @@ class SensitivitySection(Section):
         min_length=1,
         description="names or patterns of datasheet parameters; of those with a range that the runs read",
     )
-    together: list[str] = Field(
-        default_factory=lambda: ["l4.os.*", "l4.o2.*"],
-        description="patterns whose parameters move together, as one factor",
+    together: list[str | list[str]] = Field(
+        default_factory=_one_pipeline,
+        description="patterns, or lists of them, whose parameters move together, as one factor",
     )
     ranges: dict[str, list[Any]] = Field(
         default_factory=dict, description="name to low and high, instead of the datasheet's"

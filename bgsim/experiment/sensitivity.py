@@ -183,9 +183,10 @@ def factors_of(
     if problems:
         raise ExperimentError(problems)
     kept = [name for name in known if any(fnmatchcase(name, pattern) for pattern in section.parameters)]
+    sets = [[each] if isinstance(each, str) else each for each in section.together]
     groups: dict[str, list[Moved]] = {}
     for name in kept:
-        group = next((pattern for pattern in section.together if fnmatchcase(name, pattern)), name)
+        group = next((" + ".join(each) for each in sets if any(fnmatchcase(name, one) for one in each)), name)
         groups.setdefault(group, []).append(known[name])
     return tuple(Factor(name, tuple(parameters)) for name, parameters in groups.items())
 
