@@ -26,6 +26,7 @@ from bgsim.experiment.resolve import (
     plugins_used,
     refusals,
     support_findings,
+    usual_guest,
 )
 from bgsim.experiment.sections import CalibrateSection, SensitivitySection
 from bgsim.experiment.settings import Setting
@@ -157,7 +158,6 @@ class Planner(PointMaker):
         """Every run of the grid; complete only when no problem was found."""
         from bgsim.experiment.schema import form_problems
         from bgsim.workloads.catalogue import WORKLOADS
-        from bgsim.workloads.support import usual_guest
 
         found: list[Run] = []
         seen: dict[str, Mapping[str, Any]] = {}

@@ -21,7 +21,7 @@ from bgsim.experiment.locate import Path, dotted, split_path
 from bgsim.experiment.metrics import METRICS
 from bgsim.plugins import GUEST_GROUP, distribution, entries
 from bgsim.spelling import did_you_mean
-from bgsim.workloads.support import Refusal, platforms_of, usual_guest
+from bgsim.workloads.support import Refusal, Support, platforms_of
 
 if TYPE_CHECKING:
     from bgsim.workloads.resolved import ResolvedRun
@@ -190,6 +190,11 @@ def _with_choices(
     return None if findings else topology, findings
 
 
+def usual_guest(support: Support, platform: str) -> str:
+    """The guest of a workload on a platform where none is named: the first one that can stand on it."""
+    return next((each for each in support.guests if platform in platforms_of(each)), support.guests[0])
+
+
 def refusals(kind: str, guest: str | None, platform: str, workload: Any = None) -> list[Refusal]:
     """What stands against a workload under a guest on a platform; empty where it runs.
 
@@ -207,8 +212,7 @@ def refusals(kind: str, guest: str | None, platform: str, workload: Any = None) 
     found = []
     if platform not in support.platforms:
         said = f"the {kind} workload runs on {quoted(support.platforms)}, not on '{platform}'"
-        why = support.elsewhere.get(platform)
-        found.append(Refusal("platforms", f"{said}: {why}" if why else said))
+        found.append(Refusal("platforms", f"{said}: {support.elsewhere}" if support.elsewhere else said))
     if guest not in support.guests and not _is_run_by_plugin(kind, guest):
         said = f"the {kind} workload runs under {quoted(support.guests)}, not under '{guest}'"
         why = support.because.get(guest)

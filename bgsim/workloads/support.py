@@ -36,7 +36,7 @@ class Support(NamedTuple):
     because
         Why another guest cannot run it, by name of the guest, where there is a reason to give.
     elsewhere
-        Why it does not run on another platform, by name of the platform, where there is a reason to give.
+        Why it runs on no other platform, where there is a reason to give.
     settings
         What a guest lacks for some settings of the workload: from the checked section and the guest's name
         to a refusal, or None.
@@ -47,7 +47,7 @@ class Support(NamedTuple):
     nodes_min: int
     uses: tuple[str, ...] = ()
     because: Mapping[str, str] = MappingProxyType({})
-    elsewhere: Mapping[str, str] = MappingProxyType({})
+    elsewhere: str = ""
     settings: Callable[[Any, str], Refusal | None] = _accept
 
 
@@ -88,9 +88,9 @@ _NO_SOCKETS = {
     "l4-app": "it has no sockets: its messaging is dcmf",
 }
 
-_NOTHING_MOVES = {"hybrid": "it does not communicate, so that nothing of it moves out of the guest"}
-_FILES_STAY = {"hybrid": "files stay with the guest, whose calls take as long as in the virtual machine"}
-_SOCKETS_STAY = {"hybrid": "sockets are the guest's kernel's, which keeps its devices"}
+_NOTHING_MOVES = "it does not communicate, so that nothing of it could move out of a guest"
+_FILES_STAY = "files stay with the guest, whose calls take as long as in a virtual machine"
+_SOCKETS_STAY = "sockets are the guest's kernel's, which keeps its devices"
 
 _LACKS: Mapping[str, Mapping[str, str]] = {
     "cnk": {
@@ -152,11 +152,6 @@ def _neighbours(workload: Any, guest: str) -> Refusal | None:
     if workload.program != "build" or guest in _LINUX:
         return None
     return Refusal("workload.program", f"'build' under {guest}: {_NO_FORK.get(guest, 'it has no processes')}")
-
-
-def usual_guest(support: Support, platform: str) -> str:
-    """The guest of a workload on a platform where none is named: the first one that can stand on it."""
-    return next((each for each in support.guests if platform in platforms_of(each)), support.guests[0])
 
 
 def platforms_of(guest: str) -> tuple[str, ...]:
