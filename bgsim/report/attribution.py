@@ -79,7 +79,7 @@ def rows_of(record: Record) -> list[CauseRow]:
 def exits_of(record: Record) -> list[Mapping[str, Any]]:
     """Rows of a record's exit table that are departures of the guest: the kernel's own counters."""
     rows = record.get("exits") or ()
-    return [row for row in rows if str(row["cause"]).startswith(causes.EXIT_PREFIX)]
+    return [row for row in rows if causes.is_exit(str(row["cause"]))]
 
 
 def _row(cause: str, cycles: int, exit_row: Mapping[str, Any] | None) -> CauseRow:

@@ -13,6 +13,17 @@ Place = Literal["guest", "L4", "VMM", "device", "idle", "other"]
 EXIT_PREFIX = "PPC_HVM_"
 EMULATION_PREFIX = "PPC_HVM_EMUL_"
 
+NATIVE_EXITS = (
+    "PPC_DTLB_MISS",
+    "PPC_ITLB_MISS",
+    "PPC_EXCEPT_PROG",
+    "PPC_EXCEPT_DECR",
+    "PPC_EXCEPT_EXTINT",
+    "PAGEFAULT_USER",
+    "HYBRID_CROSSING",
+)
+"""Counters of exits of programs that run on L4 itself, and of the ways between one and its guest."""
+
 _PLACES: dict[str, Place] = {
     "guest_user": "guest",
     "guest_kernel": "guest",
@@ -23,13 +34,6 @@ _PLACES: dict[str, Place] = {
     "dcache_refill_l4": "L4",
     "vmm_tlb_miss": "L4",
     "ipc": "L4",
-    "HYBRID_CROSSING": "L4",
-    "PAGEFAULT_USER": "L4",
-    "PPC_DTLB_MISS": "L4",
-    "PPC_ITLB_MISS": "L4",
-    "PPC_EXCEPT_DECR": "L4",
-    "PPC_EXCEPT_EXTINT": "L4",
-    "PPC_EXCEPT_PROG": "L4",
     "vmm": "VMM",
     "device": "device",
     "idle": "idle",
@@ -111,9 +115,14 @@ _AFTER_EXITS = (
 )
 
 
+def is_exit(cause: str) -> bool:
+    """Whether a cause is a counter of exits."""
+    return cause.startswith(EXIT_PREFIX) or cause in NATIVE_EXITS
+
+
 def place(cause: str) -> Place:
     """Where the cycles of a cause are spent."""
-    if cause.startswith(EXIT_PREFIX):
+    if is_exit(cause):
         return "L4"
     return _PLACES.get(cause, "other")
 
