@@ -37,7 +37,7 @@ from bgsim.platforms.seam import Code, Guest, Now
 from bgsim.units import from_cycles
 from bgsim.validation_data import two_node
 from bgsim.workloads.configs import DcmfConfig
-from bgsim.workloads.outcome import Outcome
+from bgsim.workloads.outcome import Json, Outcome
 from bgsim.workloads.resolved import Partition, ResolvedRun
 from bgsim.workloads.window import Window
 
@@ -176,7 +176,8 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
     Outcome
         Metrics ``latency_us`` and its spread, or ``bandwidth_MiBps``, exits and times from the first
         operation on; details ``measured``, the value measured on the real machine at this size, where there
-        is one, in the unit of the metric.
+        is one, in the unit of the metric, and ``moved``, the devices that a native library works and what
+        the move there took, where the program has moved.
 
     Raises
     ------
@@ -218,6 +219,10 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
     size = int(config.size.value)
     measured = two_node(config.operation, config.completion, config.measure, size)
     posting = benchmark.messenger.accesses.posting
+    moved: dict[str, Json] = {}
+    if benchmark.moved:
+        move_us = benchmark.move_cycles * 1e6 / frequency
+        moved = {"moved": {"devices": list(benchmark.moved), "move_us": move_us}}
     return Outcome(
         metrics=metrics,
         exits=windows[0].exits(),
@@ -227,6 +232,7 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
             "packets": built.torus.injected,
             "target_node": target,
             "device_accesses": {"posting": posting, "polling": counters["device_accesses"] - posting},
+            **moved,
         },
     )
 

@@ -163,6 +163,11 @@ def test_a_put_beside_the_guest_is_a_put_on_the_bare_machine() -> None:
     assert hybrid.metrics["latency_us"] == bare.metrics["latency_us"]
     assert hybrid.metrics["exits_total"] == 3  # the library's pages, first touched
     assert hybrid.metrics["exits_ipc"] == 0
+    moved = hybrid.details["moved"]
+    assert isinstance(moved, dict)
+    assert moved["devices"] == ["torus", "collective", "barrier"]
+    assert moved["move_us"] == pytest.approx(584.3, abs=1)  # of which 133 mappings take 520
+    assert "moved" not in bare.details
 
 
 def test_a_torus_that_stays_costs_what_it_costs_in_a_virtual_machine() -> None:
