@@ -8,7 +8,6 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from bgsim.datasheet import Datasheet
 from bgsim.network.packet_engine import PacketEngine
@@ -22,7 +21,6 @@ Floats: TypeAlias = NDArray[np.float64]
 SEED = 20110531
 REPLICATIONS = 10
 WARM_UP_SHARE = 0.1
-QUANTILE = float(stats.t.ppf(0.975, REPLICATIONS - 1))
 
 
 class Arrivals(NamedTuple):
@@ -100,7 +98,9 @@ def pollaczek_khinchine(load: float, packets_mean: int) -> float:
 
 def queue_rows(fast: bool) -> Iterator[Row]:
     """Loads of the link, each with the interval over replications."""
-    router = parameters()
+    from scipy.stats import t  # slow to import
+
+    router, quantile = parameters(), float(t.ppf(0.975, REPLICATIONS - 1))
     for name, queue in QUEUES.items():
         for load in queue.loads:
             if fast and (name != "M/D/1" or load != FAST_LOAD):
@@ -108,7 +108,7 @@ def queue_rows(fast: bool) -> Iterator[Row]:
             point = f"load {100 * load:.0f} %"
             both = [waits(queue, load, number, router) for number in range(REPLICATIONS)]
             means = [float(found[round(WARM_UP_SHARE * len(found)) :].mean()) for found, _ in both]
-            half_width = QUANTILE * float(np.std(means, ddof=1)) / sqrt(REPLICATIONS)
+            half_width = quantile * float(np.std(means, ddof=1)) / sqrt(REPLICATIONS)
             law = pollaczek_khinchine(load, queue.packets_mean)
             yield Row(name, point, law, float(np.mean(means)), queue.tolerance_percent, half_width)
             simulated, recursion = (float(np.mean([pair[which].sum() for pair in both])) for which in (0, 1))
