@@ -32,7 +32,10 @@ def trace(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="FILE", help=".pftrace or .json [default: timeline-RUN.json here]."
+            "-o",
+            "--output",
+            metavar="FILE",
+            help=".json, .pftrace, .pdf, ... [default: timeline-RUN.json here].",
         ),
     ] = None,
     begin: Annotated[

@@ -1,7 +1,7 @@
-"""Timelines as files: Chrome's JSON, and Perfetto's own protobuf with the extra ``trace``.
+"""Timelines as files: Chrome's JSON, Perfetto's own protobuf with the extra ``trace``, or a figure.
 
-Both open in the Perfetto viewer and in any other that reads them. Times are in nanoseconds there, rounded
-from core cycles, so neighbouring slices stay neighbours; the exact cycles stand in each slice's details.
+The first two open in the Perfetto viewer and in any other that reads them. Times are in nanoseconds there,
+rounded from core cycles, so neighbouring slices stay neighbours; the exact cycles stand in each slice's details.
 
 Source: the Trace Event Format of Chrome, and Perfetto's ``track_event.proto`` and ``track_descriptor.proto``.
 """
@@ -19,6 +19,7 @@ from bgsim.report.results import ReportError
 from bgsim.report.timeline import Slice, Timeline, Track
 
 JSON_SUFFIX = ".json"
+FIGURE_SUFFIXES = (".pdf", ".svg", ".png")
 PERFETTO_SUFFIXES = (".pftrace", ".perfetto-trace", ".pb")
 
 _LINES = ("vcpu", "guest", "L4", "VMM", "device")
@@ -38,10 +39,10 @@ def check_suffix(path: Path) -> None:
     ReportError
         With the suffixes that do.
     """
-    if path.suffix not in (JSON_SUFFIX, *PERFETTO_SUFFIXES):
+    if path.suffix not in (JSON_SUFFIX, *PERFETTO_SUFFIXES, *FIGURE_SUFFIXES):
         raise ReportError(
-            f"{path.name}: a timeline is written as {PERFETTO_SUFFIXES[0]} (Perfetto) or {JSON_SUFFIX} "
-            f"(Chrome), not as '{path.suffix}'"
+            f"{path.name}: a timeline is written as {PERFETTO_SUFFIXES[0]} (Perfetto), {JSON_SUFFIX} (Chrome) "
+            f"or a figure ({', '.join(FIGURE_SUFFIXES)}), not as '{path.suffix}'"
         )
 
 
@@ -51,7 +52,7 @@ def write(timeline: Timeline, path: Path) -> int:
     Raises
     ------
     ReportError
-        The suffix names no format.
+        The suffix names no format, or a figure cannot show so many slices.
     bgsim.extras.MissingExtra
         Perfetto's format without the library.
     OSError
@@ -59,7 +60,13 @@ def write(timeline: Timeline, path: Path) -> int:
     """
     check_suffix(path)
     slices = timeline.finished()
-    if path.suffix == JSON_SUFFIX:
+    if path.suffix in FIGURE_SUFFIXES:
+        from bgsim.report import style
+        from bgsim.report.timeline_figure import timeline_figure
+
+        with style.paper_style():
+            style.save_as(timeline_figure(timeline), path)
+    elif path.suffix == JSON_SUFFIX:
         path.write_text(chrome_json(timeline, slices), encoding="utf-8")
     else:
         path.write_bytes(perfetto(timeline, slices))

@@ -205,6 +205,13 @@ def test_perfetto_slices_begin_and_end_properly(recorded: Timeline, tmp_path: Pa
     assert perfetto(recorded, recorded.finished()) == (tmp_path / "run.pftrace").read_bytes()
 
 
+def test_a_short_timeline_is_a_figure(recorded: Timeline, tmp_path: Path) -> None:
+    write(recorded, tmp_path / "run.svg")
+    assert "<svg" in (tmp_path / "run.svg").read_text(encoding="utf-8")
+    with pytest.raises(ReportError, match="slices are more than a figure can show"):
+        write(record_timeline(micro(), "run", 0, FOREVER), tmp_path / "all.svg")
+
+
 def test_a_file_says_by_its_name_what_it_is(recorded: Timeline, tmp_path: Path) -> None:
-    with pytest.raises(ReportError, match=r"run\.txt: a timeline is written as \.pftrace .* or \.json"):
+    with pytest.raises(ReportError, match=r"run\.txt: a timeline is written as \.pftrace .*, \.json"):
         write(recorded, tmp_path / "run.txt")
