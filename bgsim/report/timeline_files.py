@@ -1,7 +1,7 @@
 """Timelines as files: Chrome's JSON, Perfetto's own protobuf with the extra ``trace``, or a figure.
 
 The first two open in the Perfetto viewer and in any other that reads them. Times are in nanoseconds there,
-rounded from core cycles, so neighbouring slices stay neighbours; the exact cycles stand in each slice's details.
+rounded from core cycles, so neighbours stay neighbours; the exact cycles stand in each slice's details.
 
 Source: the Trace Event Format of Chrome, and Perfetto's ``track_event.proto`` and ``track_descriptor.proto``.
 """
@@ -41,8 +41,8 @@ def check_suffix(path: Path) -> None:
     """
     if path.suffix not in (JSON_SUFFIX, *PERFETTO_SUFFIXES, *FIGURE_SUFFIXES):
         raise ReportError(
-            f"{path.name}: a timeline is written as {PERFETTO_SUFFIXES[0]} (Perfetto), {JSON_SUFFIX} (Chrome) "
-            f"or a figure ({', '.join(FIGURE_SUFFIXES)}), not as '{path.suffix}'"
+            f"{path.name}: a timeline is written as {PERFETTO_SUFFIXES[0]} (Perfetto), {JSON_SUFFIX} "
+            f"(Chrome) or a figure ({', '.join(FIGURE_SUFFIXES)}), not as '{path.suffix}'"
         )
 
 
