@@ -103,6 +103,7 @@ def _behind(point: Point, group: Group, axes: Sequence[str]) -> Iterator[str]:
         yield where
     native = point.platforms[BASELINE]
     basis = next((name for name in SLOWDOWN_BASIS if name in native.cells and name in group.cells), None)
+    divisor, unit = 1.0, "s"
     if basis is not None:
         pair = (native.cells[basis], group.cells[basis])
         divisor, unit = common_scale([cell.mean for cell in pair], pair[0].unit)
@@ -110,8 +111,8 @@ def _behind(point: Point, group: Group, axes: Sequence[str]) -> Iterator[str]:
         yield f"{texts[0]} {platform_label(BASELINE)}, {texts[1]} {platform_label(group.platform)}"
     bounds = group.details.get("sensitivity_range_s")
     if bounds:
-        low, high = (significant(float(bound)) for bound in bounds)
-        yield f"bounds of the prediction: {low} to {high} s"
+        low, high = (significant(float(bound) / divisor) for bound in bounds)
+        yield f"bounds of the prediction: {low} to {high} {unit}"
     if kind(group.records[0]) == "compile" and published.compile_is_comparable(group.workload):
         measured = published.COMPILE_ELAPSED_S
         if group.platform in measured:
