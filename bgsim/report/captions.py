@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _CAPTIONS = {
-    "compile-elapsed": "Elapsed time of the build; bounds of the prediction and measurements where there are any.",
+    "compile-elapsed": "Elapsed time of the build; the bounds of the prediction and measurements, if any.",
     "compile-attribution": "Share of each cause in the core's time; the total stands at the right.",
     "compile-sensitivity": "Elapsed time with one uncertain parameter after another at its ends.",
     "cures-waterfall": "What each cure brings on top of those before it.",
