@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import bgsim
@@ -42,6 +43,23 @@ def typed(line: str) -> None:
         assert words[0] == "python", line
         path = {**os.environ, "PYTHONPATH": str(Path(bgsim.__file__).parents[1])}
         subprocess.run([sys.executable, *words[1:]], check=True, capture_output=True, env=path, timeout=120)
+
+
+def commands(page: Path) -> list[str]:
+    """Commands that any page of the documentation shows in a block of its own."""
+    found = re.findall(r"^```(?:sh|console)\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    lines = [line.removeprefix("$ ") for text in found for line in text.replace("\\\n", " ").splitlines()]
+    return [re.split(r"\s[|>#&]", line)[0] for line in lines if line.startswith("bgsim ")]
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: str(page.relative_to(DOCS)))
+def test_commands_and_options_exist(page: Path) -> None:
+    for line in commands(page):
+        command, words = typer.main.get_command(app), shlex.split(line)[1:]
+        while hasattr(command, "commands"):
+            assert words[0] in command.commands, line
+            command, words = command.commands[words[0]], words[1:]
+        command.make_context(command.name, words)  # fails at an option that does not exist
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.stem)
