@@ -148,11 +148,10 @@ def test_lines_and_records():
 
 
 def test_a_stored_record_is_what_was_written_and_half_of_it_is_read_late():
-    written = {
-        "schema": 1, "run_id": "0" * 16, "experiment": "e", "point": {"a": ',"exits":['}, "platform": "bare-metal",
-        "guest": "cnk", "replication": 0, "seed": 1, "config": {"exits": [1], "z": 2}, "metrics": {"exits": 2.5},
-        "exits": [{"cause": "x"}], "details": {"status": "failed"}, "status": "ok", "stopped": {"why": "end"},
-    }  # fmt: skip
+    written = {"schema": 1, "run_id": "0" * 16, "experiment": "e", "point": {"a": ',"exits":['}}
+    written |= {"platform": "bare-metal", "guest": "cnk", "replication": 0, "seed": 1}
+    written |= {"config": {"exits": [1], "z": 2}, "metrics": {"exits": 2.5}, "exits": [{"cause": "x"}]}
+    written |= {"details": {"status": "failed"}, "status": "ok", "stopped": {"why": "end"}}
     line = to_line(written)
     found = from_line(line)
     assert found["metrics"] == {"exits": 2.5}
