@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 import re
@@ -27,7 +28,7 @@ def record(
     identity = json.dumps([kind, point, platform, replication], sort_keys=True)
     return {
         "schema": 1,
-        "run_id": f"{abs(hash(identity)):016x}"[:16],
+        "run_id": hashlib.sha256(identity.encode()).hexdigest()[:16],
         "experiment": "seen",
         "point": point,
         "platform": platform,
