@@ -35,7 +35,7 @@ _CORE_REGISTERS = (
     layout.LINES_EXPIRY,
     *range(layout.LINES_BROUGHT_AT, layout.REGISTERS),
 )
-"""What belongs to the core, not to the guest on it: the kernel's place in the TLB and its lines in the L1I."""
+"""What belongs to the core, not to its guest: the kernel's place in the TLB, and its lines in the L1I."""
 
 
 def access_memory(memory: Memory, access: MemoryAccess) -> Any:
