@@ -10,6 +10,29 @@ NAMING_KEYS = ("operation", "program", "test", "pattern", "scaling")
 """Keys that say, beside its kind, which workload a section is."""
 
 
+def told_apart(values: Sequence[Any]) -> list[str]:
+    """Swept values in a few words each; sections that would read the same also say what they differ in.
+
+    Examples
+    --------
+    >>> told_apart([{"kind": "io", "tier": "machine"}, {"kind": "io", "tier": "detailed"}, {"kind": "noise"}])
+    ['io tier=machine', 'io tier=detailed', 'noise']
+    """
+    texts = [brief(value) for value in values]
+    told = list(texts)
+    for text in set(texts):
+        alike = [place for place, other in enumerate(texts) if other == text]
+        sections = [values[place] for place in alike]
+        if not all(isinstance(section, Mapping) and "kind" in section for section in sections):
+            continue
+        keys = list(dict.fromkeys(key for section in sections for key in section))
+        differ = [key for key in keys if any(s.get(key) != sections[0].get(key) for s in sections)]
+        for place in alike:
+            more = [f"{key}={brief(values[place][key])}" for key in differ if key in values[place]]
+            told[place] = " ".join([text, *more])
+    return told
+
+
 def brief(value: Any) -> str:
     """A swept value as text: a workload section by its kind and operation, other sections as JSON.
 

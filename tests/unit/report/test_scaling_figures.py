@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bgsim.experiment.labels import brief
+from bgsim.experiment.labels import brief, told_apart
 from bgsim.report import noise_scaling_figures
 from bgsim.report.results import Cell, Group, Point
 from bgsim.report.scaling_figures import figures, nodes, series_of, several_sizes
@@ -85,3 +85,14 @@ def test_sections_as_swept_values_have_short_names() -> None:
     assert brief(BARRIER) == "collectives barrier"
     assert brief(HALO) == "halo weak"
     assert brief({"a": [1]}) == '{"a": [1]}'
+
+
+def test_sections_that_read_the_same_say_what_they_differ_in() -> None:
+    machine, detailed = {"kind": "io", "tier": "machine"}, {"kind": "io", "tier": "detailed"}
+    assert told_apart([machine, detailed, BARRIER, machine]) == [
+        "io tier=machine",
+        "io tier=detailed",
+        "collectives barrier",
+        "io tier=machine",
+    ]
+    assert told_apart(["8 B", [3, 3, 1]]) == ["8 B", "[3, 3, 1]"]
