@@ -13,7 +13,7 @@ from bgsim.experiment.settings import settings
 from bgsim.experiment.store import told
 from bgsim.machine.cost_model import shipped_path
 from bgsim.spelling import did_you_mean
-from bgsim.workloads import characterize
+from bgsim.workloads import characterize, cost_drift
 from bgsim.workloads.characterize import Characterisation
 
 
@@ -47,7 +47,7 @@ def command(
             continue
         made = characterize.characterize(machine, each, under, _teller(f"{each}/{under}"))
         if check:
-            complaints += characterize.shipped_drift(made)
+            complaints += cost_drift.shipped_drift(made)
         elif update:
             _ship(made)
         else:

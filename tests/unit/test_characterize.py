@@ -6,7 +6,7 @@ import pytest
 
 from bgsim.datasheet import Datasheet
 from bgsim.machine.cost_model import CostModel, CostModelError
-from bgsim.workloads import characterize, probe_messaging, probe_noise
+from bgsim.workloads import characterize, cost_drift, probe_messaging, probe_noise
 from bgsim.workloads.characterize import Characterisation, cost_model_for, machine_digest
 from bgsim.workloads.configs import DcmfConfig
 from bgsim.workloads.resolved import Partition, ResolvedRun
@@ -149,10 +149,10 @@ def test_another_machine_is_characterised_once(tmp_path: Path, monkeypatch: pyte
 def test_differences_name_the_field() -> None:
     kept = characterize.shipped_characterisation("bare-metal", "cnk")
     assert kept is not None
-    assert characterize.differences(kept.model, kept.model) == []
+    assert cost_drift.differences(kept.model, kept.model) == []
     other = characterize.shipped_characterisation("virtual-machine", "cnk")
     assert other is not None
-    said = characterize.differences(other.model, kept.model)
+    said = cost_drift.differences(other.model, kept.model)
     assert any(line.startswith("put.post_cycles: ") for line in said)
 
 
