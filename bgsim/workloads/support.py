@@ -89,7 +89,6 @@ _NO_SOCKETS = {
 }
 
 _NOTHING_MOVES = "it does not communicate, so that nothing of it could move out of a guest"
-_FILES_STAY = "files stay with the guest, whose calls take as long as in a virtual machine"
 _SOCKETS_STAY = "sockets are the guest's kernel's, which keeps its devices"
 
 _LACKS: Mapping[str, Mapping[str, str]] = {
@@ -166,14 +165,7 @@ SUPPORT: Mapping[str, Support] = {
     ),
     "netperf": Support(_BOTH, _LINUX, 2, ("pset",), because=_NO_SOCKETS, elsewhere=_SOCKETS_STAY),
     "dcmf": Support(_ALL, ("cnk", "zeptoos-bigmemory", "l4-app"), 2, because=_NO_USER_DMA),
-    "io": Support(
-        _BOTH,
-        ("cnk", "zeptoos", "zeptoos-bigmemory"),
-        1,
-        ("pset",),
-        because=_OWN_FILES,
-        elsewhere=_FILES_STAY,
-    ),
+    "io": Support(_MACHINES, ("cnk", "zeptoos", "zeptoos-bigmemory"), 1, ("pset",), because=_OWN_FILES),
     "traffic": Support(_BOTH, ("cnk", "zeptoos-bigmemory"), 2, because=_NO_USER_DMA),
     "collectives": Support(_ALL, (*_MESSAGING, "l4-app"), 1, ("mapping", "pset"), settings=_messages),
     "halo": Support(_ALL, (*_MESSAGING, "l4-app"), 1, ("mapping",), settings=_messages),

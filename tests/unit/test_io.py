@@ -204,6 +204,22 @@ def test_a_virtual_machine_pays_an_exit_for_every_access_to_a_packet() -> None:
     assert long - short == polls + 1 + 16  # header and 16 quads
 
 
+def test_files_of_a_program_that_moved_its_communication_stay_with_its_guest() -> None:
+    """Calls cost what they do in a virtual machine; the move itself comes before the first."""
+    calls = [ProgramCall(Call.OPEN), ProgramCall(Call.CLOSE)] * 3
+    partition = Partition("pair", (2, 1, 1), (False,) * 3, 8)
+    hybrid, virtual = (
+        IoJob(SHEET, platform, partition, calls, processes=1) for platform in ("hybrid", "virtual-machine")
+    )
+    for job in (hybrid, virtual):
+        job.run()
+    moved, stayed = hybrid.processes[0], virtual.processes[0]
+    assert hybrid.processes[0].core.counters()["crossings"] >= 1
+    assert moved.latencies == pytest.approx(stayed.latencies, rel=0.05)
+    assert sum(moved.layers) == moved.finished > sum(moved.latencies)
+    assert sum(stayed.latencies) == stayed.finished
+
+
 def test_queues_equal_their_closed_forms() -> None:
     for row in io_cases.queue_rows(fast=True):
         assert not row.missed, row
