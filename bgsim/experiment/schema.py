@@ -139,12 +139,16 @@ class Partition(Section):
     )
 
 
+def _software_then_hardware() -> list[str | list[str]]:
+    return ["software", "hardware"]
+
+
 class GreedySection(Section):
     """A search for the order in which cures should be built."""
 
     minimise: str = Field("elapsed_s", description="the metric that is improved")
     stages: list[str | list[str]] = Field(
-        default_factory=lambda: ["software", "hardware"],  # type: ignore[arg-type]
+        default_factory=_software_then_hardware,
         min_length=1,
         description="cures, lists of cures, or software, hardware, all: one stage after another",
     )
