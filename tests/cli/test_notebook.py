@@ -18,6 +18,7 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     pytest.importorskip("ipykernel")
     tree = str(Path(bgsim.__file__).parents[1])
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [tree, os.environ.get("PYTHONPATH", "")])))
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # a notebook's kernel chooses its own
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells), "kept without outputs"
     nbclient.NotebookClient(
