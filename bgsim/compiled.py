@@ -36,7 +36,8 @@ def compiled_inner(function: Function) -> Function:
 
 def _compile(function: Function, cache: bool = False, **options: Any) -> Function:
     try:
-        return nb.njit(cache=cache, **options)(function)  # type: ignore[no-any-return]
+        kernel: Function = nb.njit(cache=cache, **options)(function)
     except RuntimeError as refusal:  # numba found no directory it may write its cache to
         warnings.warn(f"compiled code cannot be kept between processes: {refusal}", stacklevel=3)
-        return nb.njit(**options)(function)  # type: ignore[no-any-return]
+        kernel = nb.njit(**options)(function)
+    return kernel

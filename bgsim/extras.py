@@ -6,7 +6,7 @@ from importlib import import_module
 from types import ModuleType
 
 
-class MissingExtra(Exception):  # noqa: N818 -- it names what is missing
+class MissingExtraError(Exception):
     """A library that is not installed with bgsim itself is needed; the text says how to install it."""
 
 
@@ -24,13 +24,13 @@ def need(module: str, extra: str, purpose: str) -> ModuleType:
 
     Raises
     ------
-    MissingExtra
+    MissingExtraError
         It, or something it needs, is not installed.
     """
     try:
         return import_module(module)
     except ImportError as error:
-        raise MissingExtra(
+        raise MissingExtraError(
             f"{purpose} needs {module.split('.', maxsplit=1)[0]}, which cannot be imported ({error}): "
             f"pip install 'bgsim[{extra}]'"
         ) from None

@@ -48,7 +48,7 @@ def opened(
     ------
     ExperimentError
         The options do not fit together.
-    MissingExtra
+    MissingExtraError
         A library is missing.
     ExecutorError
         The cluster cannot be used.

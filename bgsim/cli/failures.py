@@ -24,7 +24,7 @@ from bgsim.experiment.errors import (
     StoreError,
     StudyInterrupted,
 )
-from bgsim.extras import MissingExtra
+from bgsim.extras import MissingExtraError
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -56,7 +56,7 @@ def guarded(command: Callable[Parameters, Result]) -> Callable[Parameters, Resul
             leave(EXIT_STORE, f"bgsim: {error}")
         except ExecutorError as error:
             leave(EXIT_EXECUTOR, f"bgsim: {error}")
-        except MissingExtra as error:
+        except MissingExtraError as error:
             leave(EXIT_BAD_INPUT, f"bgsim: {error}")
         except StudyInterrupted as error:
             leave(EXIT_INTERRUPTED, f"bgsim: {error}")

@@ -57,7 +57,7 @@ def export(study: Study, path: Path, table: str = "runs") -> str:
     ------
     StoreError
         The suffix or the table is unknown, or the file cannot be written.
-    MissingExtra
+    MissingExtraError
         pyarrow is not installed.
     """
     if path.suffix not in SUFFIXES:

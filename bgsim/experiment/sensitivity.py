@@ -215,7 +215,7 @@ def drawn(section: SensitivitySection, factors: Sequence[Factor], seed: int) -> 
 
     Raises
     ------
-    MissingExtra
+    MissingExtraError
         SALib is not installed.
     """
     purpose = "a sensitivity study"

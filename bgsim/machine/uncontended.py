@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsim.compiled import compiled, compiled_inner
+from bgsim.compiled_heap import drop_first, push
 from bgsim.network.detours import Detours
 from bgsim.network.gates import count, gate_state, open_gates
 from bgsim.network.router import RouterParameters
@@ -178,44 +179,6 @@ def riders_of(rides: Ints) -> tuple[Ints, Ints]:
 
 
 @compiled_inner
-def put_head(time, message, size, heap_time, heap_message):
-    """Put the arrival of a message's head into the heap; return its size."""
-    place = size
-    while place:
-        above = (place - 1) >> 1
-        other = heap_time[above]
-        if other < time or (other == time and heap_message[above] < message):
-            break
-        heap_time[place], heap_message[place] = other, heap_message[above]
-        place = above
-    heap_time[place], heap_message[place] = time, message
-    return size + 1
-
-
-@compiled_inner
-def take_head(size, heap_time, heap_message):
-    """Remove the heap's first entry; return its size."""
-    size -= 1
-    time, message = heap_time[size], heap_message[size]
-    place = 0
-    while True:
-        child = 2 * place + 1
-        if child >= size:
-            break
-        if child + 1 < size:
-            left, right = heap_time[child], heap_time[child + 1]
-            if right < left or (right == left and heap_message[child + 1] < heap_message[child]):
-                child += 1
-        below = heap_time[child]
-        if below > time or (below == time and heap_message[child] > message):
-            break
-        heap_time[place], heap_message[place] = below, heap_message[child]
-        place = child
-    heap_time[place], heap_message[place] = time, message
-    return size
-
-
-@compiled_inner
 def free_first(node, links, free, side):
     """The link end of a node, of those in a set of directions, that is free first."""
     best = -1
@@ -247,7 +210,7 @@ def run(
             break
         while heads and heap_time[0] == now:
             message = heap_message[0]
-            heads = take_head(heads, heap_time, heap_message)
+            heads = drop_first(heap_time, heap_message, heads)
             end = free_first(destination[message], routes.links[message, 1], free, 1)
             free[end, 1] = done[message] = max(now, free[end, 1]) + routes.serial_cycles[message]
             if then[message] >= 0:
@@ -263,12 +226,12 @@ def run(
             end = free_first(source[message], routes.links[message, 0], free, 0)
             begins = max(now, free[end, 0])
             free[end, 0] = sent[message] = begins + routes.serial_cycles[message]
-            heads = put_head(begins + routes.travel_cycles[message], message, heads, heap_time, heap_message)
+            heads = push(heap_time, heap_message, heads, begins + routes.travel_cycles[message], message)
             if sent_then[message] >= 0:
                 count(sent_then[message], sent[message], gates)
             for rider_place in range(first[message], first[message + 1]):
                 rider = riders[rider_place]
                 sent[rider] = sent[message]
-                heads = put_head(begins + routes.travel_cycles[rider], rider, heads, heap_time, heap_message)
+                heads = push(heap_time, heap_message, heads, begins + routes.travel_cycles[rider], rider)
                 if sent_then[rider] >= 0:
                     count(sent_then[rider], sent[rider], gates)

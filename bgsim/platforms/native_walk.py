@@ -30,7 +30,6 @@ from bgsim.platforms.layout import (
     COUNT_INSTRUCTIONS_USER,
     COUNT_REFERENCES,
     COUNTS_AT,
-    CYCLES_AT,
     DEADLINE,
     EXITS,
     FAULT_MIB,
@@ -57,13 +56,7 @@ from bgsim.platforms.layout import (
     STOP_RAM_FAULT,
     WORK_LEFT,
 )
-from bgsim.platforms.walk_exits import fetch_lines
-
-
-@compiled_inner
-def _charge(state, cause, cycles):
-    state.number[NOW] += cycles
-    state.number[CYCLES_AT + cause] += cycles
+from bgsim.platforms.walk_exits import charge, fetch_lines
 
 
 @compiled_inner
@@ -99,7 +92,7 @@ def native_touch(tables, state, page, instruction):
     register[EXITS] += 1
     register[COUNTS_AT + COUNT_HARDWARE_MISS_D + instruction] += 1
     register[COUNTS_AT + COUNT_INSERT] += 1
-    _charge(state, CAUSE_DTLB + instruction, tables.price[PRICE_HANDLER_USER])
+    charge(state, CAUSE_DTLB + instruction, tables.price[PRICE_HANDLER_USER])
     groups = tables.price[LINE_MASKS_AT + LINES_INSERT]
     if groups & ~register[LINES_PRESENT]:
         fetch_lines(tables, state, groups)
@@ -112,7 +105,7 @@ def _finish_work(state):
     """Run down the stretch of work at hand as far as the deadline allows."""
     register = state.number
     cycles = min(register[WORK_LEFT], max(register[DEADLINE] - register[NOW], 0))
-    _charge(state, CAUSE_USER, cycles)
+    charge(state, CAUSE_USER, cycles)
     register[WORK_LEFT] -= cycles
 
 

@@ -70,7 +70,6 @@ def against_nodes(groups: Sequence[Group]) -> Figure:
     names = list(dict.fromkeys(series_of(group) for group in groups))
     platforms = list(dict.fromkeys(group.platform for group in groups))
     handles: dict[str, Any] = {}
-    every: list[float] = []
     for number, name in enumerate(names):
         colour = style.SERIES_COLOURS[number % len(style.SERIES_COLOURS)]
         marker = style.SERIES_MARKERS[number % len(style.SERIES_MARKERS)]
@@ -80,7 +79,7 @@ def against_nodes(groups: Sequence[Group]) -> Figure:
             look = {"color": colour, "marker": marker, "linestyle": dashes}
             if platform == platforms[0] and len(platforms) > 1:
                 look["fillstyle"] = "none"
-            every += line_of(left, line, TIME, look)
+            line_of(left, line, TIME, look)
             line_of(right, line, "slowdown", look if len(platforms) > 2 else {**look, "linestyle": "-"})
     if len(platforms) > 1:
         for dashes, platform in zip(style.LINE_STYLES, platforms, strict=False):
@@ -98,8 +97,8 @@ def against_nodes(groups: Sequence[Group]) -> Figure:
     return figure
 
 
-def line_of(panel: Axes, groups: Sequence[Group], metric: str, look: dict[str, Any]) -> list[float]:
-    """Draw a metric with its interval; return what was drawn."""
+def line_of(panel: Axes, groups: Sequence[Group], metric: str, look: dict[str, Any]) -> None:
+    """Draw a metric with its interval."""
     known = sorted(
         (
             (found, group.cells[metric])
@@ -109,13 +108,12 @@ def line_of(panel: Axes, groups: Sequence[Group], metric: str, look: dict[str, A
         key=lambda pair: pair[0],
     )
     if not known:
-        return []
+        return
     x, y = [float(place) for place, _ in known], [cell.mean for _, cell in known]
     panel.plot(x, y, **look)
     low = [cell.mean if cell.low is None else cell.low for _, cell in known]
     high = [cell.mean if cell.high is None else cell.high for _, cell in known]
     panel.fill_between(x, low, high, color=look["color"], alpha=0.2, linewidth=0)
-    return y
 
 
 def node_axis(panel: Axes, sizes: Sequence[float]) -> None:

@@ -53,7 +53,7 @@ def write(timeline: Timeline, path: Path) -> int:
     ------
     ReportError
         The suffix names no format, or a figure cannot show so many slices.
-    bgsim.extras.MissingExtra
+    bgsim.extras.MissingExtraError
         Perfetto's format without the library.
     OSError
         The file cannot be written.
@@ -140,7 +140,7 @@ def perfetto(timeline: Timeline, slices: list[Slice]) -> bytes:
 
     Raises
     ------
-    bgsim.extras.MissingExtra
+    bgsim.extras.MissingExtraError
         The library is not installed.
     """
     format_ = need(PERFETTO_MODULE, "trace", "a timeline in Perfetto's format")

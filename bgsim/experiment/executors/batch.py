@@ -143,7 +143,7 @@ class Batch(Cluster):
 
     Raises
     ------
-    MissingExtra
+    MissingExtraError
         dask-jobqueue is not installed.
     ExecutorError
         The batch system takes none of some option; on entering: it refuses the jobs.

@@ -50,7 +50,7 @@ class Cluster:
 
     Raises
     ------
-    MissingExtra
+    MissingExtraError
         dask.distributed is not installed.
     ExecutorError
         On entering: no scheduler answers.
@@ -135,13 +135,13 @@ class Cluster:
 
     def _record(self, future: Any, run: Run) -> Record:
         """The record of a finished task."""
-        from bgsim.experiment.executors.remote import OtherProgram
+        from bgsim.experiment.executors.remote import OtherProgramError
 
         try:
             record: Record = future.result(timeout=60)
         except self.distributed.scheduler.KilledWorker as error:
             return lost_run(run, f"the workers that tried it died: {error}")
-        except OtherProgram as other:
+        except OtherProgramError as other:
             mine = provenance.program()
             raise ExecutorError(
                 f"{self.name}: a worker runs {other}, and this is bgsim {mine['bgsim']} with source "

@@ -27,11 +27,11 @@ POLL_S = 1.0
 _of_thread = threading.local()
 
 
-class OtherProgram(Exception):  # noqa: N818 -- it names what was found
+class OtherProgramError(Exception):
     """The worker has another bgsim than the driver; its records would not be the driver's."""
 
 
-class NotWanted(Exception):  # noqa: N818 -- it names what was found
+class NotWantedError(Exception):
     """The driver has gone or has given the run up."""
 
 
@@ -47,14 +47,14 @@ def compute(run: Run, source: str) -> Record:
 
     Raises
     ------
-    OtherProgram
+    OtherProgramError
         This worker's program is not the driver's.
-    NotWanted
+    NotWantedError
         The run has been given up meanwhile.
     """
     if provenance.source_digest() != source:
         program = provenance.program()
-        raise OtherProgram(f"bgsim {program['bgsim']} with source {program['source']}")
+        raise OtherProgramError(f"bgsim {program['bgsim']} with source {program['source']}")
     tell, wanted = _scheduler_of()
     how = ""
     for _ in range(TRIES_MAX):
@@ -77,7 +77,7 @@ def _next(messages: Messages, wanted: Callable[[], bool]) -> Message | None:
             return messages.get(timeout=POLL_S)[1]
         if not wanted():
             _of_thread.process.close()
-            raise NotWanted
+            raise NotWantedError
 
 
 def _process() -> tuple[WorkerProcess, Messages]:
