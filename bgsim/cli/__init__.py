@@ -17,6 +17,12 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal without µ shows '?' instead of failing
     # Pydantic would look through every installed package for plug-ins of its own: a tenth of bgsim check.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    from bgsim.cli import checking
+
+    wanted = checking.plainly(sys.argv[1:])
+    if wanted is not None:
+        checking.check(wanted)
+        return
     from bgsim.cli.app import app
 
     app(prog_name="bgsim")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -119,14 +118,9 @@ def check(
     smoke: SmokeOption = False,
 ) -> None:
     """Check an experiment and its smoke form; nothing is simulated."""
-    from bgsim.experiment.plan import load
+    from bgsim.cli import checking
 
-    plan = load(experiment, set_ or (), smoke=smoke, seed=seed)
-    for remark in plan.remarks:
-        say(f"bgsim: {remark}")
-    print(f"{plan.name}: {_size(plan)}")
-    if plan.has_smoke and not smoke:
-        print(f"{plan.name} --smoke: {_size(load(experiment, set_ or (), smoke=True, seed=seed))}")
+    checking.check(checking.Wanted(experiment, set_, seed, smoke))
 
 
 @app.command(epilog=EXIT_CODES)
@@ -335,16 +329,6 @@ def version() -> None:
     from bgsim.cli import listing
 
     print(listing.versions())
-
-
-def _size(plan: Experiment) -> str:
-    parts = [(plan.points, "point"), (len(plan.platforms), "platform"), (plan.replications, "replication")]
-    words = " x ".join(f"{count} {noun}{'s' if count != 1 else ''}" for count, noun in parts)
-    if math.prod(count for count, _ in parts) != len(plan.runs):
-        words = words.replace(" x ", ", ")
-    left_out = f" ({plan.excluded} left out by conditions)" if plan.excluded else ""
-    left_out += f" ({plan.skipped} skipped as unsupported)" if plan.skipped else ""
-    return f"good; {words} = {len(plan.runs)} run{'s' if len(plan.runs) != 1 else ''}{left_out}"
 
 
 def _print_comparison(study: Study) -> None:

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from bgsim.datasheet.parameter import DatasheetError, Parameter, UnknownParameterError
@@ -24,7 +24,7 @@ __all__ = ["Datasheet", "bases"]
 
 def bases() -> tuple[str, ...]:
     """Names of the machines that have a datasheet."""
-    data = files("bgsim.datasheet") / "data"
+    data = Path(__file__).parent / "data"
     return tuple(sorted(entry.name for entry in data.iterdir() if entry.is_dir()))
 
 
@@ -285,7 +285,7 @@ def _records(base: str) -> dict[str, Parameter]:
     parameters: dict[str, Parameter] = {}
     found_in: dict[str, str] = {}
     problems: dict[str, str] = {}
-    folder = files("bgsim.datasheet") / "data" / base
+    folder = Path(__file__).parent / "data" / base
     for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
         text = file.read_text(encoding="utf-8")
         records: Any

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 
 def shipped_path(platform: str, guest: str) -> Path:
     """Where the cost model of a platform and guest lies, if it is shipped."""
-    return Path(str(files("bgsim.machine") / "cost_models" / f"{platform}-{guest}.yaml"))
+    return Path(__file__).parent / "cost_models" / f"{platform}-{guest}.yaml"
 
 
 @cache

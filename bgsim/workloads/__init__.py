@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from bgsim.workloads.outcome import Outcome
-from bgsim.workloads.resolved import ResolvedRun
+if TYPE_CHECKING:
+    from bgsim.workloads.outcome import Outcome
+    from bgsim.workloads.resolved import ResolvedRun
 
 Progress = Callable[[float, str], None]
 

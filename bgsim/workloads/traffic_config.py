@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -154,7 +153,8 @@ def permutation_bytes(name: str) -> bytes:
     ValueError
         There is no such file.
     """
-    shipped = files("bgsim.validation_data") / "measured" / f"permutation_{name}.csv"
+    measured = Path(__file__).parent.parent / "validation_data" / "measured"
+    shipped = measured / f"permutation_{name}.csv"
     try:
         return shipped.read_bytes() if shipped.is_file() else Path(name).read_bytes()
     except OSError as error:
