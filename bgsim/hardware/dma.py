@@ -292,7 +292,7 @@ class Dma:
         word = register >> 2 & 1
         received = self.reception.header_fifos if word else self.reception.fifos
         if register == Register.INJECTION_NOT_EMPTY:
-            return _bits(fifo.used > 0 for fifo in injection)
+            return _bits(fifo.holds for fifo in injection)
         if register == Register.INJECTION_AVAILABLE:
             return _bits(fifo.free > reg.DESCRIPTOR_BYTES >> 4 for fifo in injection)
         if register == Register.INJECTION_THRESHOLD:
@@ -300,7 +300,7 @@ class Dma:
         if register == Register.INJECTION_ACTIVE:
             return self._active[group]
         if register & ~4 == Register.RECEPTION_NOT_EMPTY:
-            return _bits(fifo.used > 0 for fifo in received)
+            return _bits(fifo.holds for fifo in received)
         if register & ~4 == Register.RECEPTION_AVAILABLE:
             return _bits(fifo.free > reg.PACKET_SLOT_BYTES >> 4 for fifo in received)
         if register & ~4 == Register.RECEPTION_THRESHOLD:

@@ -34,6 +34,11 @@ class Fifo:
         return (self.tail - self.head) % self.size if self.size else 0
 
     @property
+    def holds(self) -> bool:
+        """Whether anything waits; a program that polls asks this of all FIFOs again and again."""
+        return self.head != self.tail and self.used > 0
+
+    @property
     def free(self) -> int:
         """Free space in units of 16 bytes; a completely filled ring would look empty and does not occur."""
         return self.size - self.used
