@@ -28,6 +28,19 @@ CURE_GROUP = "bgsim.cures"
 Item = TypeVar("Item")
 
 
+class OnDemand(Generic[Item]):
+    """Something of a registry that is made when its name is first asked for.
+
+    Parameters
+    ----------
+    make
+        Makes it; called once.
+    """
+
+    def __init__(self, make: Callable[[], Item]) -> None:
+        self.item = cache(make)
+
+
 class PluginError(ValueError):
     """An installed plug-in cannot be used; the text names it and says why."""
 
@@ -38,7 +51,7 @@ class Registry(Mapping[str, Item], Generic[Item]):
     Parameters
     ----------
     built_in
-        What bgsim has itself.
+        What bgsim has itself; some of it may be :class:`OnDemand`.
     group
         The group of entry points under which packages add more.
     kind
@@ -54,7 +67,7 @@ class Registry(Mapping[str, Item], Generic[Item]):
 
     def __init__(
         self,
-        built_in: Mapping[str, Item],
+        built_in: Mapping[str, Item | OnDemand[Item]],
         group: str,
         kind: type[Item],
         name_of: Callable[[Item], str] | None = None,
@@ -66,7 +79,8 @@ class Registry(Mapping[str, Item], Generic[Item]):
 
     def __getitem__(self, name: str) -> Item:
         if name in self.built_in:
-            return self.built_in[name]
+            own = self.built_in[name]
+            return own.item() if isinstance(own, OnDemand) else own
         found = _load(self._added()[name])
         if not isinstance(found, self._kind):
             wanted = f"{self._kind.__module__}.{self._kind.__qualname__}"

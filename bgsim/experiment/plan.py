@@ -12,16 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path as FilePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bgsim.experiment.errors import ExperimentError, Problem, shown
 from bgsim.experiment.identity import canonical, run_id
 from bgsim.experiment.labels import brief
 from bgsim.experiment.locate import Document, Path, dotted
 from bgsim.experiment.precision import Precision
-from bgsim.experiment.sections import CalibrateSection, SensitivitySection
 from bgsim.experiment.settings import Overrides, Source, read, settings
 from bgsim.experiment.sweep import Axis
+
+if TYPE_CHECKING:
+    from bgsim.experiment.sections import CalibrateSection, SensitivitySection
 
 
 @dataclass(frozen=True)

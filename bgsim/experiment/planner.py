@@ -28,12 +28,13 @@ from bgsim.experiment.resolve import (
     support_findings,
     usual_guest,
 )
-from bgsim.experiment.sections import CalibrateSection, SensitivitySection
 from bgsim.experiment.settings import Setting
 from bgsim.experiment.sweep import PLATFORM, Axis, covering, fixed, points, read_axes
 
 if TYPE_CHECKING:
-    from bgsim.experiment.schema import ExperimentModel, Platform
+    from bgsim.experiment.form import Platform
+    from bgsim.experiment.schema import ExperimentModel
+    from bgsim.experiment.sections import CalibrateSection, SensitivitySection
 
 
 @dataclass

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
 
 from pydantic import (
     BaseModel,
@@ -26,23 +26,27 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 from bgsim.experiment.errors import quoted, shown
+from bgsim.experiment.form import Guest, Platform, Section, SectionOnDemand, Sweep
 from bgsim.experiment.locate import Path
-from bgsim.experiment.sections import (
-    CalibrateSection,
-    Datum,
-    PrecisionSection,
-    Section,
-    SensitivitySection,
-    Sweep,
-)
 from bgsim.plugins import GUEST_GROUP, entries
 from bgsim.spelling import did_you_mean
 from bgsim.units import Quantity
 from bgsim.workloads.catalogue import WORKLOADS
-from bgsim.workloads.configs import WorkloadConfig
 
-Platform = Literal["bare-metal", "hybrid", "l4-native", "virtual-machine"]
-Guest = Literal["kittyhawk-linux", "cnk", "zeptoos", "zeptoos-bigmemory", "l4-app"]
+if TYPE_CHECKING:
+    from bgsim.experiment.sections import (
+        CalibrateSection,
+        GreedySection,
+        PrecisionSection,
+        SensitivitySection,
+    )
+    from bgsim.workloads.any_config import WorkloadConfig
+else:  # the models of sections are loaded, and built, only where the section is written
+    CalibrateSection = Annotated[object, SectionOnDemand("CalibrateSection")]
+    GreedySection = Annotated[object, SectionOnDemand("GreedySection")]
+    PrecisionSection = Annotated[object, SectionOnDemand("PrecisionSection")]
+    SensitivitySection = Annotated[object, SectionOnDemand("SensitivitySection")]
+    WorkloadConfig = object
 
 PLATFORMS: tuple[str, ...] = get_args(Platform)
 GUESTS: tuple[str, ...] = get_args(Guest)
@@ -74,7 +78,9 @@ class _Workload:
 
 @cache
 def _built_in() -> TypeAdapter[WorkloadConfig]:
-    return TypeAdapter(WorkloadConfig)
+    from bgsim.workloads import any_config
+
+    return TypeAdapter(any_config.WorkloadConfig)
 
 
 def _added_guest(value: object, built_in: ValidatorFunctionWrapHandler) -> object:
@@ -137,23 +143,6 @@ class Partition(Section):
         description="where ranks are placed: a permutation of XYZT, the fastest first, or a file of lines "
         "'x y z t'; by default what the topology says, or XYZT",
     )
-
-
-def _software_then_hardware() -> list[str | list[str]]:
-    return ["software", "hardware"]
-
-
-class GreedySection(Section):
-    """A search for the order in which cures should be built."""
-
-    minimise: str = Field("elapsed_s", description="the metric that is improved")
-    stages: list[str | list[str]] = Field(
-        default_factory=_software_then_hardware,
-        min_length=1,
-        description="cures, lists of cures, or software, hardware, all: one stage after another",
-    )
-    platform: Platform = Field("virtual-machine", description="where the metric is taken")
-    least_gain: float = Field(0.01, gt=0, lt=1, description="share of the metric that a step has to bring")
 
 
 class ExperimentModel(Section):
@@ -300,16 +289,18 @@ def _known_keys(path: Path, value: Mapping[str, Any]) -> list[str]:
         return [*KEYS, "platform"]
     if path == ("workload",):
         return list(WORKLOADS[value["workload"]["kind"]].config.model_fields)
+    from bgsim.experiment import sections as on_demand
+
     sections: dict[Path, type[BaseModel]] = {
         ("machine",): Machine,
         ("partition",): Partition,
-        ("greedy",): GreedySection,
-        ("precision",): PrecisionSection,
-        ("sensitivity",): SensitivitySection,
-        ("calibrate",): CalibrateSection,
+        ("greedy",): on_demand.GreedySection,
+        ("precision",): on_demand.PrecisionSection,
+        ("sensitivity",): on_demand.SensitivitySection,
+        ("calibrate",): on_demand.CalibrateSection,
     }
     if path[:2] == ("calibrate", "data"):
-        return list(Datum.model_fields)
+        return list(on_demand.Datum.model_fields)
     return list(sections[path].model_fields) if path in sections else []
 
 

@@ -1,68 +1,18 @@
-"""Sections of an experiment that say how a question is explored: sweep, precision, sensitivity, and so on."""
+"""Sections of an experiment that say how a question is explored, such as precision and sensitivity."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import Field, WithJsonSchema
+
+from bgsim.experiment.form import Platform, Section
 
 TextByName = Annotated[
     dict[str, Any],
     WithJsonSchema({"type": "object", "additionalProperties": {"type": "string"}}, mode="validation"),
 ]
 """Text by name; read by the module that knows what it means."""
-
-
-_RANGE = {
-    "type": "object",
-    "description": "a range: from and to, with one of step, factor and points",
-    "properties": {
-        **{key: {"type": ["number", "string"]} for key in ("from", "to", "step")},
-        "factor": {"type": "number", "exclusiveMinimum": 1},
-        "points": {"type": "integer", "minimum": 2},
-        "scale": {"enum": ["linear", "log"]},
-    },
-    "required": ["from", "to"],
-    "additionalProperties": False,
-}
-_VALUES = {"anyOf": [{"type": "array", "minItems": 1}, _RANGE]}
-_AXES = {"type": "object", "additionalProperties": _VALUES}
-_TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-_DERIVED = {
-    "type": "object",
-    "properties": {"value": {"type": "string"}, "unit": {"type": "string"}},
-    "required": ["value", "unit"],
-    "additionalProperties": False,
-}
-Sweep = Annotated[
-    dict[str, Any],
-    WithJsonSchema(
-        {
-            "type": "object",
-            "properties": {
-                "zip": {
-                    "description": "paths that vary together, with equally many values",
-                    "anyOf": [_AXES, {"type": "array", "items": _AXES}],
-                },
-                "derive": {
-                    "description": "path to an expression that is evaluated at every point",
-                    "type": "object",
-                    "additionalProperties": {"anyOf": [{"type": "string"}, _DERIVED]},
-                },
-                "where": {"description": "conditions that a point has to satisfy", **_TEXTS},
-            },
-            "additionalProperties": _VALUES,
-        },
-        mode="validation",
-    ),
-]
-"""Swept paths with their values; read by :mod:`bgsim.experiment.sweep`."""
-
-
-class Section(BaseModel):
-    """A part of an experiment: no unknown keys, no silent conversions."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
 
 class PrecisionSection(Section):
@@ -74,6 +24,23 @@ class PrecisionSection(Section):
     at_most: int = Field(
         100, ge=3, le=1_000_000, description="most replications of a point, whatever has been reached"
     )
+
+
+def _software_then_hardware() -> list[str | list[str]]:
+    return ["software", "hardware"]
+
+
+class GreedySection(Section):
+    """A search for the order in which cures should be built."""
+
+    minimise: str = Field("elapsed_s", description="the metric that is improved")
+    stages: list[str | list[str]] = Field(
+        default_factory=_software_then_hardware,
+        min_length=1,
+        description="cures, lists of cures, or software, hardware, all: one stage after another",
+    )
+    platform: Platform = Field("virtual-machine", description="where the metric is taken")
+    least_gain: float = Field(0.01, gt=0, lt=1, description="share of the metric that a step has to bring")
 
 
 def _one_pipeline() -> list[str | list[str]]:

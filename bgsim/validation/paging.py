@@ -9,7 +9,8 @@ from bgsim.datasheet import Datasheet
 from bgsim.units import format_bytes
 from bgsim.validation.case import Case, Row
 from bgsim.workloads import execute
-from bgsim.workloads.configs import MemoryConfig, NoiseConfig, WorkloadConfig
+from bgsim.workloads.any_config import WorkloadConfig
+from bgsim.workloads.configs import MemoryConfig, NoiseConfig
 from bgsim.workloads.outcome import Outcome
 from bgsim.workloads.resolved import Partition, ResolvedRun
 

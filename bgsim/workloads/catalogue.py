@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from types import MappingProxyType
 from typing import get_args
 
 from pydantic import BaseModel
 
-from bgsim.plugins import WORKLOAD_GROUP, Registry
-from bgsim.workloads.configs import WorkloadConfig
+from bgsim.plugins import WORKLOAD_GROUP, OnDemand, Registry
 from bgsim.workloads.support import SUPPORT, Support
 
 
@@ -48,13 +51,33 @@ def kind_of(config: type[BaseModel]) -> str:
     return str(names[0]) if names else ""
 
 
-_CONFIGS = {kind_of(config): config for config in get_args(get_args(WorkloadConfig)[0])}
+MODELS: Mapping[str, str] = MappingProxyType(
+    {
+        "compile": "configs.CompileConfig",
+        "micro": "configs.MicroConfig",
+        "netperf": "configs.NetperfConfig",
+        "dcmf": "configs.DcmfConfig",
+        "io": "io_config.IoConfig",
+        "traffic": "traffic_config.TrafficConfig",
+        "collectives": "machine_configs.CollectivesConfig",
+        "halo": "machine_configs.HaloConfig",
+        "replay": "replay_config.ReplayConfig",
+        "noise": "configs.NoiseConfig",
+        "memory": "configs.MemoryConfig",
+        "neighbours": "neighbours_config.NeighboursConfig",
+    }
+)
+"""Where the model of each kind's section is: an experiment has one kind, and builds no model but that one."""
+
+
+def _of_kind(kind: str) -> Workload:
+    module, _, name = MODELS[kind].partition(".")
+    config: type[BaseModel] = getattr(import_module(f"bgsim.workloads.{module}"), name)
+    return Workload(config, SUPPORT[kind], f"bgsim.workloads.{kind.replace('-', '_')}")
+
 
 WORKLOADS: Registry[Workload] = Registry(
-    {
-        kind: Workload(config, SUPPORT[kind], f"bgsim.workloads.{kind.replace('-', '_')}")
-        for kind, config in _CONFIGS.items()
-    },
+    {kind: OnDemand(partial(_of_kind, kind)) for kind in MODELS},
     WORKLOAD_GROUP,
     Workload,
     name_of=lambda workload: workload.kind,

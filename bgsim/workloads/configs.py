@@ -5,17 +5,12 @@ Kept free of heavy imports, so that checking an experiment stays instant.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from bgsim.units import Quantity, parse
-from bgsim.workloads.io_config import IoConfig
-from bgsim.workloads.machine_configs import CollectivesConfig, HaloConfig
-from bgsim.workloads.neighbours_config import NeighboursConfig
 from bgsim.workloads.quantities import Duration, Size
-from bgsim.workloads.replay_config import ReplayConfig
-from bgsim.workloads.traffic_config import TrafficConfig
 
 MTU_MIN_BYTES = 576
 MTU_MAX_BYTES = {"torus": 39 * 240 - 30, "collective": 128 * 240 - 16}
@@ -182,20 +177,3 @@ class MemoryConfig(_Config):
         if not parse("4 KiB", "bytes").value <= size.value <= parse("128 MiB", "bytes").value:
             raise ValueError("a table takes 4 KiB to 128 MiB")
         return size
-
-
-WorkloadConfig = Annotated[
-    CompileConfig
-    | MicroConfig
-    | NetperfConfig
-    | DcmfConfig
-    | IoConfig
-    | TrafficConfig
-    | CollectivesConfig
-    | HaloConfig
-    | ReplayConfig
-    | NoiseConfig
-    | MemoryConfig
-    | NeighboursConfig,
-    Field(discriminator="kind"),
-]

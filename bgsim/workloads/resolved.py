@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bgsim.datasheet import Datasheet
     from bgsim.network.mapping import RankMapping
-    from bgsim.workloads.configs import WorkloadConfig
+    from bgsim.workloads.any_config import WorkloadConfig
 
 
 @dataclass(frozen=True)

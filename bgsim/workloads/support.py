@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from bgsim.workloads.machine_configs import DETAILED_SOCKET_ALGORITHMS, SOCKET_ALGORITHMS
-
 
 class Refusal(NamedTuple):
     """Why something cannot run: the key of the experiment that stands against it, and a sentence."""
@@ -122,6 +120,8 @@ def _micro(workload: Any, guest: str) -> Refusal | None:
 
 def _messages(workload: Any, guest: str) -> Refusal | None:
     """What of the messaging workloads needs devices in user space, or several processes on a node."""
+    from bgsim.workloads.machine_configs import DETAILED_SOCKET_ALGORITHMS, SOCKET_ALGORITHMS
+
     if guest != "cnk" and workload.ranks_per_node > 1:
         return Refusal("workload.ranks_per_node", f"{guest} has one process of a job on a node")
     if guest not in SOCKET_GUESTS:

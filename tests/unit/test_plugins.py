@@ -12,8 +12,9 @@ import pytest
 
 from bgsim import plugins
 from bgsim.plugins import PluginError, Registry
+from bgsim.workloads.any_config import WorkloadConfig
 from bgsim.workloads.catalogue import WORKLOADS, Workload
-from bgsim.workloads.configs import MemoryConfig, WorkloadConfig
+from bgsim.workloads.configs import MemoryConfig
 from bgsim.workloads.support import SUPPORT
 
 GROUP = "bgsim.fruits"
