@@ -6,7 +6,6 @@ to standard output; progress, remarks and complaints to standard error.
 
 from __future__ import annotations
 
-import os
 import sys
 
 
@@ -15,12 +14,12 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without µ shows '?' instead of failing
-    # Pydantic would look through every installed package for plug-ins of its own: a tenth of bgsim check.
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    from bgsim.cli import checking
+    from bgsim.cli import checking, starting
 
+    starting.without_pydantic_plugins()
     wanted = checking.plainly(sys.argv[1:])
     if wanted is not None:
+        starting.without_garbage()
         checking.check(wanted)
         return
     from bgsim.cli.app import app

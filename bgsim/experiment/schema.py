@@ -145,6 +145,11 @@ class Partition(Section):
     )
 
 
+def _none() -> list[str]:
+    """No cures; pydantic would read the signature of ``list`` as source text."""
+    return []
+
+
 class ExperimentModel(Section):
     """An experiment: machine, partition, platforms, guest, workload, sweep, replications."""
 
@@ -159,7 +164,7 @@ class ExperimentModel(Section):
         "reference machine on which native times are matched",
     )
     cures: list[str] = Field(
-        default_factory=list,
+        default_factory=_none,
         description="changes by name, or all, software, hardware; 'bgsim cures' lists them",
     )
     partition: Partition = Field(description="the nodes of the job")
@@ -224,6 +229,9 @@ def _explained(detail: ErrorDetails, value: Mapping[str, Any]) -> tuple[Path, st
     if kind == "extra_forbidden":
         known = [key for key in _known_keys(path[:-1], value) if key != "kind"]
         near = did_you_mean(str(path[-1]), known)
+        if path == ("workload", "neighbour"):
+            kinds = [kind for kind in workload_kinds() if "neighbour" in WORKLOADS[kind].config.model_fields]
+            return path, f"unknown key: there are virtual machines beside {quoted(kinds)} only", True
         return path, f"unknown key{near or f' (expected {quoted(known)})'}", True
     if kind == "missing":
         meaning = ExperimentModel.model_fields[str(path[0])].description if len(path) == 1 else None
