@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 
 DEFAULT_BASE = "bgp"
+SHARED = ("virtual-machine",)
+"""Platforms of which a node has several."""
 
 
 class Finding(NamedTuple):
@@ -97,7 +99,7 @@ def placement_findings(workload: Any, config: Mapping[str, Any]) -> list[Finding
     config
         The point, resolved.
     """
-    if workload.kind != "neighbours":
+    if not _has_neighbours(workload):
         return []
     from bgsim.platforms.virtual_node import VirtualNodeError, check_placement, split_memory
 
@@ -113,6 +115,10 @@ def placement_findings(workload: Any, config: Mapping[str, Any]) -> list[Finding
         path = ("workload", "memory") if workload.memory else ("workload", "cores")
         findings.append(Finding(path, str(error)))
     return findings
+
+
+def _has_neighbours(workload: Any) -> bool:
+    return getattr(workload, "has_neighbours", False)
 
 
 def greedy_findings(section: Mapping[str, Any], platforms: Sequence[str]) -> list[Finding]:
@@ -220,6 +226,9 @@ def refusals(kind: str, guest: str | None, platform: str, workload: Any = None) 
     if not found and platform not in platforms_of(guest):
         said = f"{guest} runs on {quoted(platforms_of(guest))}, not on '{platform}'"
         found.append(Refusal("platforms", said))
+    if not found and platform not in SHARED and _has_neighbours(workload):
+        said = f"virtual machines beside each other need the platform {quoted(SHARED)}, not '{platform}'"
+        found.append(Refusal("workload.neighbour", said))
     if not found and workload is not None:
         refused = support.settings(workload, guest)
         found += [] if refused is None else [refused]

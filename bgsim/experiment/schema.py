@@ -231,7 +231,7 @@ def _explained(detail: ErrorDetails, value: Mapping[str, Any]) -> tuple[Path, st
         near = did_you_mean(str(path[-1]), known)
         if path == ("workload", "neighbour"):
             kinds = [kind for kind in workload_kinds() if "neighbour" in WORKLOADS[kind].config.model_fields]
-            return path, f"unknown key: there are virtual machines beside {quoted(kinds)} only", True
+            return path, f"unknown key: beside other virtual machines there run {quoted(kinds)}", True
         return path, f"unknown key{near or f' (expected {quoted(known)})'}", True
     if kind == "missing":
         meaning = ExperimentModel.model_fields[str(path[0])].description if len(path) == 1 else None

@@ -79,6 +79,8 @@ class Vcpu(Thread):
         Level of the virtual external interrupt, as the VMM last set it.
     account
         What its time went to outside the walk.
+    ended
+        Happens when the guest's program has ended; None where nobody waits for that.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Vcpu(Thread):
         self._masked = False
         self._in_tick = False
         self.account = Account()
+        self.ended: simpy.Event | None = None
         self.decrementer = Decrementer()
         self.decrementer.start(int(processor.environment.now), guest.timer_period_cycles)
         self.timer_interrupts = 0
@@ -151,6 +154,8 @@ class Vcpu(Thread):
             return  # came while the kernel was on its way back: it is taken first, as the guest's next turn
         if processor.finished:
             kernel.scheduler.block(ThreadState.ENDED)
+            if self.ended is not None:
+                self.ended.succeed()
             return
         prompt = self.event_pending and (kernel.hypervisor or kernel.own_devices.prompt())
         # The rfi at the end of a handler has trapped, and the kernel has looked for events.

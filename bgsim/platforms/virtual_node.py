@@ -73,7 +73,7 @@ class VirtualNode:
     Attributes
     ----------
     machines
-        The virtual machines, each a platform of its own.
+        The virtual machines, each a platform of its own, whose ``process`` is an event.
     kernels
         The microkernel by core: of every core with a virtual machine, and of core 0.
     remote
@@ -116,6 +116,7 @@ class VirtualNode:
             models = Devices(datasheet, node, memory, each.destinations, first)
             first = first or models
             devices[machine.vcpu] = models
+            machine.process = machine.vcpu.ended = environment.event()
             machines.append(machine)
         self.machines = tuple(machines)
         self.remote: RemoteIpc | None = None

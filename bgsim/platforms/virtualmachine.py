@@ -41,8 +41,14 @@ class HostedMachine:
         Its memory within the node's.
     number
         Which virtual machine of the node it is.
+
+    Attributes
+    ----------
+    process
+        Ends, or happens, when the guest's program has ended.
     """
 
+    process: simpy.Event
     name = "virtual-machine"
 
     def __init__(
@@ -175,7 +181,20 @@ class HostedMachine:
             "device_accesses": self.vcpu.account.device_accesses,
             "events": self.kernel.events,
             "walks": self.processor.walks,
+            **self._shared_core(),
         }
+
+    def _shared_core(self) -> dict[str, int]:
+        """Counts of what other virtual machines bring with them."""
+        counts: dict[str, int] = {}
+        kernel = self.kernel
+        if len(kernel.vcpus) > 1:
+            counts["vm_switches"] = kernel.residency.switches
+            counts["vm_entries"] = self.vcpu.account.entered
+            counts["entries_flushed"] = kernel.residency.entries_flushed
+        if kernel.remote is not None:
+            counts["remote_interrupts"] = sum(kernel.remote.interrupts.values())
+        return counts
 
     def _kernel_refills(self) -> int:
         cycle = self.processor.state.cycle

@@ -5,6 +5,8 @@ the trace is replayed from its beginning, over and over, and the last pass is cu
 up. That number of operations is then the same on every platform and under every guest that can fork: the
 match is with Kittyhawk Linux. Nothing else is matched.
 
+Beside other virtual machines a build begins with a time slice of its own.
+
 Left out: the disk and the network file system (the traces ran from memory), and other processes.
 """
 
@@ -24,7 +26,6 @@ from bgsim.hardware.core import guest_cpi
 from bgsim.hardware.node import build_nodes
 from bgsim.l4.paths import Paths
 from bgsim.observer import observing
-from bgsim.platforms import PLATFORMS
 from bgsim.platforms.baremetal import BareMetal
 from bgsim.platforms.seam import Code, Platform, Run
 from bgsim.profiles.program import TRACES, Program, load
@@ -33,6 +34,7 @@ from bgsim.workloads.configs import CompileConfig
 from bgsim.workloads.outcome import ExitRow, Json, Outcome
 from bgsim.workloads.resolved import ResolvedRun
 from bgsim.workloads.sensitivity import sensitivity
+from bgsim.workloads.shared_node import Host
 
 Progress = Callable[[float, str], None]
 
@@ -113,9 +115,10 @@ def run(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
     )
     with observing(None):  # the search for the job is not the run
         job = find_job(config.program, native_cycles, resolved.reference_machine)
-    environment = simpy.Environment()
-    guest = LINUX[resolved.guest](machine, job.program, job.code, config.program)
-    platform = PLATFORMS[resolved.platform](environment, machine, guest, _node(environment, machine))
+    host = Host(resolved)
+    environment = host.environment
+    platform = host.put(LINUX[resolved.guest](machine, job.program, job.code, config.program))
+    host.window(0)
     if progress is not None:
         environment.process(_report(environment, platform, progress, frequency))
     begin = time.perf_counter()
@@ -138,10 +141,12 @@ def run(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
         "cycles_vmm": counters.get("cycles_vmm", 0),
         "cpu_utilisation": 1 - attribution["idle"] / elapsed,
     }
+    metrics |= host.metrics(attribution, counters)
     details: dict[str, Json] = {
         "scaling": job.description(),
         "guest_cpi": float(guest_cpi(machine)),
         "counters": dict(counters),
+        **host.details(attribution),
     }
     if counters.get("exits_total"):
         paths = Paths(machine)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from bgsim.units import Quantity, parse
 from bgsim.workloads.quantities import Duration, Size
+from bgsim.workloads.shared_node_config import SharedNodeConfig
 
 MTU_MIN_BYTES = 576
 MTU_MAX_BYTES = {"torus": 39 * 240 - 30, "collective": 128 * 240 - 16}
@@ -32,7 +33,7 @@ class _Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, defer_build=True)
 
 
-class CompileConfig(_Config):
+class CompileConfig(SharedNodeConfig):
     """A compiler building a small project, replayed from page-reference traces of real builds."""
 
     kind: Literal["compile"]
@@ -44,11 +45,22 @@ class CompileConfig(_Config):
         description="the job is as much of the build as takes this long on the bare reference machine",
     )
     sensitivity: bool = Field(
-        True, description="move every uncertain parameter to its ends too, which takes most of a short run"
+        True,
+        validate_default=True,
+        description="move every uncertain parameter to its ends too, which takes most of a short run",
     )
 
+    @field_validator("sensitivity")
+    @classmethod
+    def _of_one_machine(cls, wanted: bool, info: ValidationInfo) -> bool:
+        if wanted and info.data.get("neighbour", "none") != "none":
+            raise ValueError(
+                "is about a build that has its node to itself; beside a neighbour set it to false"
+            )
+        return wanted
 
-class MicroConfig(_Config):
+
+class MicroConfig(SharedNodeConfig):
     """One kernel operation repeated: the costs a kernel engineer asks for first."""
 
     kind: Literal["micro"]
@@ -127,7 +139,7 @@ class DcmfConfig(_Config):
         return size
 
 
-class NoiseConfig(_Config):
+class NoiseConfig(SharedNodeConfig):
     """A noise probe on one core: what a program loses to detours that are not its own work."""
 
     kind: Literal["noise"]
@@ -161,7 +173,7 @@ class NoiseConfig(_Config):
         return duration
 
 
-class MemoryConfig(_Config):
+class MemoryConfig(SharedNodeConfig):
     """A loop over a table in memory: what translation and caches let a program reach."""
 
     kind: Literal["memory"]

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
-import simpy
 from numpy.typing import NDArray
 
 from bgsim.datasheet import Datasheet
@@ -24,14 +23,13 @@ from bgsim.guests.application_memory import MIB
 from bgsim.guests.catalogue import GUESTS
 from bgsim.hardware.core import at_setting, guest_cpi
 from bgsim.hardware.load_latency import random_load_cycles, stream_line_cycles
-from bgsim.hardware.node import build_nodes
-from bgsim.platforms import PLATFORMS
 from bgsim.platforms.seam import Code, Now, Run
 from bgsim.profiles import program as ops
 from bgsim.profiles.program import kernel_program, operation
 from bgsim.workloads.configs import MemoryConfig
 from bgsim.workloads.outcome import Outcome
 from bgsim.workloads.resolved import ResolvedRun
+from bgsim.workloads.shared_node import Host
 from bgsim.workloads.traffic_patterns import random_stream
 from bgsim.workloads.window import Window
 
@@ -87,23 +85,22 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
     pages = np.arange(0, size, min(memory.touch_bytes, MIB), dtype=np.int64)
     for address, reference in zip(pages.tolist(), memory.words(pages).tolist(), strict=True):
         fill += [*memory.first_touch(address), reference]
+    host = Host(resolved)
     windows: list[Window] = []
 
     def main() -> Code:
         yield Run(kernel_program("fill", fill))
         yield Run(loop, 0, 2 * WARM_UP_ACCESSES)
+        yield from host.late_start()
         now = yield Now()
-        windows.append(Window(platform, now))
+        windows.append(host.window(now))
         yield Run(loop, 2 * WARM_UP_ACCESSES)
         yield Now()
 
-    environment = simpy.Environment()
-    node = build_nodes(environment, machine, (1, 1, 1), (False, False, False)).nodes[0]
-    guest = kind.build(machine, memory, main)
-    platform = PLATFORMS[resolved.platform](environment, machine, guest, node)
-    environment.run(platform.process)
+    host.put(kind.build(machine, memory, main))
+    host.environment.run(host.platform.process)
     window = windows[0]
-    total = int(environment.now) - window.opened
+    total = int(host.environment.now) - window.opened
     attribution = window.attribution()
     assert sum(attribution.values()) == total, "causes sum to total"
     frequency = machine.integer("core.frequency")
@@ -129,6 +126,7 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
         "cycles_vmm",
     )
     metrics |= {name: counters.get(name, 0) for name in counted}
+    metrics |= host.metrics(attribution, counters)
     return Outcome(
         metrics=metrics,
         exits=window.exits(),
@@ -137,5 +135,6 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
             "access_cycles": float(each),
             "pages_touched": len(np.unique(memory.words(where))),
             "timer_interrupts": counters["timer_interrupts"],
+            **host.details(attribution),
         },
     )

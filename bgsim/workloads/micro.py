@@ -8,16 +8,17 @@ are compared with.
 Left out on bare metal: IPC, which does not exist there; the operation is the plain device control
 register read that becomes one in a virtual machine. Under CNK only the system call and the device accesses
 are there to be measured; a program of the microkernel has TLB misses and page faults of its own kind.
+Beside other virtual machines an operation's cycles are those of its own, its latency has their time slices in
+it, and instructions are not counted apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import simpy
 
 from bgsim.datasheet import Datasheet
 from bgsim.guests import cnk
@@ -25,15 +26,14 @@ from bgsim.guests.l4_app import L4App
 from bgsim.guests.zeptoos import LINUX
 from bgsim.hardware import bic
 from bgsim.hardware.dma_registers import DCR_BASE
-from bgsim.hardware.node import build_nodes
-from bgsim.platforms import PLATFORMS
-from bgsim.platforms.seam import Code, Guest, Load, Platform, ReadDcr, Run, Wait
+from bgsim.platforms.seam import Code, Guest, Load, ReadDcr, Run, Wait
 from bgsim.profiles import program as ops
 from bgsim.profiles.program import Program, kernel_program, load, operation
 from bgsim.workloads.configs import MicroConfig
 from bgsim.workloads.micro_program import WALKED_PAGES, memory_of, touches
 from bgsim.workloads.outcome import ExitRow, Json, Outcome
 from bgsim.workloads.resolved import ResolvedRun
+from bgsim.workloads.shared_node import Host
 
 HAND_COUNT_INSTRUCTIONS = {
     "null-system-call": 5_950,
@@ -83,14 +83,21 @@ class Loop:
         self.program = program
         self.warm_up = warm_up
         self.measured = measured
+        self.before: Callable[[], Code] = nothing
         self.on_mark: Callable[[], None] = lambda: None
 
     def code(self) -> Code:
-        """Warm-up, mark, measured part, mark."""
+        """Warm-up, what comes before the measured part, mark, measured part, mark."""
         yield from self.warm_up()
+        yield from self.before()
         self.on_mark()
         yield from self.measured()
         self.on_mark()
+
+
+def nothing() -> Code:
+    """No request at all."""
+    yield from ()
 
 
 def _loop(operation_name: str, iterations: int, machine: Datasheet, guest: str) -> Loop:
@@ -115,13 +122,13 @@ def _loop(operation_name: str, iterations: int, machine: Datasheet, guest: str) 
             ],
         )
         return _repeat(call, lambda: Run(call), iterations)
-    nothing = kernel_program(operation_name, [])
+    empty = kernel_program(operation_name, [])
     if operation_name == "ipc-round-trip":
-        return _repeat(nothing, lambda: ReadDcr(DCR_BASE), iterations)
+        return _repeat(empty, lambda: ReadDcr(DCR_BASE), iterations)
     if operation_name == "device-register-access":
-        return _repeat(nothing, lambda: Load(bic.BASE), iterations)
+        return _repeat(empty, lambda: Load(bic.BASE), iterations)
     assert operation_name == "timer-tick"
-    return _repeat(nothing, Wait, iterations)
+    return _repeat(empty, Wait, iterations)
 
 
 def _repeat(program: Program, request: Callable[[], Any], iterations: int) -> Loop:
@@ -158,13 +165,12 @@ def _traced(operation_name: str, iterations: int) -> Loop:
     return Loop(program, warm_up, measured)
 
 
-def _measure(
-    machine: Datasheet, platform_name: str, guest_name: str, config: MicroConfig
-) -> tuple[Snapshot, Platform, int]:
-    """Differences between the marks, the platform, and the cycles of the whole run."""
-    environment = simpy.Environment()
+def _measure(resolved: ResolvedRun) -> tuple[Snapshot, Host]:
+    """Differences between the marks, and what the operation ran on, at the end of the whole run."""
+    config, machine, guest_name = resolved.workload, resolved.machine, resolved.guest
+    assert isinstance(config, MicroConfig)
     loop = _loop(config.operation, config.iterations, machine, guest_name)
-    node = build_nodes(environment, machine, (1, 1, 1), (False, False, False)).nodes[0]
+    host = Host(resolved)
     guest: Guest
     if guest_name in LINUX:
         timer = config.operation == "timer-tick"
@@ -173,14 +179,17 @@ def _measure(
         guest = cnk.Cnk(machine, loop.code)
     else:
         guest = L4App(machine, loop.program, loop.code)
-    platform = PLATFORMS[platform_name](environment, machine, guest, node)
+    platform = host.put(guest)
     snapshots: list[Snapshot] = []
 
     def mark() -> None:
-        snapshots.append(Snapshot(platform.counters(), platform.running_attribution(), int(environment.now)))
+        now = int(host.environment.now)
+        if not snapshots:
+            host.window(now)
+        snapshots.append(Snapshot(platform.counters(), platform.running_attribution(), now))
 
-    loop.on_mark = mark
-    environment.run(platform.process)
+    loop.before, loop.on_mark = host.late_start, mark
+    host.environment.run(platform.process)
     before, after = snapshots
     return (
         Snapshot(
@@ -188,8 +197,7 @@ def _measure(
             {name: value - before.attribution.get(name, 0) for name, value in after.attribution.items()},
             after.now - before.now,
         ),
-        platform,
-        int(environment.now),
+        host,
     )
 
 
@@ -228,10 +236,12 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
     assert isinstance(config, MicroConfig)
     machine = resolved.machine
     frequency = machine.integer("core.frequency")
-    spent, platform, total = _measure(machine, resolved.platform, resolved.guest, config)
+    spent, host = _measure(resolved)
+    platform, total = host.platform, int(host.environment.now)
     if progress is not None:
         progress(total / frequency, config.operation)
-    busy = spent.now - spent.attribution["idle"]
+    taken = spent.now - spent.attribution["idle"]
+    busy = taken - spent.attribution.get("other_vms", 0)
     count = config.iterations
     exits = spent.counters.get("exits_total", 0)
     row: dict[str, Json] = {
@@ -242,7 +252,7 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
     }
     metrics: dict[str, int | float] = {
         "elapsed_s": total / frequency,
-        "latency_us": busy / count / frequency * 1e6,
+        "latency_us": taken / count / frequency * 1e6,
         "cycles_total": total,
         "cycles_per_operation": busy / count,
         "exits_per_operation": exits / count,
@@ -255,8 +265,9 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
         "cycles_l4": spent.counters.get("cycles_l4", 0),
         "cycles_vmm": spent.counters.get("cycles_vmm", 0),
     }
-    if exits and resolved.guest in SYSTEM_CALLS:
-        counted, _, _ = _measure(priced_by_instructions(machine), resolved.platform, resolved.guest, config)
+    metrics |= host.metrics(spent.attribution, spent.counters)
+    if exits and resolved.guest in SYSTEM_CALLS and not config.has_neighbours:
+        counted, _ = _measure(replace(resolved, machine=priced_by_instructions(machine)))
         kernel = (counted.counters["cycles_l4"] + counted.counters["cycles_vmm"]) / count
         row["kernel_instructions"] = kernel
         metrics["kernel_instructions_per_operation"] = kernel
@@ -269,5 +280,5 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
             for e in platform.exits()
         ],
         attribution=platform.attribution(),
-        details={"operations": [row]},
+        details={"operations": [row], **host.details(spent.attribution)},
     )

@@ -15,29 +15,23 @@ interrupt.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import simpy
 
-from bgsim.datasheet import Datasheet
-from bgsim.guests.user_code import UserCode
-from bgsim.hardware.node import build_nodes
 from bgsim.l4.residency import VM_SWITCH
 from bgsim.observer import observing
 from bgsim.platforms.seam import Code, Now
-from bgsim.platforms.virtual_node import VirtualNode, VmSettings, split_memory
-from bgsim.platforms.virtualmachine import HostedMachine
 from bgsim.units import to_cycles
-from bgsim.workloads.neighbours_config import VCPU_PRIORITY, NeighboursConfig
-from bgsim.workloads.neighbours_programs import FORBIDDEN_NODE, LOOPS, Loop, packets
+from bgsim.workloads.neighbours_config import NeighboursConfig
+from bgsim.workloads.neighbours_programs import LOOPS, Loop
 from bgsim.workloads.outcome import ExitRow, Json, Outcome
 from bgsim.workloads.resolved import ResolvedRun
+from bgsim.workloads.shared_node import NodeState, SharedNode, late_start
+from bgsim.workloads.shared_node_config import VCPU_PRIORITY
 from bgsim.workloads.traffic_patterns import random_stream
 from bgsim.workloads.window import Window
-
-SHAPE = (2, 1, 1)
-"""The node, and another one, which a forbidden descriptor names and which sends packets."""
 
 WARM_UP_TURNS = 4
 
@@ -54,6 +48,10 @@ class Measured:
         Of these, those in which it had its core.
     switches, entries_flushed
         Of its core, meanwhile.
+    interrupts
+        Between the node's cores, meanwhile.
+    neighbours
+        What each of the others did.
     """
 
     turns: int
@@ -73,145 +71,60 @@ class Trial:
 
     Parameters
     ----------
-    cores, programs
-        Of every virtual machine, the measured one first.
-    delay_cycles
-        Computation before the measured work begins.
+    neighbours
+        How many there are.
     limit_cycles
         The work ends with the turn that reaches this time; None where ``turns`` says when.
     """
 
     def __init__(
-        self,
-        resolved: ResolvedRun,
-        cores: Sequence[int],
-        programs: Sequence[str],
-        delay_cycles: int,
-        limit_cycles: int | None = None,
-        turns: int = 0,
+        self, resolved: ResolvedRun, neighbours: int, limit_cycles: int | None = None, turns: int = 0
     ) -> None:
         config = resolved.workload
         assert isinstance(config, NeighboursConfig)
-        machine = resolved.machine
         self.environment = simpy.Environment()
-        self._delay, self._limit, self._turns = delay_cycles, limit_cycles, turns
-        self._machine = machine
-        self._programs = programs
-        self._done = self.environment.event()
-        node, sender = build_nodes(self.environment, machine, SHAPE, (False, False, False)).nodes.values()
-        self.turns = [0] * len(cores)
-        settings = []
-        # Alone it has the memory that it has beside the others.
-        sizes = [size for _, size in split_memory(machine, config.memory_bytes())]
-        for number, (core, name) in enumerate(zip(cores, programs, strict=True)):
-            random = random_stream(resolved.seed, resolved.replication, f"machine {number}")
-            loop = LOOPS[name](machine, resolved.guest, random)
-            main = self._measured(loop) if number == 0 else self._neighbour(number, loop)
-            settings.append(
-                VmSettings(
-                    loop.guest(main),
-                    core,
-                    sizes[number],
-                    VCPU_PRIORITY if config.priorities is None else config.priorities[number],
-                    frozenset(range(FORBIDDEN_NODE)),
-                )
-            )
-        self.node = VirtualNode(self.environment, machine, node, settings)
-        if "receive" in programs:
-            interval = to_cycles(config.packet_interval, machine.integer("core.frequency"), "nearest")
-            self.environment.process(packets(sender, node.number, int(interval)))
+        self._resolved, self._limit, self._turns = resolved, limit_cycles, turns
+        random = random_stream(resolved.seed, resolved.replication, "machine 0")
+        self._loop: Loop = LOOPS[config.program](resolved.machine, resolved.guest, random)
+        guest = self._loop.guest(self._main)
+        self.shared = SharedNode(self.environment, resolved, guest, neighbours)
 
     def run(self) -> Measured:
         """Run until the measured work is done."""
-        self.environment.run(self._done)
+        self.environment.run(self.shared.measured.process)
         return self._result
 
-    # -- the guests' programs
+    def _main(self) -> Code:
+        loop = self._loop
+        yield from loop.begin()
+        for _ in range(WARM_UP_TURNS):
+            yield from loop.turn()
+        yield from late_start(self._resolved)
+        begin = yield Now()
+        window, before = Window(self.shared.measured, begin), self.shared.state()
+        turns, now = 0, begin
+        while now - begin < self._limit if self._limit is not None else turns < self._turns:
+            yield from loop.turn()
+            turns += 1
+            now = yield Now()
+        self._result = self._read(window, before, turns, now)
 
-    def _measured(self, loop: Loop) -> Callable[[], Code]:
-        def main() -> Code:
-            yield from loop.begin()
-            for _ in range(WARM_UP_TURNS):
-                yield from loop.turn()
-            yield UserCode(self._machine, (), ()).cycles(self._delay)
-            begin = yield Now()
-            window, before = Window(self.measured, begin), self._state()
-            turns, now = 0, begin
-            while now - begin < self._limit if self._limit is not None else turns < self._turns:
-                yield from loop.turn()
-                turns += 1
-                now = yield Now()
-            self._result = self._read(window, before, turns, now)
-            self._done.succeed()
-
-        return main
-
-    def _neighbour(self, number: int, loop: Loop) -> Callable[[], Code]:
-        def main() -> Code:
-            yield from loop.begin()
-            while True:
-                yield from loop.turn()
-                self.turns[number] += 1
-
-        return main
-
-    # -- the instrument
-
-    @property
-    def measured(self) -> HostedMachine:
-        """The measured virtual machine."""
-        return self.node.machines[0]
-
-    def _state(self) -> tuple[int, int, int, int, list[int], list[int]]:
-        residency = self.measured.kernel.residency
-        remote = self.node.remote
-        return (
-            self.measured.held_cycles(),
-            residency.switches,
-            residency.entries_flushed,
-            sum(remote.interrupts.values()) if remote is not None else 0,
-            list(self.turns),
-            [each.held_cycles() for each in self.node.machines],
-        )
-
-    def _read(
-        self, window: Window, before: tuple[int, int, int, int, list[int], list[int]], turns: int, now: int
-    ) -> Measured:
+    def _read(self, window: Window, before: NodeState, turns: int, now: int) -> Measured:
         cycles = now - window.opened
-        after = self._state()
-        attribution = window.attribution()
+        attribution, counters = window.attribution(), window.counters()
         assert sum(attribution.values()) == cycles, "causes sum to total"
-        neighbours: list[dict[str, Json]] = [
-            {
-                "program": self._programs[number],
-                "core": machine.kernel.core,
-                "turns": after[4][number] - before[4][number],
-                "core_share": (after[5][number] - before[5][number]) / cycles,
-                "memory_mib": self._memory_mib(machine),
-                "descriptors_denied": self.node.devices_of(machine).torus.descriptors_denied,
-                "machine_checks": machine.processor.machine_checks,
-            }
-            for number, machine in enumerate(self.node.machines)
-            if number
-        ]
         return Measured(
-            turns,
-            cycles,
-            after[0] - before[0],
-            after[1] - before[1],
-            after[2] - before[2],
-            after[3] - before[3],
-            attribution,
-            window.exits(),
-            window.counters(),
-            neighbours,
+            turns=turns,
+            cycles=cycles,
+            held_cycles=self.shared.measured.held_cycles() - before.held_cycles[0],
+            switches=counters.get("vm_switches", 0),
+            entries_flushed=counters.get("entries_flushed", 0),
+            interrupts=counters.get("remote_interrupts", 0),
+            attribution=attribution,
+            exits=window.exits(),
+            counters=counters,
+            neighbours=self.shared.neighbours_since(before, cycles),
         )
-
-    @staticmethod
-    def _memory_mib(machine: HostedMachine) -> int:
-        memory = machine.vcpu.memory
-        assert memory is not None
-        return memory.size >> 20
 
 
 def fair_share(config: NeighboursConfig) -> int:
@@ -236,14 +149,11 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
     assert isinstance(config, NeighboursConfig)
     frequency = machine.integer("core.frequency")
     limit = int(to_cycles(config.work, frequency, "nearest"))
-    delay = _delay(resolved, machine)
-    core = config.cores[0]
     with observing(None):  # what a timeline shows is the trial beside the neighbours
-        alone = Trial(resolved, [core], [config.program], delay, limit_cycles=limit).run()
+        alone = Trial(resolved, 0, limit_cycles=limit).run()
     if progress is not None:
         progress(alone.cycles / frequency, "alone")
-    programs = [config.program, *[config.neighbour] * (len(config.cores) - 1)]
-    beside = Trial(resolved, config.cores, programs, delay, turns=alone.turns).run()
+    beside = Trial(resolved, len(config.cores) - 1, turns=alone.turns).run()
     if progress is not None:
         progress((alone.cycles + beside.cycles) / frequency, f"beside {config.neighbour}")
     stretch, fair = beside.cycles / alone.cycles, fair_share(config)
@@ -271,10 +181,3 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
         "vm_switch_cycles": beside.attribution.get(VM_SWITCH, 0),
     }
     return Outcome(metrics=metrics, exits=beside.exits, attribution=beside.attribution, details=details)
-
-
-def _delay(resolved: ResolvedRun, machine: Datasheet) -> int:
-    """Where in its time slice the work begins; a slice ends with the tick that finds it used up."""
-    tick = machine.cycles("l4.tick")
-    ticks = -(-machine.cycles("l4.timeslice") // tick)
-    return int(random_stream(resolved.seed, resolved.replication, "begin").integers(0, ticks * tick))

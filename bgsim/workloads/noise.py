@@ -1,11 +1,10 @@
 """Noise of one core, as a fixed-work or a fixed-time quantum probe sees it.
 
 The probes are guest code (:mod:`bgsim.workloads.quanta`). Nothing here knows what interrupts a guest: ticks,
-page faults, TLB misses and exits come from the model below, and the platform's attribution says where the
-lost time went.
+page faults, TLB misses, exits and the time slices of other virtual machines come from the model below, and
+the platform's attribution says where the lost time went.
 
-Left out: daemons beyond what the guest itself runs, other virtual machines on the core, and memory traffic of
-other cores.
+Left out: daemons beyond what the guest itself runs, and memory traffic of other cores.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from bgsim.workloads.configs import NoiseConfig
 from bgsim.workloads.outcome import Json, Outcome
 from bgsim.workloads.quanta import EVENTS, Probe, Quanta, sources
 from bgsim.workloads.resolved import ResolvedRun
+from bgsim.workloads.shared_node import Host
 from bgsim.workloads.spectrum import peaks, spectrum
 from bgsim.workloads.window import Window
 
@@ -47,6 +47,7 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
     warm_up = round(config.warmup.value / config.quantum.value)
     fixed_time = config.probe == "ftq"
     fresh = config.samples == "fresh"
+    host = Host(resolved)
     probe = Probe(
         machine,
         resolved.platform,
@@ -56,9 +57,10 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
         quantum,
         fixed_time=fixed_time,
         fresh=fresh,
+        host=host,
     )
     windows: list[Window] = []
-    probe.on_begin = lambda: windows.append(Window(probe.core, int(probe.environment.now)))
+    probe.on_begin = lambda: windows.append(host.window(int(probe.environment.now)))
     seen = probe.run()
     total = int(probe.environment.now) - windows[-1].opened
     attribution = windows[-1].attribution()
@@ -81,11 +83,12 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
     metrics |= {
         name: counters.get(name, 0) for name in ("tlb_misses", "vtlb_misses", "exits_total", "exits_ipc")
     }
+    metrics |= host.metrics(attribution, counters)
     return Outcome(
         metrics=metrics,
         exits=windows[-1].exits(),
         attribution=attribution,
-        details=_details(seen, lost.tolist(), us, total, quantum, fixed_time),
+        details=_details(seen, lost.tolist(), us, total, quantum, fixed_time) | host.details(attribution),
     )
 
 

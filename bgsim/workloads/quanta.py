@@ -32,6 +32,7 @@ from bgsim.hardware.node import build_nodes
 from bgsim.platforms import PLATFORMS
 from bgsim.platforms.seam import TICKS, Code, Move, Now, Platform, Request, Run
 from bgsim.profiles.program import kernel_program
+from bgsim.workloads.shared_node import Host
 
 SAMPLE_BYTES = 16
 UNIT_CYCLES = 50
@@ -40,9 +41,21 @@ UNIT_CYCLES = 50
 ROUNDING_CYCLES = 2
 """By so much the work itself may take longer than asked for."""
 
-EVENTS = ("l4_tick", "guest_timer", "page_fault", "tlb_refill", "tlb_insert", "vmm")
-"""What can be behind a detour: ticks of the microkernel, the guest's timer interrupts, first touches of
-pages, runs of the guest's TLB handler, hardware TLB entries loaded by the microkernel, exits to the VMM."""
+DEVICE_INTERRUPT = "PPC_HVM_EXCEPT_EXTERNAL"
+
+EVENTS = (
+    "vm_switch",
+    "device_interrupt",
+    "l4_tick",
+    "guest_timer",
+    "page_fault",
+    "tlb_refill",
+    "tlb_insert",
+    "vmm",
+)
+"""What can be behind a detour: other virtual machines that had the core, interrupts of devices that kernel
+and VMM handle for whomever, ticks of the microkernel, the guest's timer interrupts, first touches of pages,
+runs of the guest's TLB handler, hardware TLB entries loaded by the microkernel, exits to the VMM."""
 
 WORK = "guest_user"
 
@@ -102,6 +115,8 @@ class Probe:
         Whether the program stores its samples.
     fresh
         Whether the memory they go to has never been touched before.
+    host
+        What the guest is put on; a node of its own by default.
 
     Attributes
     ----------
@@ -120,9 +135,10 @@ class Probe:
         fixed_time: bool = False,
         store: bool = True,
         fresh: bool = False,
+        host: Host | None = None,
     ) -> None:
-        self.environment = simpy.Environment()
-        node = build_nodes(self.environment, machine, (1, 1, 1), (False, False, False)).nodes[0]
+        self.environment = simpy.Environment() if host is None else host.environment
+        self._host = host
         self.seen = Quanta()
         self.on_begin: Callable[[], None] = lambda: None
         self._quanta, self._warm_up, self._quantum = quanta, warm_up, quantum_cycles
@@ -133,7 +149,12 @@ class Probe:
         self._memory: ApplicationMemory = GUESTS[guest].memory(machine, samples)
         self._stretches: dict[tuple[int, int], Run] = {}
         made = GUESTS[guest].build(machine, self._memory, self._main)
-        self.core: Platform = PLATFORMS[platform](self.environment, machine, made, node)
+        self.core: Platform
+        if host is None:
+            node = build_nodes(self.environment, machine, (1, 1, 1), (False, False, False)).nodes[0]
+            self.core = PLATFORMS[platform](self.environment, machine, made, node)
+        else:
+            self.core = host.put(made)
         self._before: dict[str, int] = {}
         self._cycles: dict[str, int] = {}
 
@@ -149,6 +170,8 @@ class Probe:
         if not self._fresh:
             for address in range(0, self._memory.size, self._memory.touch_bytes):
                 yield from self._touch(address)
+        if self._host is not None:
+            yield from self._host.late_start()
         yield Move()
         now = yield Now()
         self._begin()
@@ -229,9 +252,11 @@ class Probe:
         seen.events.append(happened)
 
     def _events(self) -> dict[str, int]:
-        counters = self.core.counters()
+        counters, exits = self.core.counters(), self.core.exits()
         return {
-            "l4_tick": sum(row.count for row in self.core.exits() if row.cause in TICKS),
+            "vm_switch": counters.get("vm_entries", 0),
+            "device_interrupt": sum(row.count for row in exits if row.cause == DEVICE_INTERRUPT),
+            "l4_tick": sum(row.count for row in exits if row.cause in TICKS),
             "guest_timer": counters["timer_interrupts"],
             "page_fault": self._page_faults,
             "tlb_refill": counters["guest_refills"],
