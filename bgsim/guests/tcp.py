@@ -3,8 +3,8 @@
 Every write is sent at once (TCP_NODELAY); what cannot be sent yet is collected into full segments.
 The receiver acknowledges every second segment, or after 40 ms, or with its own data, and when a read
 has doubled the window. The flow is limited by the receiver's window. Three equal acknowledgements, or
-200 ms without progress, make the sender start again at the first unacknowledged byte; the receiver
-keeps nothing that is out of order.
+200 ms without progress, make the sender start again at the first unacknowledged byte, by duplicates once
+for what it had sent until then; the receiver keeps nothing that is out of order.
 
 Left out: congestion window, selective acknowledgement, round-trip estimation, zero-window probes.
 The networks below lose nothing by themselves, so none of these would act.
@@ -81,6 +81,7 @@ class TcpSocket:
         self._acknowledge_by: int | None = None
         self._progress_at = 0
         self._duplicates = 0
+        self._recovered = 0  # up to here duplicates tell of what has been sent again already
         self._owned = False
         self._waiting: deque[Segment] = deque()
 
@@ -89,10 +90,14 @@ class TcpSocket:
     def send(self, size: int) -> Code:
         """Write ``size`` bytes."""
         yield self.paths.system_call(self.paths.call["tcp"])
+        yield from self.write(size)
+
+    def write(self, size: int) -> Code:
+        """Copy ``size`` bytes into the send buffer, as the kernel does for a program or for itself."""
         self._owned = True
         left = size
         while left:
-            room = self.send_buffer - (self.written - self.acknowledged)
+            room = self.room()
             if room <= 0:
                 yield from self._release()
                 yield from self.kernel.block(self.has_room)
@@ -122,6 +127,10 @@ class TcpSocket:
             yield from self._transmit(0)
         yield from self._release()
         return size
+
+    def room(self) -> int:
+        """Bytes that the send buffer can take."""
+        return self.send_buffer - (self.written - self.acknowledged)
 
     def has_room(self) -> bool:
         """Whether a third of the send buffer is free, at which a sleeping writer is woken."""
@@ -169,7 +178,7 @@ class TcpSocket:
         at_once = False
         if segment.length:
             at_once = self._accept(segment, now)
-        if self._duplicates == DUPLICATES:
+        if self._duplicates == DUPLICATES and self.acknowledged >= self._recovered:
             yield from self._start_again()
         else:
             yield from self._push()
@@ -221,5 +230,6 @@ class TcpSocket:
     def _start_again(self) -> Code:
         self.retransmissions += 1
         self._duplicates = 0
+        self._recovered = max(self._recovered, self.next)
         self.next = self.acknowledged
         yield from self._push()

@@ -12,7 +12,7 @@ guesses with ranges (``bgsim datasheet 'file_server.*'``).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from math import ceil
 
@@ -22,7 +22,48 @@ from bgsim.hardware.station import Station
 
 
 @dataclass(frozen=True, slots=True)
-class IoParameters:
+class ServerParameters:
+    """Times of the file servers, in core cycles.
+
+    Attributes
+    ----------
+    metadata_servers, metadata_cycles, data_servers, data_cycles
+        Servers, and an operation's time in one.
+    server_cycles
+        Per byte of file data.
+    disk_cycles
+        First read of a file.
+    """
+
+    metadata_servers: int
+    metadata_cycles: int
+    data_servers: int
+    data_cycles: int
+    server_cycles: Fraction
+    disk_cycles: int
+
+    @classmethod
+    def of(cls, sheet: Datasheet) -> ServerParameters:
+        """The machine's."""
+        return cls(
+            metadata_servers=sheet.integer("file_server.metadata_servers"),
+            metadata_cycles=sheet.cycles("file_server.metadata_service"),
+            data_servers=sheet.integer("file_server.data_servers"),
+            data_cycles=sheet.cycles("file_server.data_service"),
+            server_cycles=Fraction(sheet.integer("core.frequency"))
+            / Fraction(sheet.quantity("file_server.bandwidth").value),
+            disk_cycles=sheet.cycles("file_server.disk_latency"),
+        )
+
+    def service_cycles(self, call: Call, length: int) -> int:
+        """Time an operation keeps a server."""
+        if call in METADATA:
+            return self.metadata_cycles
+        return self.data_cycles + ceil(length * self.server_cycles)
+
+
+@dataclass(frozen=True, slots=True)
+class IoParameters(ServerParameters):
     """Times and sizes of function-shipped I/O behind the collective network, in core cycles and bytes.
 
     Attributes
@@ -47,12 +88,6 @@ class IoParameters:
         Whether the I/O node keeps what it has read of shared files.
     latency_cycles
         There and back.
-    metadata_servers, metadata_cycles, data_servers, data_cycles
-        Servers, and an operation's time in one.
-    server_cycles
-        Per byte of file data.
-    disk_cycles
-        First read of a file.
     """
 
     threads: bool
@@ -67,12 +102,6 @@ class IoParameters:
     ethernet_cycles: Fraction
     file_cache: bool
     latency_cycles: int
-    metadata_servers: int
-    metadata_cycles: int
-    data_servers: int
-    data_cycles: int
-    server_cycles: Fraction
-    disk_cycles: int
 
     @classmethod
     def from_datasheet(cls, sheet: Datasheet, daemon: str = "ciod") -> IoParameters:
@@ -85,6 +114,7 @@ class IoParameters:
         """
         frequency = sheet.integer("core.frequency")
         return cls(
+            **asdict(ServerParameters.of(sheet)),
             threads=daemon == "zoid",
             payload_bytes=sheet.integer("ciod.packet_payload"),
             receive_cycles=sheet.cycles("ciod.receive_cycles"),
@@ -97,12 +127,6 @@ class IoParameters:
             ethernet_cycles=Fraction(frequency) / Fraction(sheet.quantity("ethernet.rate").value),
             file_cache=sheet.flag("io_node.file_cache"),
             latency_cycles=sheet.cycles("file_server.latency"),
-            metadata_servers=sheet.integer("file_server.metadata_servers"),
-            metadata_cycles=sheet.cycles("file_server.metadata_service"),
-            data_servers=sheet.integer("file_server.data_servers"),
-            data_cycles=sheet.cycles("file_server.data_service"),
-            server_cycles=Fraction(frequency) / Fraction(sheet.quantity("file_server.bandwidth").value),
-            disk_cycles=sheet.cycles("file_server.disk_latency"),
         )
 
     def wire_cycles(self, length: int) -> int:
@@ -112,12 +136,6 @@ class IoParameters:
     def copied_cycles(self, length: int) -> int:
         """Core time of so much data on the I/O node."""
         return ceil(length * self.copy_cycles)
-
-    def service_cycles(self, call: Call, length: int) -> int:
-        """Time an operation keeps a server."""
-        if call in METADATA:
-            return self.metadata_cycles
-        return self.data_cycles + ceil(length * self.server_cycles)
 
 
 class FileServer:
@@ -131,7 +149,7 @@ class FileServer:
         Bytes by path of what is there at the start.
     """
 
-    def __init__(self, parameters: IoParameters, files: Mapping[str, int]) -> None:
+    def __init__(self, parameters: ServerParameters, files: Mapping[str, int]) -> None:
         self.parameters = parameters
         self.sizes = dict(files)
         self.metadata = Station(parameters.metadata_servers)

@@ -1,15 +1,16 @@
-"""File system calls of all processes of a partition, function-shipped to their psets' I/O nodes.
+"""File system calls of all processes of a partition, through their psets' I/O nodes to a file server.
 
-Every process runs the same program of calls (:mod:`bgsim.workloads.io_programs`) under CNK or ZeptoOS, one
-at a time, and all start together. The machine tier computes stations and queues
+Every process runs the same program of calls (:mod:`bgsim.workloads.io_programs`), one at a time, and all
+start together. CNK and ZeptoOS ship them; Kittyhawk Linux is an NFS client, in the detailed tier only
+(:mod:`bgsim.workloads.io_nfs`). The machine tier computes stations and queues
 (:mod:`bgsim.machine.io_engine`) with the compute node's costs that the detailed tier measured on the same
 platform; the detailed tier executes every packet and instruction path (:mod:`bgsim.workloads.io_detailed`).
 
-Layers of a call's time: the compute core, from the call to the request's last packet in the network and from
-the answer's arrival to the return; the collective network; the daemon with the proxies, waiting for them
-included; the Ethernet with the file server's distance; the file server with its queues. The attribution of a
-run is that of the process which finishes last. What is left out: metadata caches, striping, other jobs on
-the file server, and the time the control system takes to load and start a job.
+Layers of a call's time: the compute core, from the call to the request's last packet in the network and
+from the answer's arrival to the return; the collective network; the daemon with the proxies, waiting for
+them included; the Ethernet with the file server's distance; the file server with its queues. The
+attribution of a run is that of the process which finishes last. What is left out: metadata caches,
+striping, other jobs on the file server, and the time the control system takes to load and start a job.
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ from bgsim.network.collective_packet import CollectiveParameters
 from bgsim.network.psets import io_hops
 from bgsim.workloads.io_config import IoConfig
 from bgsim.workloads.io_detailed import IoError, IoJob, node_costs, piece_bytes, times_of
+from bgsim.workloads.io_nfs import NfsJob
 from bgsim.workloads.io_programs import ProgramCall, program, shipped
 from bgsim.workloads.outcome import ExitRow, Json, Outcome
 from bgsim.workloads.resolved import ResolvedRun
+from bgsim.workloads.support import NFS_GUESTS
 
 Progress = Callable[[float, str], None] | None
 
@@ -144,7 +147,8 @@ def _detailed(resolved: ResolvedRun, calls: list[ProgramCall], processes: int) -
     frequency = resolved.machine.integer("core.frequency")
     config = resolved.workload
     assert isinstance(config, IoConfig)
-    job = IoJob(
+    kind = NfsJob if resolved.guest in NFS_GUESTS else IoJob
+    job = kind(
         resolved.machine,
         resolved.platform,
         resolved.partition,
@@ -175,6 +179,7 @@ def _detailed(resolved: ResolvedRun, calls: list[ProgramCall], processes: int) -
             "from_io_nodes": sum(node.packets_sent for node in job.io_nodes),
         },
         "exits_of_node": 0,
+        **job.counts(),
     }
     return Outcome(metrics=metrics, exits=exits, attribution=attribution, details=details)
 

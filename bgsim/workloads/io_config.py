@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from bgsim.units import Quantity, parse
 from bgsim.workloads.quantities import Size
+from bgsim.workloads.support import NFS_GUESTS
 
 IoPattern = Literal["python-startup", "image-startup", "shared-file-startup", "open-close", "read", "write"]
 
@@ -19,7 +20,7 @@ WITH_DATA = ("shared-file-startup", "read", "write")
 
 
 class IoConfig(BaseModel):
-    """File system calls of all processes, function-shipped to their psets' I/O nodes."""
+    """File system calls of all processes, function-shipped to their psets' I/O nodes, or by NFS."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, defer_build=True)
 
@@ -44,7 +45,7 @@ class IoConfig(BaseModel):
     daemon: Literal["auto", "ciod", "zoid"] = Field(
         "auto",
         description="what serves the calls on the I/O node: ciod, a daemon with a proxy for each process; "
-        "zoid, one process with threads; auto: ciod under CNK, zoid under ZeptoOS",
+        "zoid, one process with threads; auto: ciod under CNK, zoid under ZeptoOS; Kittyhawk Linux has none",
     )
     processes_per_node: Literal[1, 2, 4] = Field(
         1, description="processes on a node: 1 (SMP mode), 2 (dual) or 4 (virtual-node mode)"
@@ -55,7 +56,7 @@ class IoConfig(BaseModel):
     tier: Literal["machine", "detailed"] = Field(
         "machine",
         description="machine: a compiled network of queues; detailed: every packet and instruction path, "
-        "one process per node",
+        "one process per node; Kittyhawk Linux has the detailed tier only",
     )
 
     server_range: bool = Field(
@@ -65,7 +66,9 @@ class IoConfig(BaseModel):
     )
 
     def served_by(self, guest: str) -> str:
-        """The daemon on the I/O node, with ``auto`` resolved."""
+        """The daemon on the I/O node, with ``auto`` resolved; ``none`` where that forwards frames."""
+        if guest in NFS_GUESTS:
+            return "none"
         if self.daemon != "auto":
             return self.daemon
         return "ciod" if guest == "cnk" else "zoid"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import simpy
@@ -17,10 +17,11 @@ from simpy.events import Event
 
 from bgsim.datasheet import Datasheet
 from bgsim.guests.cnk import Cnk
-from bgsim.guests.function_shipping import FileCalls, ShippedCalls
+from bgsim.guests.ethernet_bridge import EthernetBridge
+from bgsim.guests.function_shipping import FileCalls, Result, ShippedCalls
 from bgsim.guests.io_forwarding import ForwardedCalls, ForwardingMemory
 from bgsim.guests.zeptoos import LINUX, ZeptoOsBigMemory
-from bgsim.hardware.file_server import FileServer, IoParameters
+from bgsim.hardware.file_server import FileServer, IoParameters, ServerParameters
 from bgsim.hardware.io_node import IoNode
 from bgsim.hardware.io_protocol import Answer, Call, Fragment, Layer, Request
 from bgsim.hardware.node import build_nodes
@@ -31,6 +32,7 @@ from bgsim.network.topology import Shape
 from bgsim.platforms import PLATFORMS
 from bgsim.platforms.seam import Code, Guest, Move, Now
 from bgsim.workloads.io_programs import ProgramCall, file_bytes
+from bgsim.workloads.outcome import Json
 from bgsim.workloads.resolved import Partition
 
 NODES_MAX = 512
@@ -40,6 +42,28 @@ WATCH_CYCLES = 8_500_000
 
 class IoError(ValueError):
     """The workload cannot be run as configured, or a packet of it was lost."""
+
+
+class Files(Protocol):
+    """The file system calls of one process; each gives a result, or an error number below zero."""
+
+    def open(self, path: str, shared: bool = False, create: bool = False) -> Result:
+        """Open a file; a descriptor."""
+
+    def stat(self, path: str) -> Result:
+        """Size of a file."""
+
+    def close(self, descriptor: int) -> Result:
+        """Close a file."""
+
+    def lseek(self, descriptor: int, offset: int) -> Result:
+        """Move to a position from the beginning."""
+
+    def read(self, descriptor: int, length: int) -> Result:
+        """Read; the bytes there were."""
+
+    def write(self, descriptor: int, length: int) -> Result:
+        """Write; the bytes written."""
 
 
 @dataclass(eq=False)
@@ -78,7 +102,7 @@ class IoProcess:
     """
 
     node: int
-    files: FileCalls
+    files: Files
     guest: Guest
     latencies: list[int] = field(default_factory=list)
     layers: list[int] = field(default_factory=lambda: [0] * len(Layer))
@@ -126,13 +150,9 @@ class IoJob:
         )
         network = self.nodes.collective
         tree = network.tree
-        parameters = IoParameters.from_datasheet(machine, daemon)
-        self.server = FileServer(parameters, self._files(count))
+        self.server = FileServer(ServerParameters.of(machine), self._files(count))
         psets = sorted(set(tree.pset_of[:count].tolist()))
-        self.io_nodes = [
-            IoNode(self.environment, io_node_address(tree, pset), network, self.server, parameters)
-            for pset in psets
-        ]
+        self.io_nodes = self._io_nodes(machine, daemon, [io_node_address(tree, pset) for pset in psets])
         self.processes: list[IoProcess] = []
         for node in range(count):
             self.processes.append(
@@ -158,6 +178,17 @@ class IoJob:
         self.environment.run()
         self.nodes.collective.check()
         assert self.nodes.collective.in_flight == 0, "all packets have arrived"
+
+    def counts(self) -> dict[str, Json]:
+        """What a record says of this kind of job besides; known after the run."""
+        return {}
+
+    def _io_nodes(
+        self, machine: Datasheet, daemon: str, addresses: list[int]
+    ) -> Sequence[IoNode | EthernetBridge]:
+        """The I/O nodes of the psets that take part."""
+        parameters, network = IoParameters.from_datasheet(machine, daemon), self.nodes.collective
+        return [IoNode(self.environment, address, network, self.server, parameters) for address in addresses]
 
     def _files(self, count: int) -> dict[str, int]:
         sizes = file_bytes(self.calls)
@@ -206,7 +237,7 @@ class IoJob:
         device = self.nodes.nodes[node].collective
         assert device is not None
         device.on_received = received
-        process.files.on_answer = answered
+        files.on_answer = answered
         return process
 
     def _program(self, process: IoProcess) -> Code:

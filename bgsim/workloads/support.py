@@ -56,6 +56,9 @@ _ALL = ("bare-metal", "hybrid", "l4-native", "virtual-machine")
 SOCKET_GUESTS = ("kittyhawk-linux", "zeptoos")
 """Guests whose programs exchange messages through sockets: their kernel works the networks' devices."""
 
+NFS_GUESTS = ("kittyhawk-linux",)
+"""Guests whose files are on NFS, over their own TCP and Ethernet; the others ship calls to the I/O node."""
+
 HOMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"l4-app": ("l4-native",), **dict.fromkeys(SOCKET_GUESTS, _BOTH)}
 )
@@ -70,11 +73,7 @@ _NO_FORK = {
     "cnk": "a build starts a process for every program it calls, and CNK has no fork and no exec (ENOSYS)",
     "l4-app": "it is one program without processes and files",
 }
-_OWN_FILES = {
-    "kittyhawk-linux": "it mounts file systems over its own Ethernet; CNK and ZeptoOS ship calls to I/O "
-    "nodes",
-    "l4-app": "it has no files; those of a hybrid program stay with its guest",
-}
+_NO_FILES = {"l4-app": "it has no files; those of a hybrid program stay with its guest"}
 _NO_USER_DMA = {
     "kittyhawk-linux": "its kernel keeps the DMA engine for the Ethernet driver; its programs have sockets "
     "(netperf)",
@@ -146,6 +145,19 @@ def _messages(workload: Any, guest: str) -> Refusal | None:
     return None
 
 
+def _io(workload: Any, guest: str) -> Refusal | None:
+    """What a guest with a file system of its own does not share with those that ship calls."""
+    if guest not in NFS_GUESTS:
+        return None
+    if workload.tier == "machine":
+        why = "its NFS client has several calls under way at once, and the queues of that tier have one"
+        return Refusal("workload.tier", f"'machine' under {guest}: {why}; it runs with tier: detailed")
+    if workload.daemon != "auto":
+        why = "its I/O node forwards frames and knows nothing of files"
+        return Refusal("workload.daemon", f"'{workload.daemon}' under {guest}: {why}")
+    return None
+
+
 def _neighbours(workload: Any, guest: str) -> Refusal | None:
     """A build beside others needs what a build alone needs."""
     if workload.program != "build" or guest in _LINUX:
@@ -165,7 +177,7 @@ SUPPORT: Mapping[str, Support] = {
     ),
     "netperf": Support(_BOTH, _LINUX, 2, ("pset",), because=_NO_SOCKETS, elsewhere=_SOCKETS_STAY),
     "dcmf": Support(_ALL, ("cnk", "zeptoos-bigmemory", "l4-app"), 2, because=_NO_USER_DMA),
-    "io": Support(_MACHINES, ("cnk", "zeptoos", "zeptoos-bigmemory"), 1, ("pset",), because=_OWN_FILES),
+    "io": Support(_MACHINES, _OPERATING_SYSTEMS, 1, ("pset",), because=_NO_FILES, settings=_io),
     "traffic": Support(_BOTH, ("cnk", "zeptoos-bigmemory"), 2, because=_NO_USER_DMA),
     "collectives": Support(_ALL, (*_MESSAGING, "l4-app"), 1, ("mapping", "pset"), settings=_messages),
     "halo": Support(_ALL, (*_MESSAGING, "l4-app"), 1, ("mapping",), settings=_messages),

@@ -256,7 +256,7 @@ def test_python_makes_the_calls_that_were_traced() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "guest", "said"),
-    [("compile", "cnk", "no fork and no exec"), ("io", "kittyhawk-linux", "CNK and ZeptoOS ship calls")],
+    [("compile", "cnk", "no fork and no exec"), ("io", "l4-app", "it has no files")],
 )
 def test_a_refusal_says_why(kind: str, guest: str, said: str) -> None:
     (finding,) = support_findings(kind, ["bare-metal"], guest, None, {})
