@@ -57,18 +57,16 @@ def halo_graph(size: int, iterations: int = 10) -> tuple[Messages, Gates]:
     nodes = size**3
     there = neighbour_table((size, size, size), CLOSED).reshape(-1).astype(np.int64)
     here = np.repeat(np.arange(nodes), 6)
-    begin = np.repeat(np.arange(iterations) * nodes, nodes * 6)  # gate g of an iteration: node g's turn
-    gate = begin + np.tile(here, iterations)
-    then = begin + nodes + np.tile(there, iterations)
-    sent_then = begin + nodes + np.tile(here, iterations)
+    begin = np.arange(iterations)[:, np.newaxis] * nodes  # gate g of an iteration: node g's turn
+    gate = (begin + here).reshape(-1)
     messages = Messages.make(
         np.tile(here, iterations),
         np.tile(there, iterations),
         packet_count(100_000),
         fifo=np.tile(np.arange(6), nodes * iterations),
         gate=gate,
-        then=then,
-        sent_then=sent_then,
+        then=(begin + nodes + there).reshape(-1),
+        sent_then=gate + nodes,
     )
     needs = np.full((iterations + 1, nodes), 12)
     needs[0] = 0

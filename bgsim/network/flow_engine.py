@@ -51,8 +51,6 @@ class FlowEngine:
         Time at which each gate opened; -1 before.
     sent_cycles
         Time at which the last byte of each message was through; -1 before.
-    done_cycles
-        The same, and the latency of its route; -1 before.
     """
 
     def __init__(
@@ -70,50 +68,48 @@ class FlowEngine:
         nodes, count = node_count(shape), messages.size
         links = nodes * (DIRECTIONS + 1)
         word = hops_word(messages.source, messages.destination, shape, torus, messages.hints)
-        hops = (word & 255) + (word >> 8 & 255) + (word >> 16 & 255)
-        first = np.zeros(count + 1, np.int64)
-        np.cumsum(np.maximum(hops, 1), out=first[1:])
+        first, size = np.zeros(count + 1, np.int64), np.empty(count)
+        latency, queue = np.empty(count, np.int32), np.empty(count, np.int32)
+        longest = np.zeros(kernel.HOPS_MAX + 1, np.int64)
+        kernel.measure(
+            (word, messages.source, messages.packets),
+            (_own(messages.last_chunks), _own(messages.fifo)),
+            _times(parameters),
+            (first, size, latency, queue, longest),
+        )
         route = np.empty(int(first[-1]), np.int32)
         kernel.trace(messages.source, word, np.array(shape, np.int64), first, route)
-        last = parameters.chunk_cycles * messages.last_chunks + parameters.overhead_cycles
-        size = (messages.packets - 1) * parameters.link_cycles(FULL_CHUNKS) + last
-        size = np.where(hops == 0, messages.packets * parameters.local_interval_cycles, size).astype(float)
-        latency = np.where(hops == 0, 0, hops * parameters.hop_cycles + parameters.endpoint_cycles)
         posted = np.flatnonzero(messages.post_cycles >= 0)
         posted = posted[np.argsort(messages.post_cycles[posted], kind="stable")]
         self._gates = gate_state(gates or Gates.none(), messages, detours or Detours.none())
         most = min(count, nodes * QUEUES)
-        if count:
-            per_link = np.sort(hops)[::-1][:most].sum(dtype=np.int64) + most
-        else:
-            per_link = np.int64(0)
+        most_users = kernel.users_at_most(longest, most)
         self._flows = FlowState(
             size=size,
-            left=size.copy(),
-            rate=np.zeros(count),
-            began=np.zeros(count),
-            end=np.zeros(count),
+            left=np.zeros(nodes * QUEUES),
+            rate=np.zeros(nodes * QUEUES),
+            began=np.zeros(nodes * QUEUES),
+            end=np.zeros(nodes * QUEUES),
             first=first,
             route=route,
-            latency=latency.astype(np.int32),
-            queue=(messages.source * QUEUES + messages.fifo).astype(np.int32),
+            latency=latency,
+            queue=queue,
             then=messages.then,
             sent_then=messages.sent_then,
             following=np.full(count, -1, np.int32),
             sent=np.full(count, -1, np.int64),
-            done=np.full(count, -1, np.int64),
             post_time=messages.post_cycles[posted],
             post_message=posted.astype(np.int32),
             queue_head=np.full(nodes * QUEUES, -1, np.int32),
             queue_tail=np.full(nodes * QUEUES, -1, np.int32),
-            active=np.zeros(count, np.int32),
+            active=np.zeros(2 * most, np.int32),  # of a queue, one that has ended and one that has begun
             ends=np.zeros(most, np.int32),
             outbox=np.zeros(count, np.int32),
             link_open=np.zeros(links, np.int32),
             link_left=np.zeros(links),
             link_share=np.zeros(links),
             link_begin=np.zeros(links + 1, np.int64),
-            users=np.zeros(int(per_link), np.int32),
+            users=np.zeros(most_users, np.int32),
             heap=np.zeros(links, np.int32),
             number=np.zeros(kernel.NUMBERS, np.int64),
             time=np.zeros(kernel.TIMES),
@@ -123,7 +119,11 @@ class FlowEngine:
         self._flows.time[kernel.TOLERANCE] = tolerance
         self.opened_cycles: Ints = self._gates.opened
         self.sent_cycles: Ints = self._flows.sent
-        self.done_cycles: Ints = self._flows.done
+
+    @property
+    def done_cycles(self) -> Ints:
+        """Time at which the last byte of each message was there, latency included; -1 before."""
+        return np.where(self._flows.sent >= 0, self._flows.sent + self._flows.latency, -1)
 
     @property
     def now_cycles(self) -> int:
@@ -140,9 +140,11 @@ class FlowEngine:
         """Packets of each message whose bytes are through, shape (messages,)."""
         flows = self._flows
         active = flows.active[: flows.number[kernel.ACTIVE]]
-        left = np.where(flows.done >= 0, 0.0, flows.left)
-        running = active[flows.done[active] < 0]
-        left[running] -= flows.rate[running] * (flows.time[kernel.NOW] - flows.time[kernel.SINCE])
+        left = np.where(flows.sent >= 0, 0.0, flows.size)
+        running = active[flows.sent[active] < 0]
+        queue = flows.queue[running]
+        since = flows.rate[queue] * (flows.time[kernel.NOW] - flows.time[kernel.SINCE])
+        left[running] = flows.left[queue] - since
         through = 1.0 - np.maximum(left, 0.0) / flows.size
         return np.floor(through * self.messages.packets + 1e-9).astype(np.int64)
 
@@ -180,3 +182,20 @@ class FlowEngine:
             left = int(self._flows.number[kernel.LEFT])
             raise NetworkStuckError(f"{left} messages can never arrive; at cycle {self.now_cycles}")
         return self.now_cycles
+
+
+def _own(column: Ints) -> Ints:
+    """A column for compiled code, written out if one number stands for all."""
+    return column if column.flags.writeable else column.copy()
+
+
+def _times(parameters: RouterParameters) -> tuple[int, int, int, int, int, int]:
+    """The router's times that :func:`bgsim.network.flow_kernel.measure` needs, in its order."""
+    return (
+        parameters.chunk_cycles,
+        parameters.overhead_cycles,
+        parameters.link_cycles(FULL_CHUNKS),
+        parameters.local_interval_cycles,
+        parameters.hop_cycles,
+        parameters.endpoint_cycles,
+    )

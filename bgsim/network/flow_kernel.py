@@ -21,6 +21,7 @@ from bgsim.network.gates import count, open_gates, sort
 Array = NDArray[Any]
 DIRECTIONS: Final = 6
 QUEUES: Final = 8
+HOPS_MAX: Final = 3 * 255
 FOREVER: Final = 1e300
 FINISHED, STUCK, REACHED = 0, 1, 2
 
@@ -44,10 +45,11 @@ TIMES: Final = 4
 class FlowState(NamedTuple):
     """Columns of a run.
 
-    Of each message: ``size`` and bytes ``left``, both as link time, its ``rate`` as a fraction of a link,
-    when it ``began`` and will have its ``end``, its links at ``first`` in ``route``, ``latency`` after its
-    end, its injection ``queue`` and the ``following`` message there. Of each link: the open flows, what is
-    left of it, its share, its flows at ``begin`` in ``users``.
+    Of each message: its ``size`` as link time, its links at ``first`` in ``route``, its injection ``queue``
+    and the ``following`` message there, and when it was ``sent``. Of each queue, whose first message is the
+    flow: its bytes ``left``, as link time, its ``rate`` as a fraction of a link, when it ``began`` and will
+    have its ``end``. Of each link: the open flows, what is left of it, its share, its flows at ``begin`` in
+    ``users``.
     """
 
     size: Array
@@ -63,7 +65,6 @@ class FlowState(NamedTuple):
     sent_then: Array
     following: Array
     sent: Array
-    done: Array
     post_time: Array
     post_message: Array
     queue_head: Array
@@ -82,6 +83,48 @@ class FlowState(NamedTuple):
 
 
 @compiled
+def measure(messages, details, times, columns):
+    """Work out what is known of each message beforehand.
+
+    Parameters
+    ----------
+    messages, details
+        Hops word, source and packets; chunks of the last packet and injection FIFO.
+    times
+        Cycles of a chunk and of the overhead of a packet on a link, of a full packet on a link, between two
+        packets of a local copy, of a hop, and of both ends.
+    columns
+        Where its links begin, its size as link time, its latency, its queue; and how many messages have so
+        many links.
+    """
+    word, source, packets = messages
+    last_chunks, fifo = details
+    chunk, overhead, full, local, hop, endpoint = times
+    first, size, latency, queue, longest = columns
+    place = 0
+    for flow in range(len(source)):
+        hops = (word[flow] & 255) + (word[flow] >> 8 & 255) + (word[flow] >> 16 & 255)
+        if hops:
+            size[flow] = (packets[flow] - 1) * full + chunk * last_chunks[flow] + overhead
+            latency[flow] = hops * hop + endpoint
+        else:
+            size[flow] = packets[flow] * local
+            latency[flow] = 0
+        queue[flow] = source[flow] * QUEUES + fifo[flow]
+        links = max(hops, 1)
+        longest[links] += 1
+        place += links
+        first[flow + 1] = place
+
+
+def users_at_most(longest: NDArray[np.int64], flows: int) -> int:
+    """Links that so many flows cross together at most, given how many messages have so many links."""
+    hops = np.arange(len(longest))[::-1]
+    taken = np.diff(np.minimum(np.cumsum(longest[::-1]), flows), prepend=0)
+    return int((taken * hops).sum())
+
+
+@compiled
 def trace(source, word, shape, first, route):
     """Write the links of each flow's route, in dimension order; a local copy has its node's own.
 
@@ -97,17 +140,20 @@ def trace(source, word, shape, first, route):
         stride = 1
         for dimension in range(3):
             size = shape[dimension]
-            backwards = hops >> (24 + dimension) & 1
-            for _ in range(hops >> 8 * dimension & 255):
-                route[place] = position * DIRECTIONS + 2 * dimension + backwards
-                place += 1
-                here = position // stride % size
-                there = here - 1 if backwards else here + 1
-                if there < 0:
-                    there += size
-                elif there == size:
-                    there = 0
-                position += (there - here) * stride
+            ahead = hops >> 8 * dimension & 255
+            if ahead:
+                backwards = hops >> (24 + dimension) & 1
+                here = np.int64(np.uint32(position) // np.uint32(stride) % np.uint32(size))  # slow in 64 bits
+                for _ in range(ahead):
+                    route[place] = position * DIRECTIONS + 2 * dimension + backwards
+                    place += 1
+                    there = here - 1 if backwards else here + 1
+                    if there < 0:
+                        there += size
+                    elif there == size:
+                        there -= size
+                    position += (there - here) * stride
+                    here = there
             stride *= size
 
 
@@ -135,8 +181,8 @@ def freeze(link, fair, flows):
     frozen = 0
     for use in range(flows.link_begin[link], flows.link_begin[link + 1]):
         flow = flows.users[use]
-        if flows.rate[flow] < 0.0:
-            flows.rate[flow] = fair
+        if flows.rate[flows.queue[flow]] < 0.0:
+            flows.rate[flows.queue[flow]] = fair
             frozen += 1
             for hop in range(flows.first[flow], flows.first[flow + 1]):
                 other = flows.route[hop]
@@ -150,13 +196,19 @@ def share(flows):
     """Work out max-min fair rates of the active flows."""
     unfrozen = flows.number[ACTIVE]
     flows.link_open[:] = 0
+    most = 0
     for index in range(unfrozen):
         flow = flows.active[index]
-        flows.rate[flow] = -1.0
+        flows.rate[flows.queue[flow]] = -1.0
         for hop in range(flows.first[flow], flows.first[flow + 1]):
-            flows.link_open[flows.route[hop]] += 1
+            link = flows.route[hop]
+            flows.link_open[link] += 1
+            most = max(most, flows.link_open[link])
+    if most == 1:  # no two flows meet
+        for index in range(unfrozen):
+            flows.rate[flows.queue[flows.active[index]]] = 1.0
+        return
     links = 0
-    most = 0
     place = 0
     for link in range(len(flows.link_open)):
         opened = flows.link_open[link]
@@ -166,7 +218,6 @@ def share(flows):
             flows.heap[links] = link
             links += 1
             flows.link_left[link] = 1.0
-            most = max(most, opened)
     flows.link_begin[len(flows.link_open)] = place
     for index in range(unfrozen):
         flow = flows.active[index]
@@ -211,20 +262,24 @@ def share(flows):
 
 
 @compiled_inner
-def precedes(flow, other, end):
+def precedes(flow, other, flows):
     """Whether a flow ends before another one."""
-    return end[flow] < end[other] or (end[flow] == end[other] and flow < other)
+    end, end_of_other = flows.end[flows.queue[flow]], flows.end[flows.queue[other]]
+    return end < end_of_other or (end == end_of_other and flow < other)
 
 
 @compiled_inner
-def sort_ends(ends, size, end):
+def sort_ends(ends, size, flows):
     """Sort flows by the time of their end, then by number (Shell's sort)."""
-    gap = size >> 1
+    place = 1
+    while place < size and not precedes(ends[place], ends[place - 1], flows):
+        place += 1
+    gap = size >> 1 if place < size else 0  # nothing to do where they came in order
     while gap:
         for index in range(gap, size):
             flow = ends[index]
             place = index
-            while place >= gap and precedes(flow, ends[place - gap], end):
+            while place >= gap and precedes(flow, ends[place - gap], flows):
                 ends[place] = ends[place - gap]
                 place -= gap
             ends[place] = flow
@@ -237,8 +292,9 @@ def solve(now, flows):
     kept = 0
     for index in range(flows.number[ACTIVE]):
         flow = flows.active[index]
-        if flows.done[flow] < 0:
-            flows.left[flow] -= flows.rate[flow] * (now - flows.time[SINCE])
+        if flows.sent[flow] < 0:
+            queue = flows.queue[flow]
+            flows.left[queue] -= flows.rate[queue] * (now - flows.time[SINCE])
             flows.active[kept] = flow
             kept += 1
     flows.number[ACTIVE] = kept
@@ -253,31 +309,33 @@ def solve(now, flows):
     earliest = FOREVER
     first = 0
     for index in range(kept):
-        flow = flows.active[index]
-        if flows.end[flow] < 0.0:  # a new flow has had this rate since it began
-            flows.left[flow] -= flows.rate[flow] * (now - flows.began[flow])
-        end = now + max(flows.left[flow], 0.0) / flows.rate[flow]
-        flows.end[flow] = end
+        queue = flows.queue[flows.active[index]]
+        if flows.end[queue] < 0.0:  # a new flow has had this rate since it began
+            flows.left[queue] -= flows.rate[queue] * (now - flows.began[queue])
+        end = now + max(flows.left[queue], 0.0) / flows.rate[queue]
+        flows.end[queue] = end
         if end < earliest:
             earliest = end
-            first = flow
+            first = queue
     bound = earliest + flows.time[TOLERANCE] * (earliest - flows.began[first])
     ends = 0
     for index in range(kept):
         flow = flows.active[index]
-        if flows.end[flow] <= bound:
+        if flows.end[flows.queue[flow]] <= bound:
             flows.ends[ends] = flow
             ends += 1
     flows.number[ENDS] = ends
-    sort_ends(flows.ends, ends, flows.end)
+    sort_ends(flows.ends, ends, flows)
 
 
 @compiled_inner
 def activate(message, now, flows):
     """A message is the first of its queue now; it gets a rate at the next solution, soon."""
-    flows.began[message] = now
-    flows.rate[message] = 0.0
-    flows.end[message] = -1.0
+    queue = flows.queue[message]
+    flows.left[queue] = flows.size[message]
+    flows.began[queue] = now
+    flows.rate[queue] = 0.0
+    flows.end[queue] = -1.0
     flows.active[flows.number[ACTIVE]] = message
     flows.number[ACTIVE] += 1
     wait = flows.time[TOLERANCE] * flows.size[message]
@@ -287,18 +345,17 @@ def activate(message, now, flows):
 @compiled_inner
 def complete(message, flows, gates):
     """A message's bytes are through."""
-    now = flows.end[message]
+    queue = flows.queue[message]
+    now = flows.end[queue]
     sent = np.int64(np.ceil(now))
     flows.sent[message] = sent
-    flows.done[message] = sent + flows.latency[message]
     flows.number[LEFT] -= 1
-    wait = flows.time[TOLERANCE] * (now - flows.began[message])
+    wait = flows.time[TOLERANCE] * (now - flows.began[queue])
     flows.time[DEADLINE] = min(flows.time[DEADLINE], now + wait)
     if flows.sent_then[message] >= 0:
         count(flows.sent_then[message], sent, gates)
     if flows.then[message] >= 0:
-        count(flows.then[message], flows.done[message], gates)
-    queue = flows.queue[message]
+        count(flows.then[message], sent + flows.latency[message], gates)
     following = flows.following[message]
     flows.queue_head[queue] = following
     if following >= 0:
@@ -326,7 +383,7 @@ def run(until, flows, gates):
             return FINISHED
         coming = time[DEADLINE]
         if number[ENDED] < number[ENDS]:
-            coming = min(coming, flows.end[flows.ends[number[ENDED]]])
+            coming = min(coming, flows.end[flows.queue[flows.ends[number[ENDED]]]])
         if number[POSTED] < len(flows.post_time):
             coming = min(coming, np.float64(flows.post_time[number[POSTED]]))
         if gates.size[0]:
@@ -338,7 +395,7 @@ def run(until, flows, gates):
             return REACHED
         now = max(coming, time[NOW])
         time[NOW] = now
-        while number[ENDED] < number[ENDS] and flows.end[flows.ends[number[ENDED]]] <= now:
+        while number[ENDED] < number[ENDS] and flows.end[flows.queue[flows.ends[number[ENDED]]]] <= now:
             number[ENDED] += 1
             complete(flows.ends[number[ENDED] - 1], flows, gates)
         released = 0

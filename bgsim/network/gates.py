@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsim.compiled import compiled_inner
+from bgsim.compiled import compiled, compiled_inner
 from bgsim.compiled_heap import drop_first, push
 from bgsim.network.detours import Detours, DetourTable, finish_watched, nothing_watched
-from bgsim.network.traffic import Gates, Messages
+from bgsim.network.traffic import Gates, Ints, Messages
 
 Array = NDArray[Any]
 
@@ -64,12 +64,8 @@ def gate_state(gates: Gates, messages: Messages, detours: Detours) -> GateState:
     """
     gates.check(messages)
     check_cores(gates, detours)
-    held = np.flatnonzero(messages.gate >= 0)
-    order = held[np.argsort(messages.gate[held], kind="stable")].astype(np.int32)
-    first = np.zeros(gates.size + 1, np.int64)
-    np.cumsum(np.bincount(messages.gate[held], minlength=gates.size)[: gates.size], out=first[1:])
-    first_also = np.zeros(gates.size + 1, np.int64)
-    np.cumsum(np.bincount(gates.also[:, 0], minlength=gates.size)[: gates.size], out=first_also[1:])
+    first, order = grouped(messages.gate, gates.size)
+    first_also, order_also = grouped(np.ascontiguousarray(gates.also[:, 0]), gates.size)
     cores = int(gates.core.max(initial=-1)) + 1
     idle = np.flatnonzero(gates.needs == 0)
     begin_cycles = gates.start_cycles[idle] + np.where(gates.core[idle] < 0, gates.work_cycles[idle], 0)
@@ -87,7 +83,7 @@ def gate_state(gates: Gates, messages: Messages, detours: Detours) -> GateState:
         first=first,
         messages=order,
         first_also=first_also,
-        also=gates.also[np.argsort(gates.also[:, 0], kind="stable"), 1].astype(np.int32),
+        also=gates.also[order_also, 1].astype(np.int32),
         following=np.full(gates.size, -1, np.int32),
         head=np.full(cores, -1, np.int32),
         tail=np.full(cores, -1, np.int32),
@@ -97,6 +93,14 @@ def gate_state(gates: Gates, messages: Messages, detours: Detours) -> GateState:
         detours=detours.table,
         quiet=nothing_watched(cores),
     )
+
+
+def grouped(column: Ints, gates: int) -> tuple[Ints, NDArray[np.int32]]:
+    """The rows of a column by the gate they name: where each gate's begin, and the rows, ascending."""
+    first = np.zeros(gates + 1, np.int64)
+    rows = np.empty(len(column), np.int32)
+    _group(column, first, rows)
+    return first, rows[: first[-1]]
 
 
 def check_cores(gates: Gates, detours: Detours) -> None:
@@ -110,6 +114,25 @@ def check_cores(gates: Gates, detours: Detours) -> None:
     core, cores = int(gates.core.max(initial=-1)), len(detours.table.phase)
     if detours.sources and core >= cores:
         raise ValueError(f"core {core} of a gate is not among the {cores} with detours")
+
+
+@compiled
+def _group(column, first, rows):
+    """Sort rows by counting; the beginnings stand at the ends of their gates until the rows are entered."""
+    gates = len(first) - 1
+    for gate in column:
+        if gate >= 0:
+            first[gate] += 1
+    total = 0
+    for gate in range(gates):
+        total += first[gate]
+        first[gate] = total
+    first[gates] = total
+    for row in range(len(column) - 1, -1, -1):
+        gate = column[row]
+        if gate >= 0:
+            first[gate] -= 1
+            rows[first[gate]] = row
 
 
 @compiled_inner
@@ -181,7 +204,10 @@ def open_gates(now, gates, outbox, released):
 @compiled_inner
 def sort(values, size):
     """Sort the first values of an array in place (Shell's sort)."""
-    gap = size >> 1
+    place = 1
+    while place < size and values[place - 1] <= values[place]:
+        place += 1
+    gap = size >> 1 if place < size else 0  # nothing to do where they came in order
     while gap:
         for index in range(gap, size):
             value = values[index]

@@ -26,8 +26,21 @@ REQUEST_CHUNKS = 2  # a descriptor of 32 bytes and the packet header
 NEVER = -1
 
 
-def _column(value: object, size: int, dtype: type) -> NDArray[np.int64]:
-    return np.array(np.broadcast_to(np.asarray(value, dtype=dtype), (size,)))  # its own, and writable
+def _column(value: object, size: int) -> Ints:
+    return np.array(np.broadcast_to(np.asarray(value, np.int64), (size,)))  # its own, and writable
+
+
+def _kept(value: object, size: int) -> Ints:
+    """A column, which is the array that was given if that is one already."""
+    given = np.asarray(value, np.int64)
+    whole = given.shape == (size,) and given.flags.c_contiguous and given.flags.writeable
+    return given if whole else _column(given, size)
+
+
+def _setting(value: object, size: int) -> Ints:
+    """A column of which most tables give one number for all messages: that is kept once, and read-only."""
+    given = np.asarray(value, np.int64)
+    return np.broadcast_to(given, (size,)) if given.ndim == 0 else _kept(given, size)
 
 
 @dataclass(slots=True)
@@ -87,7 +100,7 @@ class Messages:
             raise ValueError("a message has at least one packet")
         if ((self.post_cycles >= 0) & (self.gate >= 0)).any():
             raise ValueError("a message is posted at a time or by a gate, not both")
-        if (self.deposit & self.memory_fifo).any():
+        if self.deposit.any() and (self.deposit & self.memory_fifo).any():
             raise ValueError("copies left on the way do not go into memory FIFOs")
 
     @classmethod
@@ -109,14 +122,17 @@ class Messages:
         deposit: object = 0,
         memory_fifo: object = 0,
     ) -> Messages:
-        """Make a table from columns and scalars; with a gate, ``post_cycles`` need not be given."""
+        """Make a table from columns and scalars; with a gate, ``post_cycles`` need not be given.
+
+        Arrays of 64-bit integers become the table's columns as they are: nobody writes to them any more.
+        """
         size = np.broadcast(*map(np.asarray, (source, destination, packets))).size
         post_cycles = np.where(np.asarray(gate) >= 0, NEVER, np.asarray(post_cycles))
-        routing = (dynamic, priority, fifo)
-        countings = (post_cycles, gate, then, sent_then)
-        handling = (hints, deposit, memory_fifo)
-        columns = (source, destination, packets, last_chunks, *routing, *countings, *handling)
-        return cls(*(_column(column, size, np.int64) for column in columns))
+        ends = (_kept(column, size) for column in (source, destination, packets))
+        routing = (_setting(column, size) for column in (last_chunks, dynamic, priority, fifo))
+        countings = (_kept(column, size) for column in (post_cycles, gate, then, sent_then))
+        handling = (_setting(column, size) for column in (hints, deposit, memory_fifo))
+        return cls(*ends, *routing, *countings, *handling)
 
 
 @dataclass(slots=True)
@@ -175,7 +191,7 @@ class Gates:
         columns = (needs, start_cycles, core, work_cycles, then)
         size = np.broadcast(*map(np.asarray, columns)).size
         more = np.zeros((0, 2), np.int64) if also is None else np.asarray(also, np.int64).reshape(-1, 2)
-        needs, start, core, work, then = (_column(column, size, np.int64) for column in columns)
+        needs, start, core, work, then = (_column(column, size) for column in columns)
         return cls(needs, start, core, work, then, more)
 
     @classmethod
@@ -191,17 +207,31 @@ class Gates:
         ValueError
             With the number of the gate.
         """
-        columns = (messages.then, messages.sent_then, self.then, self.also[:, 1])
-        for column in (*columns, messages.gate, self.also[:, 0]):
-            if column.size and (column.max() >= self.size or column.min() < NEVER):
+        counted, unused = np.zeros(self.size, np.int64), np.zeros(self.size, np.int64)
+        for column, into in (
+            (messages.then, counted),
+            (messages.sent_then, counted),
+            (self.then, counted),
+            (np.ascontiguousarray(self.also[:, 1]), counted),
+            (messages.gate, unused),
+            (np.ascontiguousarray(self.also[:, 0]), unused),
+        ):
+            if not _count(column, into):
                 raise ValueError(f"gate {max(int(column.max()), self.size)} does not exist")
-        counted = sum(
-            (np.bincount(column[column >= 0], minlength=self.size) for column in columns),
-            np.zeros(self.size, np.int64),
-        )
         if (counted != self.needs).any():
             gate = int(np.argmax(counted != self.needs))
             raise ValueError(f"gate {gate} is counted {counted[gate]} times and needs {self.needs[gate]}")
+
+
+@compiled
+def _count(column: Ints, counted: Ints) -> bool:
+    """Count the gates that a column names; returns whether all of them exist."""
+    for gate in column:
+        if gate >= len(counted) or gate < NEVER:
+            return False
+        if gate >= 0:
+            counted[gate] += 1
+    return True
 
 
 def packet_count(size_bytes: int) -> int:
@@ -292,7 +322,8 @@ def hops_word(
         If hint bits ask for both ways, or for one that leads off a mesh.
     """
     word = np.zeros(len(source), np.int32)
-    wishes = np.ascontiguousarray(np.broadcast_to(np.asarray(hints, np.int64), word.shape))
+    given = np.broadcast_to(np.asarray(hints, np.int64), word.shape)
+    wishes = np.array(given[:1] if given.strides == (0,) else given)  # one for all is kept once
     ends = np.ascontiguousarray(source, np.int64), np.ascontiguousarray(destination, np.int64)
     places = np.empty(node_count(shape), np.int32)
     refused = _pack_hops(*ends, np.array(shape), np.array(torus), wishes, places, word)
@@ -314,13 +345,14 @@ def _pack_hops(  # type: ignore[no-untyped-def]
                 node += 1
     for message in range(len(word)):
         here, there = places[source[message]], places[destination[message]]
+        wish = hints[message if len(hints) > 1 else 0]
         packed = 0
         for dimension in range(3):
             size = shape[dimension]
             position = here >> 8 * dimension & 255
             delta = (there >> 8 * dimension & 255) - position
-            up = hints[message] >> 2 * dimension & 1
-            down = hints[message] >> 2 * dimension + 1 & 1
+            up = wish >> 2 * dimension & 1
+            down = wish >> 2 * dimension + 1 & 1
             if up and down:
                 return 1
             if torus[dimension]:
