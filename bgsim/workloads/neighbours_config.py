@@ -37,6 +37,9 @@ class NeighboursConfig(SharedNodeConfig):
         description="as much work as the measured one does in this time when it is alone",
     )
 
+    def _unsaid(self) -> tuple[str, ...]:
+        return ()
+
     @field_validator("work")
     @classmethod
     def _is_long_enough(cls, work: Quantity) -> Quantity:

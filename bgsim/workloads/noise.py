@@ -17,7 +17,7 @@ from bgsim.histogram import Histogram
 from bgsim.units import to_cycles
 from bgsim.workloads.configs import NoiseConfig
 from bgsim.workloads.outcome import Json, Outcome
-from bgsim.workloads.quanta import EVENTS, Probe, Quanta, sources
+from bgsim.workloads.quanta import EVENTS, Probe, Quanta, source, sources
 from bgsim.workloads.resolved import ResolvedRun
 from bgsim.workloads.shared_node import Host
 from bgsim.workloads.spectrum import peaks, spectrum
@@ -36,8 +36,9 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
         Metrics ``noise_ratio``, ``detours`` and ``detour_us_*``. Details: ``sources``, detours by what was
         behind them; ``rates_hz``, how often each of these happened; ``causes_us``, lost time by the
         platform's causes; ``histogram``, lower and upper end of a bin in microseconds and count; ``trace``,
-        begin and detour of each quantum that had one; and of a fixed-time probe ``work_us`` by quantum and
-        ``peaks``, hertz and amplitude in microseconds.
+        begin and detour of each quantum that had one; ``trace_sources``, what was behind each of these; of a
+        fixed-time probe ``work_us`` by quantum and ``peaks``, hertz and amplitude in microseconds; and beside
+        other virtual machines ``neighbours``, what each did meanwhile.
     """
     config, machine = resolved.workload, resolved.machine
     assert isinstance(config, NoiseConfig)
@@ -114,6 +115,9 @@ def _details(
             [round((begun - seen.begun[0]) * us, 3), round(detour * us, 3)]
             for begun, detour in zip(seen.begun, seen.detour, strict=True)
             if detour
+        ],
+        "trace_sources": [
+            source(happened) for happened, detour in zip(seen.events, seen.detour, strict=True) if detour
         ],
     }
     if fixed_time:

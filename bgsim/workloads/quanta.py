@@ -184,6 +184,8 @@ class Probe:
                 self._record(begun, now - begun - work, work)
             elif number == -1:
                 self._begin()
+                if now - end >= self._quantum:
+                    end = now  # a detour has taken whole quanta of what is recorded
 
     def _work_quantum(self, number: int, now: int, end: int) -> Measuring:
         yield from self._sample(number)
@@ -265,15 +267,20 @@ class Probe:
         }
 
 
-def sources(seen: Quanta) -> Iterator[tuple[str, list[int]]]:
-    """Detours by what was behind them: names of `EVENTS` that came together, and cycles of each detour.
+def source(happened: Mapping[str, int]) -> str:
+    """What was behind a detour: names of `EVENTS`, joined by ``+``.
 
     A hardware TLB entry that the microkernel loads belongs to what made it necessary, if anything else
     happened.
     """
+    names = [name for name in EVENTS if name in happened and name != "tlb_insert"]
+    return "+".join(names) or "tlb_insert"
+
+
+def sources(seen: Quanta) -> Iterator[tuple[str, list[int]]]:
+    """Detours by what was behind them (`source`), and cycles of each detour."""
     found: dict[str, list[int]] = {}
     for detour, happened in zip(seen.detour, seen.events, strict=True):
         if detour:
-            names = [name for name in EVENTS if name in happened and name != "tlb_insert"]
-            found.setdefault("+".join(names) or "tlb_insert", []).append(detour)
+            found.setdefault(source(happened), []).append(detour)
     yield from sorted(found.items(), key=lambda item: -sum(item[1]))

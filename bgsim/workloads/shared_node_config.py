@@ -75,14 +75,17 @@ class SharedNodeConfig(BaseModel):
         return [int(each.value) for each in self.memory]
 
     @model_serializer(mode="wrap")
-    def _without_neighbours_as_ever(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without neighbours nothing is said of them: the run is that of a section without these keys."""
+    def _as_said(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written: dict[str, Any] = write(self)
-        if not self.has_neighbours:
-            for name in SharedNodeConfig.model_fields:
-                if name != "kind":
-                    written.pop(name, None)
+        for name in self._unsaid():
+            written.pop(name, None)
         return written
+
+    def _unsaid(self) -> tuple[str, ...]:
+        """Keys that a record does without: all of them for a run that is alone, as if there were none."""
+        if not self.has_neighbours:
+            return _KEYS
+        return tuple(name for name in _KEYS[2:] if getattr(self, name) == _default(name))
 
     @field_validator("packet_interval")
     @classmethod
@@ -148,3 +151,10 @@ def _one_each(what: str, given: int, machines: int) -> None:
         raise ValueError(
             f"{machines} virtual machines (one for each of 'cores') need one {what} each, not {given}"
         )
+
+
+_KEYS = ("neighbour", "cores", "packet_interval", "priorities", "memory")
+
+
+def _default(name: str) -> Any:
+    return SharedNodeConfig.model_fields[name].default

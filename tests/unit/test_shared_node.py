@@ -153,7 +153,10 @@ def test_a_section_without_neighbours_says_nothing_of_them() -> None:
     assert "neighbour" not in alone.model_dump()
     assert alone.model_dump() == NoiseConfig.model_validate({"kind": "noise"}).model_dump()
     beside = NoiseConfig.model_validate({"kind": "noise", "neighbour": "idle"})
-    assert beside.model_dump()["cores"] == [0, 0]
+    written = beside.model_dump()
+    assert (written["cores"], "priorities" in written, "packet_interval" in written) == ([0, 0], False, False)
+    said = NoiseConfig.model_validate({"kind": "noise", "neighbour": "idle", "priorities": [11, 10]})
+    assert said.model_dump()["priorities"] == [11, 10]
     assert NoiseConfig.model_validate(beside.model_dump(mode="json")) == beside
 
 
