@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
+import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from bgsim.experiment.errors import StoreError
@@ -100,63 +101,166 @@ def to_line(record: Record) -> bytes:
 
 
 _REST = b',"exits":['
-_DECODER = json.JSONDecoder()
+_STATUS = b',"status":'
 _OK = b',"status":"ok"'
-_FAILED = b',"status":"failed"'
+_DECODER = json.JSONDecoder()
+_BEGIN = re.compile(b'\\{"schema":%d,"run_id":"([0-9a-f]{16})"(?=,)' % RECORD_SCHEMA)
+_DRAWN = re.compile(rb',"replication":(0|[1-9][0-9]*),"seed":(0|[1-9][0-9]*),"config":(?=\{)')
+_END = re.compile(
+    rb',"platform":"([a-z0-9-]*)","replication":(0|[1-9][0-9]*),"seed":(0|[1-9][0-9]*)\},"metrics":(?=\{)'
+)
+_PLATFORM = b',"platform":"'
+"""The parts of a line as it is written: what each run has of its own stands between what many runs share."""
 
 
 class StoredRecord(Mapping[str, Any]):
     """A finished record as it stands in its line; what a summary does not need is read when asked for.
 
     Fields stand in their documented order, so everything up to the metrics is the first half of the line.
+
+    Parameters
+    ----------
+    head
+        The fields up to the metrics, and the status; the configuration may be missing.
+    settings
+        The configuration without platform, replication and seed, which many records share; None where the
+        head has the whole configuration.
+    rest
+        What of the line has not been read.
     """
 
-    __slots__ = ("_fields", "_rest")
+    __slots__ = ("_rest", "head", "settings")
 
-    def __init__(self, fields: dict[str, Any], rest: bytes) -> None:
-        self._fields = fields
+    def __init__(self, head: dict[str, Any], settings: Mapping[str, Any] | None, rest: bytes) -> None:
+        self.head = head
+        self.settings = settings
         self._rest = rest
 
     def __getitem__(self, name: str) -> Any:
-        if self._rest and name not in self._fields:
-            self._read_rest()
-        return self._fields[name]
+        if self._rest and name not in self.head:
+            if name != "config" or self.settings is None:
+                self._read_rest()
+            else:
+                return {**self.settings, **{each: self.head[each] for each in _DRAWN_FIELDS}}
+        return self.head[name]
 
     def __iter__(self) -> Iterator[str]:
         self._read_rest()
-        return iter(self._fields)
+        return iter(self.head)
 
     def __len__(self) -> int:
         self._read_rest()
-        return len(self._fields)
+        return len(self.head)
 
     def _read_rest(self) -> None:
         if self._rest:
             try:
-                del self._fields["status"]  # it stands behind the rest
-                self._fields |= json.loads(b"{" + self._rest[1:])
+                rest = json.loads(b"{" + self._rest[1:])
             except ValueError:
-                raise StoreError(f"the record of run {self._fields['run_id']} is damaged") from None
+                raise StoreError(f"the record of run {self.head['run_id']} is damaged") from None
+            del self.head["status"]  # it stands behind the rest
+            config, metrics = self["config"], self.head.pop("metrics")
+            self.head |= {"config": config, "metrics": metrics, **rest}
             self._rest = b""
+
+
+_DRAWN_FIELDS = ("platform", "replication", "seed")
+"""What runs of one point differ in."""
+
+
+def head_of(record: Record) -> Mapping[str, Any]:
+    """What of a record is read already: to the metrics and the status, but for the configuration."""
+    return record.head if isinstance(record, StoredRecord) else record
+
+
+def settings_of(record: Record) -> Mapping[str, Any]:
+    """The configuration without what the runs of a point differ in: platform, replication and seed."""
+    known = record.settings if isinstance(record, StoredRecord) else None
+    if known is not None:
+        return known
+    return {key: value for key, value in record["config"].items() if key not in _DRAWN_FIELDS}
 
 
 def from_line(line: bytes) -> Record | None:
     """The record of a line, or None when the line is not a whole record."""
     cut = line.find(_REST)
+    status = line.rfind(_STATUS, cut)  # the last one: strings cannot hold this mark, their quotes are escaped
+    if cut > 0 and line.endswith(b"}\n") and line.startswith(_OK, status):
+        try:
+            found = _shared(line, cut)
+            if found is None:
+                found = _whole(line, cut)
+            if found is not None:
+                return found
+        except (ValueError, RecursionError):
+            pass  # a mark may stand inside a section; then all is read
     try:
-        if cut > 0 and line.endswith(b"}\n") and line.rfind(_OK, cut) > 0 and line.rfind(_FAILED, cut) < 0:
-            with contextlib.suppress(ValueError):  # the mark may stand inside a section; then all is read
-                text = line[:cut].decode() + "}"
-                head, end = _DECODER.raw_decode(text)
-                if end == len(text) and head.keys() >= _NEEDED:
-                    head["status"] = "ok"
-                    return StoredRecord(head, line[cut:])
         value = json.loads(line)
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict) or not {*_NEEDED, "status"} <= value.keys():
         return None
     return value
+
+
+def _whole(line: bytes, cut: int) -> StoredRecord | None:
+    """The record of a line, its first half read as it stands."""
+    head = _object(line[:cut] + b"}")
+    if not head.keys() >= _NEEDED:
+        return None
+    head["status"] = "ok"
+    return StoredRecord(head, None, line[cut:])
+
+
+def _shared(line: bytes, cut: int) -> StoredRecord | None:
+    """The same record where it is written as always: what it shares with others is read once for all."""
+    begin = _BEGIN.match(line)
+    drawn = _DRAWN.search(line, begin.end(), cut) if begin is not None else None
+    own = line.rfind(_PLATFORM, drawn.end(), cut) if drawn is not None else -1
+    end = _END.match(line, own, cut) if own > 0 else None
+    if begin is None or drawn is None or end is None:
+        return None
+    named = _named(line[begin.end() + 1 : drawn.start()])
+    settings = _settings(line[drawn.end() : own])
+    platform, *again = end.groups()
+    if named is None or settings is None or named["platform"] != platform.decode():
+        return None
+    replication, seed = drawn.groups()
+    if again != [replication, seed]:
+        return None
+    head = {
+        "schema": RECORD_SCHEMA,
+        "run_id": begin[1].decode(),
+        **named,
+        "replication": int(replication),
+        "seed": int(seed),
+        "metrics": _object(line[end.end() : cut]),
+        "status": "ok",
+    }
+    return StoredRecord(head, settings, line[cut:])
+
+
+@lru_cache(maxsize=4096)
+def _named(text: bytes) -> Mapping[str, Any] | None:
+    """The fields between a run's id and its replication, if they are what they always are."""
+    found = _object(b"{" + text + b"}")
+    return found if tuple(found) == ("experiment", "point", "platform", "guest") else None
+
+
+@lru_cache(maxsize=4096)
+def _settings(text: bytes) -> Mapping[str, Any] | None:
+    """The settings of a configuration, without its closing brace, if they do not say what a run draws."""
+    found = _object(text + b"}")
+    return found if found.keys().isdisjoint(_DRAWN_FIELDS) else None
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    """What a JSON object says that is the whole text; a ValueError where it is something else."""
+    decoded = text.decode()
+    found, end = _DECODER.raw_decode(decoded)
+    if end != len(decoded) or not isinstance(found, dict):
+        raise ValueError(decoded)
+    return found
 
 
 _NEEDED = frozenset(("run_id", "config", "platform", "metrics"))

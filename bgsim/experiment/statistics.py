@@ -19,8 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from bgsim.steady import CONFIDENCE, t_quantile
 
@@ -42,8 +41,7 @@ BOOTSTRAP_MIN: Final = 5
 """Fewest values worth resampling: three have only ten different resamples."""
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(NamedTuple):
     """An estimate over ``n`` replications; ``low`` and ``high`` are None when there are too few for them."""
 
     mean: float
@@ -76,7 +74,7 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> In
     mean = math.fsum(values) / n
     if n < 2:
         return Interval(mean, None, None, n)
-    variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
+    variance = math.fsum([(value - mean) ** 2 for value in values]) / (n - 1)
     if variance == 0:
         return Interval(mean, mean, mean, n)
     half = t_quantile(n - 1, confidence) * math.sqrt(variance / n)

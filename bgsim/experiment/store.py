@@ -96,6 +96,8 @@ def collector_paused() -> Iterator[None]:
     try:
         yield
     finally:
+        gc.freeze()  # both together only make everything old, so that the collector does not begin by
+        gc.unfreeze()  # walking what was made meanwhile
         if was_running:
             gc.enable()
 

@@ -11,7 +11,7 @@ from bgsim.experiment import store, summary
 from bgsim.experiment.errors import StoreError
 from bgsim.experiment.identity import canonical
 from bgsim.experiment.metrics import HOST_METRICS
-from bgsim.experiment.record import Record
+from bgsim.experiment.record import Record, head_of
 from bgsim.experiment.watch import Watch
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ class Study:
         self.paths = tuple(summary.swept_paths(done))
         self.records: list[Record] = [
             record
-            if len(record["point"]) == len(self.paths)
+            if len(head_of(record)["point"]) == len(self.paths)
             else {**record, "point": summary.point_of(record, self.paths)}
             for record in done
         ]
-        known = {record["run_id"] for record in done}
-        latest = {record["run_id"]: record for record in records if record["status"] != "ok"}
-        self.failed = [record for run_id, record in latest.items() if run_id not in known]
+        failed = {head["run_id"]: head for head in map(head_of, records) if head["status"] != "ok"}
+        known = {head_of(record)["run_id"] for record in done} if failed else set()
+        self.failed: list[Record] = [record for run_id, record in failed.items() if run_id not in known]
 
     @property
     def name(self) -> str:
@@ -60,7 +60,7 @@ class Study:
     def tidy(self) -> summary.Summary:
         """The summary as plain rows, without pandas."""
         with store.collector_paused():
-            return summary.summarise(self.records, self.paths)
+            return summary.summary_of(self.records, self.paths)
 
     def summary(self) -> pandas.DataFrame:
         """The tidy summary, as in ``summary.csv``.

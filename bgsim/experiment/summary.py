@@ -18,19 +18,19 @@ import marshal
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from bgsim.experiment.identity import canonical
 from bgsim.experiment.locate import split_path
 from bgsim.experiment.metrics import BASELINE, GAUGES, METRICS, ORDER, slowdown
 from bgsim.experiment.order import natural_key
-from bgsim.experiment.record import Record
+from bgsim.experiment.record import Record, head_of, settings_of
 from bgsim.experiment.statistics import Interval, mean_interval, weighted_interval
 from bgsim.workloads.support import platforms_of
 
 FIXED_COLUMNS = ("platform", "metric", "unit", "mean", "ci_low", "ci_high", "n")
 
-_NOT_SETTINGS = ("platform", "seed", "replication")
 _PLATFORM_ORDER = {
     name: index for index, name in enumerate((BASELINE, "l4-native", "hybrid", "virtual-machine"))
 }
@@ -53,32 +53,47 @@ class Summary:
 
     def to_csv(self) -> str:
         """The text of ``summary.csv``."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self.columns)
-        words = {True: "true", False: "false"}  # and None is written as nothing
-        writer.writerows(
-            [words[value] if value.__class__ is bool else value for value in row] for row in self.rows
-        )
-        return text.getvalue()
+        lines = [_csv(*self.columns), "\n"]
+        at = self.columns.index("metric")
+        for row in self.rows:
+            mean, low, high, n = row[at + 2 :]
+            ends = "," if low is None or high is None else f"{low!r},{high!r}"
+            lines.append(f"{_csv(*row[:at])},{_csv(*row[at : at + 2])},{mean!r},{ends},{n}\n")
+        return "".join(lines)
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _csv(*values: Any) -> str:
+    """Some values of a row; None is written as nothing."""
+    text = io.StringIO()
+    words = {True: "true", False: "false"}
+    row = [words[value] if value.__class__ is bool else value for value in values]
+    csv.writer(text, lineterminator="").writerow(row)
+    return text.getvalue()
 
 
 def finished(records: Iterable[Record]) -> list[Record]:
     """One successful record per run id, in their order."""
     unique: dict[str, Record] = {}
     for record in records:
-        if record["status"] == "ok":
-            unique.setdefault(record["run_id"], record)
+        head = head_of(record)
+        if head["status"] == "ok":
+            unique.setdefault(head["run_id"], record)
     return list(unique.values())
 
 
 def swept_paths(records: Sequence[Record]) -> list[str]:
     """The swept paths of a study, and the settings in which its records differ otherwise."""
-    swept = list(dict.fromkeys(path for record in records for path in record["point"]))
+    points = {id(point): point for point in [head_of(record)["point"] for record in records]}
+    swept = list(dict.fromkeys(path for point in points.values() for path in point))
     settings: dict[bytes, dict[str, str]] = {}
+    passed: dict[int, Mapping[str, Any]] = {}
     for record in records:
-        section = {key: value for key, value in record["config"].items() if key not in _NOT_SETTINGS}
-        key = marshal.dumps(section, 2)  # a quick way to pass over equal ones; unequal bytes do no harm
+        section = settings_of(record)
+        if id(section) in passed:
+            continue  # records of one file share points and settings that are written alike
+        passed[id(section)] = section
+        key = marshal.dumps(dict(section), 2)  # a quick way to pass over equal ones; unequal bytes do no harm
         if key not in settings:
             settings[key] = {path: canonical(value) for path, value in _flat(section)}
     paths = dict.fromkeys(path for setting in settings.values() for path in setting)
@@ -96,7 +111,8 @@ def swept_paths(records: Sequence[Record]) -> list[str]:
 
 def _platforms_say_the_guest(records: Sequence[Record]) -> bool:
     """Whether guests differ only because one platform takes none but its own: then they are no axis."""
-    return len({record["guest"] for record in records if len(platforms_of(record["guest"])) > 1}) <= 1
+    guests = {head_of(record)["guest"] for record in records}
+    return sum(len(platforms_of(guest)) > 1 for guest in guests) <= 1
 
 
 def _flat(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -140,53 +156,81 @@ def summarise(records: Iterable[Record], paths: Sequence[str] | None = None) -> 
         Their :func:`swept_paths`, where these are known already.
     """
     unique = finished(records)
-    paths = swept_paths(unique) if paths is None else paths
+    return summary_of(unique, swept_paths(unique) if paths is None else paths)
+
+
+def summary_of(records: Sequence[Record], paths: Sequence[str]) -> Summary:
+    """The summary of records that are :func:`finished`, along their :func:`swept_paths`."""
     keys: dict[bytes, str] = {}
     points: dict[str, dict[str, Any]] = {}
-    values: dict[tuple[str, str], dict[str, list[float]]] = {}
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     native: dict[tuple[object, ...], Mapping[str, float]] = {}
-    keyed: list[tuple[str, Record]] = []
-    for record in unique:
-        point = record["point"] if len(record["point"]) == len(paths) else point_of(record, paths)
+    for record in records:
+        head = head_of(record)
+        point, platform = head["point"], head["platform"]
+        if len(point) != len(paths):
+            point = point_of(record, paths)
         mark = marshal.dumps(point, 2)  # much quicker than JSON, and points come back with every platform
         key = keys.get(mark) or keys.setdefault(mark, canonical(point))
         if key not in points:
             points[key] = point_of(record, paths)
-        keyed.append((key, record))
-        if record["platform"] == BASELINE:
-            native[_partner(key, record)] = record["metrics"]
-    for key, record in keyed:
-        group = values.setdefault((key, record["platform"]), {})
-        for name, value in record["metrics"].items():
-            group.setdefault(name, []).append(value)
-        partner = native.get(_partner(key, record))
-        if partner is not None and record["platform"] != BASELINE:
-            ratio = slowdown(partner, record["metrics"])
-            if ratio is not None:
-                group.setdefault("slowdown", []).append(ratio)
+        groups.setdefault((key, platform), []).append(head)
+        if platform == BASELINE:
+            native[key, head["seed"], head["replication"]] = head["metrics"]
     rows = []
     for key, platform in sorted(
-        values, key=lambda pair: (_point_order(points[pair[0]]), _platform_order(pair[1]))
+        groups, key=lambda pair: (_point_order(points[pair[0]]), _platform_order(pair[1]))
     ):
-        group = values[key, platform]
+        group = _columns(groups[key, platform])
+        if platform != BASELINE:
+            ratios = _slowdowns(key, groups[key, platform], native)
+            group |= {"slowdown": [*group.get("slowdown", ()), *ratios]} if ratios else {}
         point_values = tuple(_plain(value) for value in points[key].values())
-        for name in sorted(group, key=lambda name: (ORDER.get(name, len(ORDER)), name)):
-            found = _interval(name, group)
-            unit = METRICS[name].unit if name in METRICS else ""
-            rows.append((*point_values, platform, name, unit, found.mean, found.low, found.high, found.n))
+        known = (*point_values, platform)
+        for name, unit in _in_order(tuple(group)):
+            rows.append((*known, name, unit, *_interval(name, group)))
     return Summary((*column_names(paths), *FIXED_COLUMNS), tuple(rows))
 
 
 def _interval(name: str, group: Mapping[str, Sequence[float]]) -> Interval:
-    durations = group.get("elapsed_s", ())
-    if name in GAUGES and len(durations) == len(group[name]) and min(durations) > 0:
-        return weighted_interval(group[name], durations)
+    if name in GAUGES:
+        durations = group.get("elapsed_s", ())
+        if len(durations) == len(group[name]) and min(durations) > 0:
+            return weighted_interval(group[name], durations)
     return mean_interval(group[name])
 
 
-def _partner(key: str, record: Record) -> tuple[object, ...]:
-    """What a run shares with the run on the other platform that it is compared with."""
-    return key, record["seed"], record["replication"]
+def _columns(group: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """The values of each metric, in the order of records; a metric may be missing in some."""
+    rows = [head["metrics"] for head in group]
+    names = list(rows[0])
+    if all(list(row) == names for row in rows):
+        return dict(zip(names, map(list, zip(*(row.values() for row in rows), strict=True)), strict=True))
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        for name, value in row.items():
+            found.setdefault(name, []).append(value)
+    return found
+
+
+def _slowdowns(
+    key: str, group: Sequence[Mapping[str, Any]], native: Mapping[tuple[object, ...], Mapping[str, float]]
+) -> list[float]:
+    """Each run against its partner on bare metal: the one at the same point with the same seed."""
+    found = []
+    for head in group:
+        partner = native.get((key, head["seed"], head["replication"]))
+        ratio = None if partner is None else slowdown(partner, head["metrics"])
+        if ratio is not None:
+            found.append(ratio)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _in_order(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Metrics with their units, in the order of the table of metrics."""
+    ordered = sorted(names, key=lambda name: (ORDER.get(name, len(ORDER)), name))
+    return tuple((name, METRICS[name].unit if name in METRICS else "") for name in ordered)
 
 
 def _platform_order(platform: str) -> tuple[int, str]:
