@@ -36,6 +36,7 @@ from bgsim.platforms.seam import (
     ReadMemory,
     Run,
     SetInterrupts,
+    SystemCall,
     Wait,
     WriteDcr,
     WriteMemory,
@@ -151,7 +152,7 @@ class AddressSpace:
             yield from self._control(kernel, request)
         else:
             assert request is not None
-            assert not isinstance(request, Wait)
+            assert not isinstance(request, Wait | SystemCall)
             yield from self._access(kernel, request, fault)
 
     def _access(

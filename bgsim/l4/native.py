@@ -7,8 +7,12 @@ the fault into a message, the pager answers with a mapping, and the access is tr
 Interrupts are messages to a driver thread. It runs the program's handler, acknowledges the interrupt by a
 message to L4's interrupt thread, and waits for the next one.
 
-Left out: the driver's and the pager's own TLB entries; messages between threads of the program; more
-threads than one that computes; the receive by which the program itself waits.
+The program may call the microkernel itself (``SystemCall``), and a partner answers its messages: a thread of
+its own address space, or of another one. Address spaces have tags in the hardware TLB, so that going from one
+to another drops nothing; the partner's pages then need entries of their own.
+
+Left out: the driver's and the pager's own TLB entries; more threads than one that computes; the receive by
+which the program itself waits; what a partner would execute beside its answer.
 
 Source: L4Ka::Pistachio ``api/v4/interrupt.cc``, ``ipc.cc``; paths as executed where a record says so,
 ``bgsim datasheet l4.native.*``.
@@ -25,16 +29,19 @@ from typing import TYPE_CHECKING, Any, cast
 import simpy
 
 from bgsim.datasheet import Datasheet
-from bgsim.l4.address_space import AddressSpace
-from bgsim.l4.thread import VMM_PRIORITY, Message, Thread, ThreadState
+from bgsim.l4.address_space import DATA_MISS, AddressSpace
+from bgsim.l4.thread import VCPU_PRIORITY, VMM_PRIORITY, Message, Thread, ThreadState
 from bgsim.l4.vcpu import Vcpu
-from bgsim.platforms.seam import Code, Guest, Wait
+from bgsim.platforms.seam import Code, Guest, SystemCall, Wait
 
 if TYPE_CHECKING:
     from bgsim.l4.kernel import Kernel
 
 PAGE_FAULT = "PAGEFAULT_USER"
 """The kernel's counter of page faults of programs."""
+IPC = "SYSCALL_IPC"
+THREAD_SWITCH = "SYSCALL_THREAD_SWITCH"
+"""Its counters of system calls."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,7 @@ class NativeThread(Vcpu):
         self.space = space
         self.arrived: deque[int] = deque()
         self.fault_cycles = pager.fault_cycles
+        self._partners: dict[bool, Partner] = {}
         space.enter()
 
     def execute(self, kernel: Kernel) -> Generator[simpy.Event, Any, None]:
@@ -75,6 +83,8 @@ class NativeThread(Vcpu):
             yield from kernel.sleep_until(kernel.decrementer.deadline)
         elif isinstance(request, Acknowledge):
             yield from self._acknowledge(kernel, request.number)
+        elif isinstance(request, SystemCall):
+            yield from self._system_call(kernel, request)
         else:
             yield from self.space.execute(kernel, lambda page: self._page_fault(kernel, page))
 
@@ -93,6 +103,21 @@ class NativeThread(Vcpu):
         yield from kernel.settle()
         kernel.unmask(number)
         self.processor.advance()
+
+    def _system_call(self, kernel: Kernel, request: SystemCall) -> Generator[simpy.Event, Any, None]:
+        if request.name == "thread-switch":
+            kernel.fetch_kernel_lines("stub", "enter")
+            cycles = kernel.paths.thread_switch()
+            kernel.charge(THREAD_SWITCH, l4=cycles, count=1)
+            yield from kernel.spend(cycles)
+            self.processor.advance()
+            return
+        other_space = request.name == "call-other-space"
+        partner = self._partners.get(other_space)
+        if partner is None:
+            partner = self._partners[other_space] = Partner(kernel.datasheet, other_space)
+        partner.owe_message(kernel)
+        kernel.call(self, partner, Message(self, "call", None, IPC))
 
     def _page_fault(self, kernel: Kernel, page: int) -> None:
         """The kernel asks the pager in the program's name."""
@@ -131,6 +156,51 @@ class Pager(Thread):
         kernel.owe(self.own_cycles + self.map_cycles)
         yield from kernel.settle()
         kernel.answer(self, thread, PAGE_FAULT, "ram_fault_map4m", None, advance=False)
+
+
+class Partner(Thread):
+    """A thread that answers each message at once.
+
+    Parameters
+    ----------
+    other_space
+        Whether its address space is not the program's.
+    """
+
+    def __init__(self, datasheet: Datasheet, other_space: bool) -> None:
+        super().__init__("partner", VCPU_PRIORITY, ThreadState.RECEIVING)
+        self.message: Message | None = None
+        self._other_space = other_space
+        self._pages = datasheet.integer("l4.native.partner_pages") if other_space else 0
+        self._miss_cycles = datasheet.cycles("vmm.tlb_miss_cycles")
+
+    def owe_message(self, kernel: Kernel) -> None:
+        """Owe the way of a message from one thread to the other, which is one system call."""
+        kernel.fetch_kernel_lines("stub", *kernel.paths.message_lines())
+        cycles = kernel.paths.message()
+        if self._other_space:
+            cycles += kernel.paths.space_switch()
+        kernel.charge(IPC, l4=cycles, count=1)
+        kernel.owe(cycles)
+
+    def deliver(self, message: Message) -> None:
+        """Take a message to answer."""
+        self.message = message
+
+    def execute(self, kernel: Kernel) -> Generator[simpy.Event, Any, None]:
+        """Answer, and wait for the next message."""
+        message, self.message = self.message, None
+        assert message is not None
+        thread = message.sender
+        assert isinstance(thread, NativeThread)
+        misses = thread.processor.touch_foreign(self._pages)
+        if misses:
+            kernel.charge(DATA_MISS, l4=misses * self._miss_cycles, count=misses)
+            kernel.owe(misses * self._miss_cycles)
+        yield from kernel.settle()
+        self.owe_message(kernel)
+        kernel.reply_and_wait(self, thread)
+        thread.resume(kernel.now, None, advance=True)
 
 
 class Driver(Thread):

@@ -140,6 +140,32 @@ class Paths:
         words = "map_words" if path.startswith("ram_") else "reply_words"
         return self.cycles("irq.vmm_block_redispatch") + self._word_cycles(words)
 
+    # -- system calls of programs -------------------------------------------------------------------
+
+    def message(self) -> int:
+        """Warm cycles of a short message from one thread to another that waits for it.
+
+        On the fast path: what was executed of a system call that waits and switches threads.
+        """
+        if self.datasheet.flag("l4.ipc.fast_path"):
+            return self.cycles("irq.vmm_block_redispatch")
+        return self._system_call("l4.native.message_instructions")
+
+    def message_lines(self) -> tuple[str, ...]:
+        """Line groups of such a message, beside the stubs."""
+        return ("interrupt",) if self.datasheet.flag("l4.ipc.fast_path") else ("reply",)
+
+    def space_switch(self) -> int:
+        """Cycles of a message more between two address spaces."""
+        return self._system_call("l4.native.space_switch_instructions")
+
+    def thread_switch(self) -> int:
+        """Warm cycles of giving the core up where nobody else wants it."""
+        return self._system_call("l4.native.thread_switch_instructions")
+
+    def _system_call(self, record: str) -> int:
+        return round(self.datasheet.integer(record) * self.cpi("irq.vmm_block_redispatch"))
+
     def send_lines(self) -> tuple[str, ...]:
         """Line groups of a fault's way to the VMM."""
         return ("stub", "program", "interrupt" if self.datasheet.flag("l4.ipc.fast_path") else "send")

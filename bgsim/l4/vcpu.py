@@ -32,6 +32,7 @@ from bgsim.platforms.seam import (
     ReadMemory,
     Run,
     SetInterrupts,
+    SystemCall,
     Wait,
     WriteDcr,
     WriteMemory,
@@ -188,6 +189,7 @@ class Vcpu(Thread):
                 self._fault(kernel, "ram", request.address // MIB)
         else:
             assert request is not None
+            assert not isinstance(request, SystemCall), "a guest calls its own kernel"
             if isinstance(request, ReadDcr | WriteDcr):
                 self._fault(kernel, "fault", request)
             elif kernel.own_devices.passes_through(request):

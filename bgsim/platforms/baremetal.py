@@ -39,6 +39,7 @@ from bgsim.platforms.seam import (
     Run,
     SetInterrupts,
     Store,
+    SystemCall,
     Wait,
     WriteDcr,
     WriteMemory,
@@ -161,6 +162,7 @@ class BareMetal:
                     processor.advance()
             else:
                 assert request is not None
+                assert not isinstance(request, SystemCall), "there is no microkernel to call"
                 yield from self._pass_device_time(self.node.bus.access_cycles(request.address))
                 processor.advance(access_device(self.node.bus, request))
         self.ended = int(self.environment.now)

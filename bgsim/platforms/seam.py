@@ -136,13 +136,30 @@ class Move:
     """
 
 
+@dataclass(frozen=True)
+class SystemCall:
+    """A system call of the microkernel, by a program that runs on it without an operating system.
+
+    Attributes
+    ----------
+    name
+        ``thread-switch``: let another thread run, of which none is ready. ``call-same-space``,
+        ``call-other-space``: send a thread of the program's own address space, or of another one, a short
+        message, and wait for the answer, which it gives at once.
+    """
+
+    name: str
+
+
 MOVABLE = ("torus", "collective", "barrier")
 """Devices whose communication may be moved."""
 
 DeviceAccess = Load | Store | LoadQuad | StoreQuad
 DcrAccess = ReadDcr | WriteDcr
 MemoryAccess = ReadMemory | WriteMemory
-Request = Run | DeviceAccess | DcrAccess | MemoryAccess | SetInterrupts | Wait | Now | Poll | Move
+Request = (
+    Run | DeviceAccess | DcrAccess | MemoryAccess | SetInterrupts | Wait | Now | Poll | Move | SystemCall
+)
 Code = Generator[Request, Any, None]
 
 

@@ -20,6 +20,8 @@ NATIVE_EXITS = (
     "PPC_EXCEPT_DECR",
     "PPC_EXCEPT_EXTINT",
     "PAGEFAULT_USER",
+    "SYSCALL_IPC",
+    "SYSCALL_THREAD_SWITCH",
     "HYBRID_CROSSING",
 )
 """Counters of exits of programs that run on L4 itself, and of the ways between one and its guest."""
@@ -72,6 +74,8 @@ _LABELS = {
     "PPC_HVM_EXCEPT_FPU": "FP unavailable",
     "HYBRID_CROSSING": "guest to library and back",
     "PAGEFAULT_USER": "page fault, to the pager",
+    "SYSCALL_IPC": "messages between threads",
+    "SYSCALL_THREAD_SWITCH": "thread switch",
     "PPC_DTLB_MISS": "data TLB miss, native",
     "PPC_ITLB_MISS": "instruction TLB miss, native",
     "PPC_EXCEPT_DECR": "decrementer, native",

@@ -26,6 +26,9 @@ MicroOperation = Literal[
     "ipc-round-trip",
     "device-register-access",
     "timer-tick",
+    "l4-thread-switch",
+    "l4-call-same-space",
+    "l4-call-other-space",
 ]
 
 

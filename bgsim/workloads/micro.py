@@ -30,7 +30,7 @@ from bgsim.platforms.seam import Code, Guest, Load, ReadDcr, Run, Wait
 from bgsim.profiles import program as ops
 from bgsim.profiles.program import Program, kernel_program, load, operation
 from bgsim.workloads.configs import MicroConfig
-from bgsim.workloads.micro_program import WALKED_PAGES, memory_of, touches
+from bgsim.workloads.micro_program import WALKED_PAGES, memory_of, system_call, touches
 from bgsim.workloads.outcome import ExitRow, Json, Outcome
 from bgsim.workloads.resolved import ResolvedRun
 from bgsim.workloads.shared_node import Host
@@ -123,6 +123,9 @@ def _loop(operation_name: str, iterations: int, machine: Datasheet, guest: str) 
         )
         return _repeat(call, lambda: Run(call), iterations)
     empty = kernel_program(operation_name, [])
+    own = system_call(operation_name)
+    if own is not None:
+        return _repeat(empty, lambda: own, iterations)
     if operation_name == "ipc-round-trip":
         return _repeat(empty, lambda: ReadDcr(DCR_BASE), iterations)
     if operation_name == "device-register-access":
@@ -266,7 +269,8 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
         "cycles_vmm": spent.counters.get("cycles_vmm", 0),
     }
     metrics |= host.metrics(spent.attribution, spent.counters)
-    if exits and resolved.guest in SYSTEM_CALLS and not config.has_neighbours:
+    counts_instructions = resolved.guest in SYSTEM_CALLS or system_call(config.operation) is not None
+    if exits and counts_instructions and not config.has_neighbours:
         counted, _ = _measure(replace(resolved, machine=priced_by_instructions(machine)))
         kernel = (counted.counters["cycles_l4"] + counted.counters["cycles_vmm"]) / count
         row["kernel_instructions"] = kernel

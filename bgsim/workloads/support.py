@@ -97,7 +97,7 @@ _LACKS: Mapping[str, Mapping[str, str]] = {
         "timer-tick": "CNK has no timer tick",
     },
     "l4-app": {
-        "null-system-call": "it has no kernel to call: L4's system calls are messages between threads",
+        "null-system-call": "it has no operating system to call; L4's own calls are the operations l4-...",
         "getpid-loop": "the trace is of a Linux process",
         "context-switch-ping-pong": "it has one thread that computes",
         "timer-tick": "the timer is the microkernel's",
@@ -112,6 +112,8 @@ _LACKS: Mapping[str, Mapping[str, str]] = {
 
 def _micro(workload: Any, guest: str) -> Refusal | None:
     why = _LACKS.get(guest, {}).get(workload.operation)
+    if workload.operation.startswith("l4-") and guest != "l4-app":
+        why = "only a program that runs on the microkernel itself calls it (l4-app)"
     return (
         None if why is None else Refusal("workload.operation", f"'{workload.operation}' under {guest}: {why}")
     )

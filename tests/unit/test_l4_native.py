@@ -10,6 +10,8 @@ import pytest
 import simpy
 
 from bgsim.datasheet import Datasheet
+from bgsim.experiment import plan
+from bgsim.experiment.errors import ExperimentError
 from bgsim.guests.catalogue import GUESTS
 from bgsim.guests.cnk import Cnk
 from bgsim.guests.l4_app import L4App, PageSizeError, program_memory
@@ -21,7 +23,7 @@ from bgsim.hardware.node import Node, build_nodes
 from bgsim.l4.address_space import PrivilegedInstructionError
 from bgsim.l4.paths import Paths
 from bgsim.platforms.l4native import GuestError, L4Native
-from bgsim.platforms.seam import Code, Load, Now, ReadDcr, Run, Wait
+from bgsim.platforms.seam import Code, Load, Now, ReadDcr, Run, SystemCall, Wait
 from bgsim.profiles import program as ops
 from bgsim.profiles.program import kernel_program, operation
 from bgsim.units import parse
@@ -261,6 +263,71 @@ def test_kernel_operations(name: MicroOperation, cycles: int, exits: int) -> Non
     one = Partition("one", (1, 1, 1), (False, False, False))
     metrics = micro.run(ResolvedRun(SHEET, SHEET, one, "l4-native", "l4-app", config, 1, 0)).metrics
     assert (metrics["cycles_per_operation"], metrics["exits_per_operation"]) == (cycles, exits)
+
+
+@pytest.mark.parametrize(
+    ("name", "calls", "instructions"),
+    [
+        ("l4-thread-switch", 1, 200),
+        ("l4-call-same-space", 2, 2 * 800),  # the message and its answer
+        ("l4-call-other-space", 2, 2 * (800 + 12)),
+    ],
+)
+@pytest.mark.parametrize("build", ["os", "o2"])
+def test_system_calls_execute_what_is_counted_by_hand(
+    name: MicroOperation, calls: int, instructions: int, build: str
+) -> None:
+    sheet = SHEET.with_values({"l4.build": build})
+    config = MicroConfig(kind="micro", operation=name, iterations=200)
+    one = Partition("one", (1, 1, 1), (False, False, False))
+    outcome = micro.run(ResolvedRun(sheet, sheet, one, "l4-native", "l4-app", config, 1, 0))
+    assert outcome.metrics["kernel_instructions_per_operation"] == instructions
+    assert outcome.metrics["exits_per_operation"] == calls
+    path = "irq.vmm_block_redispatch"
+    cycles = instructions * Paths(sheet).cycles(path) / Paths(sheet).instructions(path)
+    assert outcome.metrics["cycles_per_operation"] == pytest.approx(cycles, rel=0.002)
+
+
+def test_another_space_needs_entries_of_its_own_once_and_drops_none() -> None:
+    def main() -> Code:
+        yield touches(40)
+        for _ in range(50):
+            yield SystemCall("call-other-space")
+        yield touches(40)
+
+    def alone() -> Code:
+        yield touches(40)
+        yield SystemCall("call-same-space")
+        yield touches(40)
+
+    pages = SHEET.integer("l4.native.partner_pages")
+    assert count(run(main), "PPC_DTLB_MISS") == count(run(alone), "PPC_DTLB_MISS") + pages
+    assert count(run(main), "SYSCALL_IPC") == 100
+
+
+def test_the_fast_path_of_ipc_is_a_switch_of_threads() -> None:
+    fast = SHEET.with_values({"l4.ipc.fast_path": True})
+
+    def main() -> Code:
+        yield SystemCall("call-same-space")
+
+    (row,) = [row for row in run(main, fast).exits() if row.cause == "SYSCALL_IPC"]
+    assert row.cycles_l4 == 2 * Paths(fast).cycles("irq.vmm_block_redispatch")
+
+
+@pytest.mark.parametrize(("platform", "guest"), [("bare-metal", "cnk"), ("virtual-machine", "zeptoos")])
+def test_only_a_program_of_the_microkernel_calls_it(platform: str, guest: str) -> None:
+    workload = {"kind": "micro", "operation": "l4-call-same-space"}
+    with pytest.raises(ExperimentError, match=f"under {guest}: only a program that runs on the microkernel"):
+        plan.load(
+            {
+                "name": "n",
+                "partition": {"topology": "pair"},
+                "platforms": [platform],
+                "guest": guest,
+                "workload": workload,
+            }
+        )
 
 
 def test_a_page_fault_is_a_message_to_the_pager_a_mapping_and_then_a_miss() -> None:
