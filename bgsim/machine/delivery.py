@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsim.compiled import compiled_inner
+from bgsim.compiled import compiled, compiled_inner
 from bgsim.machine.cost_model import Delivery
 from bgsim.network.detours import draw
 
@@ -57,3 +57,10 @@ def wait_cycles(table, core, number):
     while drawn >= table.thresholds[place]:
         place += 1
     return table.values[place]
+
+
+@compiled
+def fill_waits(table, cores, number, cycles):
+    """The waits of some cores with one number, into an array."""
+    for place in range(len(cores)):
+        cycles[place] = wait_cycles(table, cores[place], number)

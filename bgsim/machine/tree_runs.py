@@ -50,6 +50,54 @@ def tree_of(shape: Shape, pset: int) -> CollectiveTree:
     return CollectiveTree(shape, pset)
 
 
+def combined_bytes(kind: TreeOperation, size_bytes: int, ranks: int) -> int:
+    """Bytes that every node sends through the tree; an allgather has a slot for every rank."""
+    return size_bytes * ranks if kind == "allgather" else size_bytes
+
+
+def tree_software(
+    kind: TreeOperation, size_bytes: int, costs: CostModel, datasheet: Datasheet
+) -> tuple[NodeWork, int, CollectiveParameters]:
+    """The cores' work around an operation of the collective network, its packets, and the network's times."""
+    packets = max(1, -(-size_bytes // datasheet.integer("collective.packet_payload")))
+    own, local = needed(costs.collective, "collective network"), costs.local
+    copy = size_bytes * local.byte_cycles
+    add = size_bytes * float(datasheet.number("mpi.combine_cycles_per_byte"))
+    inject, receive = own.inject_packet_cycles, own.receive_packet_cycles
+    # One core injects and receives, a packet of each in turn; of a reduce, too, all take what comes down.
+    receive_cycles = round(receive)
+    parameters = CollectiveParameters.from_datasheet(
+        datasheet, round(inject) + receive_cycles, receive_cycles
+    )
+    work = NodeWork(
+        gathers=kind != "broadcast",
+        scatters=kind != "reduce",
+        member_enter=round(local.send_cycles + copy) if kind != "broadcast" else 0,
+        master_take=round(local.receive_cycles + copy + add),
+        master_enter=round(own.call_cycles + inject),
+        master_leave=receive_cycles,
+        master_give=round(local.send_cycles + copy),
+        member_leave=round(local.receive_cycles + copy),
+    )
+    return work, packets, parameters
+
+
+def barrier_work(costs: CostModel, datasheet: Datasheet, most: int) -> NodeWork:
+    """The cores' work around a barrier of nodes with up to so many ranks, who meet at the node's lockbox."""
+    own = needed(costs.barrier, "barrier network")
+    lockbox = datasheet.cycles("lockbox.access") if most > 1 else 0
+    return NodeWork(
+        gathers=True,
+        scatters=True,
+        member_enter=lockbox,
+        master_take=0,
+        master_enter=round(own.enter_cycles) + lockbox,
+        master_leave=round(own.leave_cycles) + lockbox,
+        master_give=0,
+        member_leave=lockbox,
+    )
+
+
 @dataclass(frozen=True)
 class NetworkOperation:
     """One operation: its software, and the network's part.
@@ -123,28 +171,9 @@ class TreeRun:
         if kind == "barrier":
             return self._barrier()
         tree = tree_of(self._shape, self._pset)
-        if kind == "allgather":
-            size_bytes *= self._ranks
-        packets = max(1, -(-size_bytes // self._datasheet.integer("collective.packet_payload")))
-        costs, local = needed(self._costs.collective, "collective network"), self._costs.local
-        copy = size_bytes * local.byte_cycles
-        add = size_bytes * float(self._datasheet.number("mpi.combine_cycles_per_byte"))
-        inject, receive = costs.inject_packet_cycles, costs.receive_packet_cycles
-        # One core injects and receives, a packet of each in turn; of a reduce, too, all take what comes down.
-        receive_cycles = round(receive)
-        parameters = CollectiveParameters.from_datasheet(
-            self._datasheet, round(inject) + receive_cycles, receive_cycles
-        )
-        work = NodeWork(
-            gathers=kind != "broadcast",
-            scatters=kind != "reduce",
-            member_enter=round(local.send_cycles + copy) if kind != "broadcast" else 0,
-            master_take=round(local.receive_cycles + copy + add),
-            master_enter=round(costs.call_cycles + inject),
-            master_leave=receive_cycles,
-            master_give=round(local.send_cycles + copy),
-            member_leave=round(local.receive_cycles + copy),
-        )
+        size_bytes = combined_bytes(kind, size_bytes, self._ranks)
+        work, packets, parameters = tree_software(kind, size_bytes, self._costs, self._datasheet)
+        receive_cycles = parameters.reception_interval_cycles
 
         def network(ready: Ints) -> Ints:
             if kind == "broadcast":
@@ -156,19 +185,8 @@ class TreeRun:
         return NetworkOperation(work, network)
 
     def _barrier(self) -> NetworkOperation:
-        costs = needed(self._costs.barrier, "barrier network")
-        lockbox = self._datasheet.cycles("lockbox.access") if self.most > 1 else 0
         tree = BarrierTree.from_datasheet(self.nodes, self._datasheet)
-        work = NodeWork(
-            gathers=True,
-            scatters=True,
-            member_enter=lockbox,
-            master_take=0,
-            master_enter=round(costs.enter_cycles) + lockbox,
-            master_leave=round(costs.leave_cycles) + lockbox,
-            master_give=0,
-            member_leave=lockbox,
-        )
+        work = barrier_work(self._costs, self._datasheet, self.most)
         return NetworkOperation(work, lambda ready: barrier_vector(tree, ready))
 
     def set_clock(self, by_rank: Ints) -> None:

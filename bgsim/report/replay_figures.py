@@ -35,7 +35,7 @@ def figures(points: Sequence[Point], axes: Sequence[str]) -> Iterator[tuple[str,
             continue
         yield f"replay-ranks{end}", rank_accounts(groups)
         sizes = repr(groups[0].details["message_sizes"])
-        if sizes not in drawn:
+        if groups[0].details["message_sizes"] and sizes not in drawn:  # collective calls need none
             drawn.add(sizes)
             yield f"replay-messages{end if len(drawn) > 1 else ''}", message_sizes(groups[0])
 

@@ -3,25 +3,39 @@
 Broadcast, reduce, allreduce and allgather become the messages of the algorithms in
 :mod:`bgsim.machine.algorithms`; in each of their rounds a rank starts its send, receives, and waits for its
 send. An alltoall becomes one-sided puts to everyone and one wait for what everyone puts. A barrier uses the
-barrier network. The real library has the collective network besides, which is not used here.
+barrier network. Calls that go over the collective network, as the real library's do on all ranks of a
+partition, become what a rank does before and behind it; :mod:`bgsim.traces.trees` knows the rest.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bgsim.machine.algorithms import TORUS
 from bgsim.machine.program import Program as Steps
+from bgsim.machine.tree_runs import TreeOperation
 from bgsim.network.traffic import Ints
 from bgsim.traces.matching import check_collectives
 from bgsim.traces.program import Kind, Program, arrange
+from bgsim.traces.trees import TreeCall
 
-PUT, COLLECT, ENTER, LEAVE, MARK = range(20, 25)
+PUT, COLLECT, ENTER, LEAVE, MARK, JOIN, PART = range(20, 27)
 """Operations that only written-out collectives have: a put and the wait for all puts of an alltoall, arrival
-at and release from a barrier, and the beginning and end of a call, which take no time."""
+at and release from a barrier, the beginning and end of a call, which take no time, and what comes before and
+behind an operation of the collective or barrier network on all nodes."""
+
+TREES: Mapping[Kind, TreeOperation] = {
+    Kind.BARRIER: "barrier",
+    Kind.BROADCAST: "broadcast",
+    Kind.REDUCE: "reduce",
+    Kind.ALLREDUCE: "allreduce",
+    Kind.ALLGATHER: "allgather",
+}
+"""Calls that may go over the barrier or the collective network."""
 
 _NAMES = {
     Kind.BROADCAST: "broadcast",
@@ -46,11 +60,14 @@ class WrittenOut:
         (n,).
     origin
         Operation of the trace that each stands for.
+    trees
+        Calls that go over the collective or barrier network, in order.
     """
 
     program: Program
     extra_cycles: NDArray[np.float64]
     origin: Ints
+    trees: tuple[TreeCall, ...] = ()
 
 
 class _Rounds(Steps):
@@ -73,7 +90,9 @@ def rounds_of(
     return recorder.rounds
 
 
-def write_out(program: Program, steps: Steps, algorithm: str) -> WrittenOut:
+def write_out(
+    program: Program, steps: Steps, algorithm: str, over_trees: Collection[Kind] = ()
+) -> WrittenOut:
     """Replace every collective call.
 
     Parameters
@@ -84,6 +103,8 @@ def write_out(program: Program, steps: Steps, algorithm: str) -> WrittenOut:
         Knows the placement of the ranks, the costs and the settings.
     algorithm
         ``binomial`` or ``ring``, for broadcast, reduce and allreduce.
+    over_trees
+        Calls that go over the collective or barrier network instead.
 
     Raises
     ------
@@ -94,6 +115,7 @@ def write_out(program: Program, steps: Steps, algorithm: str) -> WrittenOut:
     rank = program.rank.astype(np.int64)
     rows = _Rows(program)
     end = np.arange(program.size)
+    trees: list[TreeCall] = []
     for number, call in enumerate(calls):
         kind, size, root = (
             Kind(program.kind[call[0]]),
@@ -101,7 +123,11 @@ def write_out(program: Program, steps: Steps, algorithm: str) -> WrittenOut:
             int(program.peer[call[0]]),
         )
         everyone = np.arange(program.ranks)
-        if kind == Kind.BARRIER:
+        if kind in over_trees:
+            rows.add(call, JOIN, tag=number)
+            rows.add(call, PART, tag=number)
+            trees.append(TreeCall(number, TREES[kind], size, root))
+        elif kind == Kind.BARRIER:
             rows.add(call, ENTER, tag=number)
             rows.add(call, LEAVE, tag=number)
         elif kind == Kind.ALLTOALL:
@@ -114,7 +140,7 @@ def write_out(program: Program, steps: Steps, algorithm: str) -> WrittenOut:
                 rows.add(call[destination], Kind.RECEIVE, source, rounds[2], tag, rounds[3])
                 rows.link(rows.add(call[source], Kind.WAIT), begun)
         end[call] = rows.add(call[everyone], MARK, tag=number)
-    return rows.arranged(program, rank, end)
+    return replace(rows.arranged(program, rank, end), trees=tuple(trees))
 
 
 def _alltoall(rows: _Rows, call: Ints, size: int, number: int, steps: Steps) -> None:

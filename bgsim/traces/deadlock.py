@@ -18,7 +18,7 @@ from bgsim.machine.cost_model import CostModel
 from bgsim.machine.program import Placement, Settings
 from bgsim.machine.program import Program as Steps
 from bgsim.network.traffic import NEVER, Gates, Messages
-from bgsim.traces.collectives import COLLECT, ENTER, LEAVE, WrittenOut, write_out
+from bgsim.traces.collectives import COLLECT, ENTER, JOIN, LEAVE, PART, WrittenOut, write_out
 from bgsim.traces.errors import TraceError, TraceProblem
 from bgsim.traces.graph import Graph, build
 from bgsim.traces.matching import Matches, match
@@ -109,7 +109,7 @@ class _Waits:
             return operation, int(self.rank[partner]) if partner >= 0 else int(self.rank[operation])
         if self.partner[operation] >= 0:
             return operation, int(self.rank[self.partner[operation]])
-        if kind in (ENTER, LEAVE, COLLECT):
+        if kind in (ENTER, LEAVE, COLLECT, JOIN, PART):
             same = np.flatnonzero(
                 (self.program.kind == self.program.kind[operation])
                 & (self.program.tag == self.program.tag[operation])

@@ -27,6 +27,8 @@ from bgsim.traces.collectives import COLLECT, ENTER, LEAVE, MARK, PUT, WrittenOu
 from bgsim.traces.matching import Matches
 from bgsim.traces.program import PICOSECONDS, Kind, is_started
 from bgsim.traces.tables import gate_table, message_table
+from bgsim.traces.tree_gates import add_tree_call
+from bgsim.traces.trees import Trees
 
 COMPUTE, SEND, RECEIVE, WAIT = range(4)
 """What a rank's core time goes to."""
@@ -74,6 +76,7 @@ def build(
     *,
     barrier_cycles: int = 0,
     compute_scale: float = 1.0,
+    trees: Trees | None = None,
 ) -> Graph:
     """Make the message graph of a program.
 
@@ -91,8 +94,10 @@ def build(
         From the last arrival at the barrier network to the release.
     compute_scale
         Multiplies all computation.
+    trees
+        The collective and barrier networks; needed if calls go over them.
     """
-    return _Builder(written, matches, steps, frequency_hz, barrier_cycles, compute_scale).build()
+    return _Builder(written, matches, steps, frequency_hz, barrier_cycles, compute_scale).build(trees)
 
 
 class _Builder:
@@ -106,6 +111,7 @@ class _Builder:
         compute_scale: float,
     ) -> None:
         self.program, self.extra, self.matches = written.program, written.extra_cycles, matches
+        self.tree_calls = written.trees
         self.steps, self.costs, self.settings = steps, steps.costs, steps.settings
         self.frequency_hz, self.barrier_cycles = frequency_hz, barrier_cycles
         self.scale = compute_scale
@@ -194,7 +200,7 @@ class _Builder:
 
     # ---- operations
 
-    def build(self) -> Graph:
+    def build(self, trees: Trees | None) -> Graph:
         program, kind = self.program, self.kind
         everything = np.arange(program.size)
         entry = self.gates.add(program.size)  # gate i is where operation i begins
@@ -217,6 +223,9 @@ class _Builder:
             size_all = np.concatenate([size, program.amount[puts]])
             arrivals = np.concatenate([arrival, put_arrivals])
         self._barriers()
+        if trees is not None:
+            for turn, call in enumerate(self.tree_calls, start=1):
+                add_tree_call(self, call, trees.times(call, turn), trees.members, done)
         self._order(entry, done)
         return self._graph(entry, done, post, arrivals, size_all)
 
@@ -227,22 +236,22 @@ class _Builder:
         cycles = amount[compute] * np.where(
             kind[compute] == Kind.COMPUTE, self.frequency_hz / PICOSECONDS, 1.0
         )
-        self._cost(compute, cycles * self.scale, COMPUTE)
-        self._cost(everything[kind == Kind.WAIT], 0.0, WAIT)
+        self.cost(compute, cycles * self.scale, COMPUTE)
+        self.cost(everything[kind == Kind.WAIT], 0.0, WAIT)
         copies = everything[(kind == MARK) & (self.extra > 0)]
-        self._cost(copies, self.extra[copies], SEND)
+        self.cost(copies, self.extra[copies], SEND)
         puts, collects = everything[kind == PUT], everything[kind == COLLECT]
         if len(puts) or len(collects):
             put = needed(self.costs.put, "puts")
-            self._cost(puts, put.post_cycles, SEND)
-            self._cost(collects, put.complete_cycles, RECEIVE)
+            self.cost(puts, put.post_cycles, SEND)
+            self.cost(collects, put.complete_cycles, RECEIVE)
         enters, leaves = everything[kind == ENTER], everything[kind == LEAVE]
         if len(enters) or len(leaves):
             barrier = needed(self.costs.barrier, "barrier network")
-            self._cost(enters, barrier.enter_cycles, SEND)
-            self._cost(leaves, barrier.leave_cycles, RECEIVE)
+            self.cost(enters, barrier.enter_cycles, SEND)
+            self.cost(leaves, barrier.leave_cycles, RECEIVE)
 
-    def _cost(self, operations: Ints, work: NDArray[np.float64] | float, purpose: int) -> None:
+    def cost(self, operations: Ints, work: NDArray[np.float64] | float, purpose: int) -> None:
         """Have operations take their core when they begin."""
         self.gates["core"][operations] = self.core[operations]
         self.gates["work"][operations] = np.rint(work).astype(np.int64)
@@ -257,10 +266,10 @@ class _Builder:
             local, near.receive_cycles + copy, far.receive_cycles + count * far.receive_packet_cycles
         )
         sent = np.where(local, near.send_cycles + copy, far.send_cycles + count * far.send_packet_cycles)
-        self._cost(send, sent, SEND)
+        self.cost(send, sent, SEND)
         taken = taken + self.extra[receive]
         blocking = self.kind[receive] == Kind.RECEIVE
-        self._cost(receive[blocking], taken[blocking], RECEIVE)
+        self.cost(receive[blocking], taken[blocking], RECEIVE)
         handled = receive.copy()
         handled[~blocking] = self.gate(receive[~blocking], taken[~blocking], RECEIVE)
         done[receive] = handled
@@ -283,11 +292,11 @@ class _Builder:
         """Announcement, remote get, data."""
         costs = needed(self.costs.rendezvous, "rendezvous")
         source, destination = self.rank[send], self.rank[receive]
-        self._cost(send, costs.send_cycles, SEND)
+        self.cost(send, costs.send_cycles, SEND)
         blocking = self.kind[receive] == Kind.RECEIVE
         batch = self.costs.eager.batch_cycles
         answer = max(0.0, costs.receive_cycles - batch)
-        self._cost(receive[blocking], answer, RECEIVE)
+        self.cost(receive[blocking], answer, RECEIVE)
         fetched = receive.copy()
         fetched[~blocking] = self.gate(receive[~blocking], answer, RECEIVE)
         self.edge(receive[~blocking], fetched[~blocking])

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -25,12 +26,13 @@ from bgsim.network.detours import Detours
 from bgsim.network.traffic import Ints
 from bgsim.traces import deadlock
 from bgsim.traces.accounts import CAUSES, Accounts, accounts, histogram
-from bgsim.traces.collectives import write_out
+from bgsim.traces.collectives import TREES, write_out
 from bgsim.traces.files import digest
 from bgsim.traces.graph import CORES_PER_NODE, Graph, build
 from bgsim.traces.loaded import checked
 from bgsim.traces.matching import match
-from bgsim.traces.program import Program
+from bgsim.traces.program import Kind, Program
+from bgsim.traces.trees import Trees
 from bgsim.workloads.machine_tier import Job, job
 from bgsim.workloads.outcome import Json, Outcome
 from bgsim.workloads.replay_config import NETWORK, ReplayConfig
@@ -116,7 +118,9 @@ def replay(resolved: ResolvedRun, work: Job, progress: Progress | None = None) -
     cores_per_rank = int(program.core.max(initial=0)) + 1
     zeros = np.zeros(program.ranks, np.int64)
     steps = Steps(placement, work.costs, work.settings, zeros, work.seed)
-    written = write_out(program, steps, config.collectives)
+    over_trees, algorithm = algorithms(config, placement, work)
+    written = write_out(program, steps, algorithm, over_trees)
+    trees = Trees(placement, work.costs, machine, partition.pset, work.seed) if over_trees else None
     matches = match(written.program)
     graph = build(
         written,
@@ -125,6 +129,7 @@ def replay(resolved: ResolvedRun, work: Job, progress: Progress | None = None) -
         work.frequency_hz,
         barrier_cycles=2 * BarrierTree.from_datasheet(partition.nodes, machine).latency_cycles,
         compute_scale=config.compute_scale,
+        trees=trees,
     )
     deadlock.check(written, matches, graph)
     if progress is not None:
@@ -165,6 +170,32 @@ def place(resolved: ResolvedRun, places: Placement, program: Program) -> Placeme
         where = program.place(int(np.argmax(program.core)))
         raise ReplayError(f"{where}: core {most}, and with {places.per_node} ranks on a node each has {own}")
     return dataclasses.replace(places, node=places.node[:ranks], core=places.core[:ranks])
+
+
+def algorithms(
+    config: ReplayConfig, placement: Placement, work: Job
+) -> tuple[frozenset[Kind], Literal["binomial", "ring"]]:
+    """Which calls go over the collective and the barrier network, and the algorithm of the others.
+
+    Raises
+    ------
+    ReplayError
+        If the collective network is asked for and does not serve the job.
+    """
+    chosen = config.collectives
+    whole = Trees.cover(placement)
+    if chosen == "collective-network" and not whole:
+        empty = int(np.prod(placement.shape)) - len(np.unique(placement.node))
+        raise ReplayError(
+            f"{config.trace}: the collective network is of all nodes of a partition, and {empty} have no "
+            f"rank; take a smaller partition, or let 'collectives' be binomial or ring"
+        )
+    over: set[Kind] = set()
+    if whole and work.costs.barrier is not None:
+        over.add(Kind.BARRIER)
+    if whole and work.costs.collective is not None and chosen in ("auto", "collective-network"):
+        over |= set(TREES)
+    return frozenset(over), chosen if chosen in ("binomial", "ring") else "binomial"
 
 
 def outcome(resolved: ResolvedRun, work: Job, replayed: Replayed) -> Outcome:

@@ -49,8 +49,10 @@ class ReplayConfig(MachineTierConfig):
         description="of a SimGrid trace: new has tags (SimGrid 3.20 and later), old has none",
     )
     tier: Literal["machine"] = Field("machine", description="compiled, with a cost model")
-    collectives: Literal["binomial", "ring"] = Field(
-        "binomial", description="how broadcast, reduce and allreduce go over the torus"
+    collectives: Literal["auto", "collective-network", "binomial", "ring"] = Field(
+        "auto",
+        description="how broadcast, reduce, allreduce and allgather go: over the collective network, or over "
+        "the torus; auto is the network where every node has a rank, and binomial elsewhere",
     )
     compute_scale: Number = Field(1.0, ge=0, description="multiplies all computation of the trace")
     trace_digest: str = Field(

@@ -184,7 +184,7 @@ SUPPORT: Mapping[str, Support] = {
     "collectives": Support(_ALL, (*_MESSAGING, "l4-app"), 1, ("mapping", "pset"), settings=_messages),
     "halo": Support(_ALL, (*_MESSAGING, "l4-app"), 1, ("mapping",), settings=_messages),
     "replay": Support(
-        _BOTH, ("cnk", "zeptoos-bigmemory"), 1, ("mapping",), because=_NO_USER_DMA, settings=_messages
+        _BOTH, ("cnk", "zeptoos-bigmemory"), 1, ("mapping", "pset"), because=_NO_USER_DMA, settings=_messages
     ),
     "noise": Support(_ALL, (*_OPERATING_SYSTEMS, "l4-app"), 1),
     "memory": Support((*_BOTH, "l4-native"), (*_OPERATING_SYSTEMS, "l4-app"), 1, elsewhere=_NOTHING_MOVES),
