@@ -93,7 +93,7 @@ load8, load16, load32, load64 = (_loader(bits) for bits in (8, 16, 32, 64))
 store8, store16, store32, store64 = (_storer(bits) for bits in (8, 16, 32, 64))
 
 
-def _asker(lanes: int) -> tuple[Any, Any, Any]:
+def _asker(lanes: int) -> tuple[Any, Any]:
     """Questions to a row of 16-bit times."""
     row = ir.VectorType(HALF, lanes)
 
@@ -105,17 +105,6 @@ def _asker(lanes: int) -> tuple[Any, Any, Any]:
             times = _vector(builder, arguments, row)
             now = _splat(builder, builder.trunc(arguments[2], HALF), lanes)
             return _bits_of(builder, builder.icmp_unsigned("<=", times, now), lanes)
-
-        return types.int64(types.int64, types.int64, types.int64), generate
-
-    @intrinsic
-    def equal(context: Any, address: Any, offset: Any, time: Any) -> Any:
-        """Bits of the times that are this one."""
-
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            times = _vector(builder, arguments, row)
-            time = _splat(builder, builder.trunc(arguments[2], HALF), lanes)
-            return _bits_of(builder, builder.icmp_unsigned("==", times, time), lanes)
 
         return types.int64(types.int64, types.int64, types.int64), generate
 
@@ -135,11 +124,58 @@ def _asker(lanes: int) -> tuple[Any, Any, Any]:
 
         return types.int64(types.int64, types.int64, types.int64, types.int64), generate
 
-    return passed, equal, earliest
+    return passed, earliest
 
 
-passed16, equal16, earliest16 = _asker(16)
-passed32, equal32, earliest32 = _asker(32)
+passed16, earliest16 = _asker(16)
+passed32, earliest32 = _asker(32)
+
+
+@intrinsic
+def least16(context: Any, address: Any, offset: Any) -> Any:
+    """Find the earliest of 16 times."""
+    row = ir.VectorType(HALF, 16)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.zext(_reduce(builder, "umin", _vector(builder, arguments, row)), WORD)
+
+    return types.int64(types.int64, types.int64), generate
+
+
+@intrinsic
+def summon(context: Any, address: Any, wake: Any, free: Any, lanes: Any, time: Any) -> Any:
+    """Lower those of 8 times at an offset whose bits are given, to a time or to when they are free, if later.
+
+    When each is free, 8 times at another offset tell.
+    """
+    row = ir.VectorType(HALF, 8)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        base, wake, free, lanes, time = arguments
+        place = _place(builder, (base, wake), row)
+        before = builder.load(place)
+        before.align = 2
+        busy = _vector(builder, (base, free), row)
+        time = _splat(builder, builder.trunc(time, HALF), 8)
+        time = builder.select(builder.icmp_unsigned(">", busy, time), busy, time)
+        earlier = builder.and_(builder.icmp_unsigned("<", time, before), _lanes_of(builder, lanes, 8))
+        builder.store(builder.select(earlier, time, before), place).align = 2
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64, types.int64, types.int64), generate
+
+
+@intrinsic
+def asking(context: Any, address: Any, offset: Any, bits: Any) -> Any:
+    """Of 32 bytes those in which one of some bits is set, as bits."""
+    row = ir.VectorType(BYTE, 32)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        values = _vector(builder, arguments, row)
+        common = builder.and_(values, _splat(builder, builder.trunc(arguments[2], BYTE), 32))
+        return _bits_of(builder, builder.icmp_unsigned("!=", common, ir.Constant(row, [0] * 32)), 32)
+
+    return types.int64(types.int64, types.int64, types.int64), generate
 
 
 @intrinsic

@@ -16,7 +16,7 @@ from bgsim.network import packet_layout as at
 from bgsim.network.detours import Detours
 from bgsim.network.gates import gate_state
 from bgsim.network.implicit import neighbour_table
-from bgsim.network.packet_kernel import FINISHED, FULL, STUCK, rebase, run
+from bgsim.network.packet_kernel import FINISHED, STUCK, rebase, run
 from bgsim.network.router import DIRECTIONS, RouterParameters
 from bgsim.network.topology import Closed, Shape, node_count
 from bgsim.network.traffic import Gates, Ints, Messages, copies, hops_word
@@ -41,18 +41,24 @@ class Router(NamedTuple):
     reception_slots: int
     reception_cycles: int
     lots: int
+    window: int
     capacity: int
     stride: int
+    packets: int
+    ring: int
+    ring_mask: int
+    blocks: int
     large: bool
 
 
-class Wheel(NamedTuple):
-    """The timing wheel: cycles less one, and the addresses of its cursors, its blocks, and the scalars."""
+class Places(NamedTuple):
+    """Addresses of the nodes' records, when each has something to do, and what else the loop reads."""
 
-    mask: int
-    cursors: int
-    pool: int
+    memory: int
+    nexts: int
+    messages: int
     scalars: int
+    ways: int
 
 
 def address(array: NDArray[Any]) -> int:
@@ -102,42 +108,47 @@ class PacketEngine:
         nodes = node_count(shape)
         most = max(parameters.slots, parameters.injection_slots)
         capacity = 4 if most <= 4 else 8
-        stride = at.node_bytes(capacity)
+        headers = 1 << (parameters.headers_on_a_link - 1).bit_length()
+        stride = at.node_bytes(capacity, headers)
         self.shape, self.torus, self.parameters, self.messages = shape, torus, parameters, messages
         self.sent_cycles = np.full(messages.size, -1, np.int64)
         self.done_cycles = np.full(messages.size, -1, np.int64)
         self._gates = gate_state(gates or Gates.none(), messages, detours or Detours.none())
         self.opened_cycles: Ints = self._gates.opened
+        blocks = -(-nodes // at.BLOCK)
         self._router = Router(
             parameters.injection_slots, parameters.chunk_cycles, parameters.overhead_cycles,
             parameters.hop_cycles, parameters.token_cycles, parameters.read_cycles,
             parameters.endpoint_cycles, parameters.dma_interval_cycles, parameters.local_interval_cycles,
-            parameters.reception_slots, parameters.reception_cycles, parameters.lots_in_256, capacity,
-            stride, nodes * stride > CACHE_BYTES,
+            parameters.reception_slots, parameters.reception_cycles, parameters.lots_in_256,
+            parameters.window_cycles, capacity, stride, at.packets_at(capacity),
+            at.ring_at(capacity, headers), headers - 1, blocks, nodes * stride > CACHE_BYTES,
         )  # fmt: skip
         self._memory = np.zeros(nodes * stride, np.uint8)
         records = self._memory.reshape(nodes, stride)
-        records[:, at.NEIGHBOUR : at.RECEIVE].view(np.int32)[...] = neighbour_table(shape, torus)
-        links = self._links(records)
-        first = at.LINK_SLOTS_LONG if capacity == 8 else at.LINK_SLOTS
-        slots = links[:, :, first : first + 8 * capacity].view(np.uint16).reshape(nodes, 6, 4, capacity)
-        slots[:, :, :, parameters.slots :] = at.FAR  # slots that do not exist are never free
-        self._dirty = np.zeros(nodes, np.uint8)
-        self._nodes = np.zeros(nodes + 1, np.uint32)
-        self._outbox = np.zeros(3 * DIRECTIONS * nodes, np.int64)
+        records[:, at.NEIGHBOUR : at.STARVED].view(np.int32)[...] = neighbour_table(shape, torus)
+        records[:, at.WAKE : at.FREE] = 0xFF
+        ring = at.ring_at(capacity, headers)
+        records[:, ring : ring + 4 * DIRECTIONS * headers] = 0xFF
+        slots = records[:, at.SLOTS : at.packets_at(capacity)].view(np.uint16)
+        slots.reshape(nodes, -1, capacity)[:, :, parameters.slots :] = at.FAR  # these are never free
+        self._nexts = np.full(blocks * at.BLOCK, at.FAR, np.uint16)
         self._released = np.zeros(messages.size, np.int32)
         self._table = self._message_table(messages, shape, torus)
         waiting = messages.post_cycles >= 0
         order = np.argsort(messages.post_cycles, kind="stable")
         order = order[waiting[order]]
         self._post_time, self._post_message = messages.post_cycles[order], order.astype(np.int32)
-        turn = max(at.WHEEL_LEAST, 1 << parameters.horizon_cycles.bit_length())
-        blocks = np.zeros((turn, at.BLOCK), np.uint32)
-        self._turn, self._pool = turn, blocks.reshape(-1)
-        self._cursors = np.arange(turn, dtype=np.uint32) * at.BLOCK + 1
         self._scalars = np.zeros(at.SCALARS, np.int64)
         self._scalars[at.UNDELIVERED // 8] = int(self._deliveries.sum())
-        self._grow_wheel(turn + nodes // 2)
+        self._ways = np.array(at.ways(), np.uint8)
+        self._places = Places(
+            address(self._memory),
+            address(self._nexts),
+            address(self._table),
+            address(self._scalars),
+            address(self._ways),
+        )
 
     def _message_table(self, messages: Messages, shape: Shape, torus: Closed) -> NDArray[np.int32]:
         table = np.zeros((messages.size, at.MESSAGE_BYTES // 4), np.int32)
@@ -168,11 +179,11 @@ class PacketEngine:
     @property
     def packet_hops(self) -> int:
         """Links entered by packets so far."""
-        return int(self._scalars[at.HOPS // 8])
+        return int(self.link_packets.sum())
 
     @property
     def events(self) -> int:
-        """Events taken from the timing wheel so far: looks of a node at a link, its reception or its DMA."""
+        """Looks of a node at a link, an arriving header, its reception or its DMA engine so far."""
         return int(self._scalars[at.EVENTS // 8])
 
     @property
@@ -187,8 +198,9 @@ class PacketEngine:
 
     @property
     def packets_in_flight(self) -> int:
-        """Packets in the FIFOs now."""
-        return int(self._memory.reshape(-1, self._router.stride)[:, at.COUNT : at.HEAD].sum())
+        """Packets in the FIFOs and between routers now."""
+        counts = self._memory.reshape(-1, self._router.stride)[:, at.COUNT : at.HEAD]
+        return int(counts.sum()) + self._headers_on_links()
 
     @property
     def undelivered_packets(self) -> Ints:
@@ -203,31 +215,32 @@ class PacketEngine:
     @property
     def link_packets(self) -> Ints:
         """Packets sent by each link so far, shape (nodes, 6)."""
-        return self._link_counter(at.LINK_GRANTS)
+        return self._link_counter(0)
 
     @property
     def link_utilisation(self) -> NDArray[np.float64]:
         """Share of the time so far in which the links of each direction were busy, shape (6,)."""
         exist = (neighbour_table(self.shape, self.torus) >= 0).sum(axis=0)
-        chunks, packets = self._link_counter(at.LINK_CHUNKS), self._link_counter(at.LINK_GRANTS)
+        chunks, packets = self._link_counter(1), self._link_counter(0)
         busy = chunks * self.parameters.chunk_cycles + packets * self.parameters.overhead_cycles
         return np.asarray(busy.sum(axis=0) / np.maximum(exist * max(self.now_cycles, 1), 1), np.float64)
 
     @property
     def state_bytes(self) -> int:
         """Memory of the network's state, without the table of messages."""
-        wheel = (self._cursors, self._pool)
-        return sum(array.nbytes for array in (self._memory, self._dirty, self._nodes, self._outbox, *wheel))
+        return self._memory.nbytes + self._nexts.nbytes
 
-    def _link_counter(self, offset: int) -> Ints:
-        links = self._links(self._memory.reshape(-1, self._router.stride))
-        return links[:, :, offset : offset + 4].view(np.uint32)[:, :, 0].astype(np.int64)
+    def _link_counter(self, which: int) -> Ints:
+        records = self._memory.reshape(-1, self._router.stride)
+        counters = records[:, at.COUNTERS : at.COUNTERS + 8 * DIRECTIONS].view(np.uint32)
+        return counters.reshape(-1, DIRECTIONS, 2)[:, :, which].astype(np.int64)
 
-    def _links(self, records: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """View of the links' records, shape (nodes, 6, bytes)."""
-        capacity = self._router.capacity
-        length = at.link_bytes(capacity)
-        return records[:, at.LINKS : at.packets_at(capacity)].reshape(-1, DIRECTIONS, length)
+    def _headers_on_links(self) -> int:
+        """Headers that have left a router and not come to the next."""
+        records = self._memory.reshape(-1, self._router.stride)
+        first = self._router.ring
+        ring = records[:, first : first + 4 * DIRECTIONS * (self._router.ring_mask + 1)].view(np.uint32)
+        return int((ring != at.NO_HEADER).sum())
 
     def run(self, until_cycles: int | None = None) -> int:
         """Run until every message has arrived, or until a time; return the time reached.
@@ -242,26 +255,16 @@ class PacketEngine:
             if until_cycles is not None:
                 horizon = until_cycles - int(self._scalars[at.EPOCH // 8])
             outcome = run(
-                min(at.REBASE, horizon), horizon, self._router, address(self._memory), address(self._dirty),
-                address(self._nodes), address(self._outbox), address(self._table), self.sent_cycles,
+                min(at.REBASE, horizon), horizon, self._router, self._places, self.sent_cycles,
                 self.done_cycles, self._post_time, self._post_message, self._released, self._gates,
-                self._wheel(),
             )  # fmt: skip
             self.check()
             if outcome == STUCK:
                 left = int(self._scalars[at.UNDELIVERED // 8])
                 raise NetworkStuckError(f"{left} packets can never arrive; at cycle {self.now_cycles}")
-            if outcome == FULL:
-                self._grow_wheel(int(self._scalars[at.PUSHES // 8]) // at.BLOCK_EVENTS + self._turn)
-            elif outcome == FINISHED or (until_cycles is not None and self.now_cycles >= until_cycles):
+            if outcome == FINISHED or (until_cycles is not None and self.now_cycles >= until_cycles):
                 return self.now_cycles
-            else:
-                self._move_epoch()
-
-    def _wheel(self) -> Wheel:
-        """Where the timing wheel is now; its blocks move when it grows."""
-        places = (address(self._cursors), address(self._pool), address(self._scalars))
-        return Wheel(self._turn - 1, *places)
+            self._move_epoch()
 
     def check(self) -> None:
         """Assert that no packet was lost or made up."""
@@ -269,22 +272,11 @@ class PacketEngine:
             "packets injected = delivered + in flight"
         )
 
-    def _grow_wheel(self, blocks: int) -> None:
-        """Make room for events: more blocks, in front of the chain of spare ones."""
-        first = self._pool.size // at.BLOCK
-        fresh = np.zeros((blocks, at.BLOCK), np.uint32)
-        fresh[:, 0] = np.arange(first + 1, first + blocks + 1)
-        fresh[-1, 0] = self._scalars[at.SPARE // 8]
-        self._pool = np.concatenate([self._pool, fresh.reshape(-1)])
-        self._scalars[at.SPARE // 8] = first
-        self._scalars[at.SPARES // 8] += blocks
-
     def _move_epoch(self) -> None:
-        """Subtract a multiple of the wheel's turn from all relative times."""
-        shift = int(self._scalars[at.NOW // 8]) & -self._turn
-        router = self._router
-        rebase(shift, address(self._memory), self._memory.size, router.stride, router.capacity)
-        self._scalars[at.NOW // 8] -= shift
+        """Subtract the present from all relative times."""
+        shift = int(self._scalars[at.NOW // 8])
+        rebase(shift, self._places, node_count(self.shape), self._router)
+        self._scalars[at.NOW // 8] = 0
         self._scalars[at.EPOCH // 8] += shift
 
 

@@ -1,9 +1,8 @@
 """Packed state of the compiled packet engine: where everything is in its arrays.
 
-A node is one record of bytes: a few lines about its FIFOs and its DMA engine, one cache line per output
-link, and the packets. What a link decides on is in its own line: which FIFOs ask for it, and the times at
-which each slot downstream is free again, as far as its tokens tell. Times inside a record are 16 bits wide,
-relative to an epoch that the engine moves.
+A node is one record of bytes: a few cache lines about its FIFOs, what their heads ask for and when it should
+look at what; the slots downstream of its links; and the packets in its FIFOs. Times inside a record are 16
+bits wide, relative to an epoch that the engine moves.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import Final
 from bgsim.network.router import DIRECTIONS, QUEUES
 
 # A packet, 64 bits: hops left in x, y, z (bytes 0 to 2), their signs (24 to 26), routing, size, message.
+SIGNS_BIT: Final = 24
 DYNAMIC_BIT: Final = 27
 PRIORITY_BIT: Final = 28
 DEPOSIT_BIT: Final = 29
@@ -21,41 +21,40 @@ CHUNKS_BIT: Final = 32
 MESSAGE_BIT: Final = 36
 HOPS_MASK: Final = 0xFFFFFF
 
-# Byte offsets in a node's record. One number per FIFO of the first three.
-READY: Final = 0  # 16 bits: its read port is free, its head may ask
-COUNT: Final = 64  # 8 bits: packets in it
-HEAD: Final = 96  # 8 bits: slot of its first packet
-NEIGHBOUR: Final = 128  # 32 bits each
-RECEIVE: Final = 152  # 32 bits: FIFOs whose head has arrived at its destination
-DMA_ACTIVE: Final = 156  # 8 bits: DMA FIFOs with messages
-DMA_TURN: Final = 157  # 8 bits
-DMA_FREE: Final = 158  # 16 bits
-DMA_HEAD: Final = 160  # 32 bits each: first message of each DMA FIFO
-DMA_TAIL: Final = 192  # 32 bits each: last one
-DMA_PENDING: Final = 224  # 8 bits: an event will come
-RECEPTION_TURN: Final = 225  # 8 bits: the next packet for memory comes from this FIFO or a later one
-RECEPTION_USED: Final = 226  # 16 bits each: packets in the memory FIFO, and in that for priority packets
-RECEPTION_NEXT: Final = 230  # 16 bits each: when software takes the next one
-LINKS: Final = 256
+# What a node may have to look at: the links 0 to 5, and these. One lane each of what follows.
+RECEPTION: Final = 6
+INJECTION: Final = 7
+LANES: Final = 8
 
-# Byte offsets in a link's record, 64 bytes with up to four slots in a FIFO, else 128.
-LINK_DYNAMIC: Final = 0  # 32 bits: FIFOs whose head asks for it; in the upper half those that may escape here
-LINK_DETERMINISTIC: Final = 8  # 32 bits: the same of deterministic routing; in the upper half of priority
-LINK_SLOTS: Final = 16  # 16 bits each, four per channel: time at which a slot downstream is free
-LINK_FREE: Final = 48  # 16 bits
-LINK_WAKE: Final = 50  # 16 bits: it will be looked at at this time
-LINK_GRANTS: Final = 52  # 32 bits: packets sent
-LINK_CHUNKS: Final = 56  # 32 bits: chunks sent, the upper half of the word before
-LINK_TURN: Final = 60  # 8 bits: round robin starts here
-LINK_STARVED: Final = 61  # 8 bits: channels whose next token wakes it
-LINK_SLOTS_LONG: Final = 64  # instead of LINK_SLOTS, eight per channel
+# Byte offsets in a node's record. One number per FIFO of the first five.
+READY: Final = 0  # 16 bits: its read port is free, its head may ask
+COUNT: Final = 64  # 8 bits: packets in it whose headers have arrived
+HEAD: Final = 96  # 8 bits: slot of its first packet
+WANT: Final = 128  # 8 bits: links on which its head may take a dynamic channel, bit by direction
+MUST: Final = 160  # 8 bits: the link of dimension order, for the other channels; or bit 6, it has arrived
+# One number per lane of the next four.
+WAKE: Final = 192  # 16 bits: time to look; FAR: no reason yet
+ARRIVE: Final = 208  # 16 bits: time at which the next header comes in over a link
+FREE: Final = 224  # 16 bits: the link or the DMA engine is free
+TURN: Final = 240  # 8 bits: round robin starts here
+RECEPTION_USED: Final = 248  # 16 bits each: packets in the memory FIFO, and in that for priority packets
+RECEPTION_NEXT: Final = 252  # 16 bits each: when software takes the next one
+NEIGHBOUR: Final = 256  # 32 bits each
+STARVED: Final = 280  # 8 bits per link: channels whose next token wakes it
+DMA_ACTIVE: Final = 287  # 8 bits: DMA FIFOs with messages
+PRIORITY_HEADS: Final = 288  # 32 bits: FIFOs whose head is a priority packet
+RING_SHORT: Final = 292  # 32 bits per link: the header on its way in, if there is never more than one
+COUNTERS: Final = 320  # 32 bits per link: packets sent, and another 32: chunks sent
+TAIL: Final = 368  # 8 bits per channel of a link: where the next packet goes downstream, modulo the slots
+RECEIVED: Final = 392  # 8 bits per link: headers that came in
+DMA_HEAD: Final = 400  # 32 bits each: first message of each DMA FIFO
+DMA_TAIL: Final = 432  # 32 bits each: last one
+SLOTS: Final = 480  # 16 bits per channel of a link and slot downstream: free at, as far as tokens tell
 
 FAR: Final = 0xFFFF
-"""Instead of a time: the slot is occupied."""
-
-# What a node looks at in an instant; an event is a node's number times eight and one of these.
-RECEPTION: Final = 6  # after the links 0 to 5
-INJECTION: Final = 7
+"""Instead of a time: never, as far as is known; the slot is occupied."""
+NO_HEADER: Final = 0xFFFFFFFF
+"""Instead of the channel (bit 16 and up) and time of arrival of a header on its way."""
 
 # A message's record, 32 bits each.
 MESSAGE_BYTES: Final = 32
@@ -73,39 +72,50 @@ NONE: Final = 0xFFFFFFFF
 # Byte offsets of the scalars of a run.
 NOW: Final = 0
 POSTED: Final = 8
-SPARE: Final = 16
-SPARES: Final = 24
-HOPS: Final = 32
-DELIVERED: Final = 40
-INJECTED: Final = 48
-UNDELIVERED: Final = 56
-EPOCH: Final = 64
-EVENTS: Final = 72
-TOUCHED: Final = 80
-RELEASED: Final = 88
-PUSHES: Final = 96
-SCALARS: Final = 13
+DELIVERED: Final = 16
+INJECTED: Final = 24
+UNDELIVERED: Final = 32
+EPOCH: Final = 40
+EVENTS: Final = 48
+SCALARS: Final = 7
 
-# The timing wheel: for each cycle a chain of blocks of 16 words: the next block, and 15 events. Blocks with
-# the numbers of cycles are the first of their chains. A cursor says where the next event of a cycle goes.
-BLOCK: Final = 16
-BLOCK_EVENTS: Final = 15
-WHEEL_LEAST: Final = 1024
-WHEEL_MOST: Final = 8192
+BLOCK: Final = 32
+"""Nodes whose next times are looked at together; the array of them is padded to whole blocks."""
 REBASE: Final = 49152
 """The epoch is moved before this time."""
 
 
-def link_bytes(capacity: int) -> int:
-    """Bytes of a link's record if a FIFO has room for so many packets."""
-    return 16 * capacity
+def ways() -> list[int]:
+    """Links that bring a packet nearer, bit by direction, by dimensions left (3 bits) and signs (3 bits).
+
+    A packet that has no hops left wants :data:`RECEPTION`.
+    """
+    links = []
+    for left in range(8):
+        for signs in range(8):
+            wanted = (1 << 2 * axis + (signs >> axis & 1) for axis in range(3) if left >> axis & 1)
+            links.append(sum(wanted) or 1 << RECEPTION)
+    return links
+
+
+def link_slots_bytes(capacity: int) -> int:
+    """Bytes of the slots downstream of a link if a FIFO has room for so many packets."""
+    return 8 * capacity
 
 
 def packets_at(capacity: int) -> int:
     """Offset of a node's packets."""
-    return LINKS + DIRECTIONS * link_bytes(capacity)
+    return SLOTS + DIRECTIONS * link_slots_bytes(capacity)
 
 
-def node_bytes(capacity: int) -> int:
+def ring_at(capacity: int, headers: int) -> int:
+    """Offset of the rings of headers on their way, of so many per link."""
+    return RING_SHORT if headers == 1 else packets_at(capacity) + QUEUES * capacity * 8
+
+
+def node_bytes(capacity: int, headers: int) -> int:
     """Bytes of a node's record, a multiple of a cache line."""
-    return packets_at(capacity) + QUEUES * capacity * 8
+    end = packets_at(capacity) + QUEUES * capacity * 8
+    if headers > 1:
+        end += DIRECTIONS * headers * 4
+    return -(-end // 64) * 64

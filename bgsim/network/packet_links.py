@@ -1,8 +1,8 @@
 """Links of the compiled packet engine: who may send, who sends, and what the nodes downstream get.
 
-A head of a FIFO is entered at the links it asks for at once, with the time from which it may; a link that is
-busy till then needs no event of its own. A link that cannot send is woken when something changes: when its
-packet has left, when a slot it needs becomes free at a known time, or by the token that makes it known.
+A link is looked at when a head that asks for it may ask, or when it is free again if there are such heads
+then. A link that cannot send is woken when something changes: when a slot it needs becomes free at a known
+time, or by the token that makes it known.
 
 Inlined into the loop of :mod:`bgsim.network.packet_kernel`.
 """
@@ -16,6 +16,7 @@ import numba as nb
 
 from bgsim.network import packet_layout as at
 from bgsim.network.packed import (
+    asking,
     bit_count,
     earliest16,
     earliest32,
@@ -26,52 +27,47 @@ from bgsim.network.packed import (
     lowest_bit,
     passed16,
     passed32,
-    prefetch,
     store8,
     store16,
+    store32,
     store64,
 )
 from bgsim.network.packet_moves import (
     INNER,
-    add,
-    behead,
     choose,
-    hand_back,
+    deliver,
     introduce,
-    look_at,
-    push_if,
+    lower16,
+    return_token,
     start_engine,
-    withdraw,
+    take,
 )
-from bgsim.network.packet_reception import deliver
 from bgsim.network.router import FIRST_INJECTION
 
 
 @nb.njit(**INNER)
-def grant(node, base, direction, now, sends, router, memory, messages, done, gates, outbox, wheel, capacity):
-    """Look at a link, and send a packet if one can be; return the number of packets sent in this cycle."""
-    link = base + at.LINKS + direction * 16 * capacity
-    subject = node * 8 + direction
-    dynamic = load64(memory, link + at.LINK_DYNAMIC)
-    deterministic = load64(memory, link + at.LINK_DETERMINISTIC)
-    asking = dynamic | deterministic
-    if not asking:
-        return sends
-    asking = (asking | asking >> 32) & 0xFFFFFFFF
-    free = load16(memory, link + at.LINK_FREE)
+def grant(node, base, direction, now, router, places, done, gates, capacity):
+    """Look at a link, and send a packet if one can be."""
+    memory = places.memory
+    lane = nb.int64(1) << direction
+    wake = base + at.WAKE + 2 * direction
+    free = load16(memory, base + at.FREE + 2 * direction)
     if free > now:
-        look_at(free, 1, now, link, subject, memory, wheel)
-        return sends
+        store16(memory, wake, free)
+        return
     ready = passed32(memory, base + at.READY, now)
-    if not asking & ready:
-        look_at(earliest32(memory, base + at.READY, now, asking), 1, now, link, subject, memory, wheel)
-        return sends
-    bubble = (deterministic | dynamic >> 32) & ready
-    priority = deterministic >> 32 & ready
+    dynamic = asking(memory, base + at.WANT, lane)
+    ordered = asking(memory, base + at.MUST, lane)
+    asked = dynamic | ordered
+    if not asked & ready:
+        store16(memory, wake, earliest32(memory, base + at.READY, now, asked))
+        return
+    first = load32(memory, base + at.PRIORITY_HEADS)
+    bubble = ordered & ready & ~first
+    priority = ordered & ready & first
     dynamic &= ready
-    slots = link + at.LINK_SLOTS
+    slots = base + at.SLOTS + direction * 8 * capacity
     if capacity == 8:
-        slots = link + at.LINK_SLOTS_LONG
         open_slots = passed32(memory, slots, now)
     else:
         open_slots = passed16(memory, slots, now)
@@ -91,90 +87,98 @@ def grant(node, base, direction, now, sends, router, memory, messages, done, gat
             dynamic = 0
             channel = 3
     if not able:
-        await_tokens(link, subject, slots, now, dynamic, bubble, priority, memory, wheel, capacity)
-        if asking & ~ready:
-            time = earliest32(memory, base + at.READY, now, asking)
-            look_at(time, 1, now, link, subject, memory, wheel)
-        return sends
-    sent = load64(memory, link + at.LINK_GRANTS)
+        starved = (3 if dynamic else 0) | (4 if bubble else 0) | (8 if priority else 0)
+        store8(memory, base + at.STARVED + direction, starved)
+        time = earliest_slot(slots, now, starved, memory, capacity)
+        store16(memory, wake, min(time, earliest32(memory, base + at.READY, now, asked)))
+        return
+    counters = base + at.COUNTERS + 8 * direction
+    sent = load64(memory, counters)
     grants = sent & 0xFFFFFFFF
-    mixed = (grants * 2654435761 + subject * 2246822519) & 0xFFFFFFFF
+    mixed = (grants * 2654435761 + (8 * node + direction) * 2246822519) & 0xFFFFFFFF
     mixed ^= mixed >> 15
     mixed = (mixed * 739982445) & 0xFFFFFFFF
-    turn = load8(memory, link + at.LINK_TURN)
+    turn = load8(memory, base + at.TURN + direction)
     bit = choose(able, base + at.COUNT, turn, mixed, router.lots, memory)
     if channel != 3 and not (dynamic >> bit & 1 and free0 | free1):
         channel = 2
-    slot = capacity * channel + lowest_bit(open_slots >> capacity * channel)
-    store16(memory, slots + 2 * slot, at.FAR)
     head = load8(memory, base + at.HEAD + bit)
-    packet = load64(memory, base + at.LINKS + 96 * capacity + (bit * capacity + head) * 8)
+    packet = load64(memory, base + router.packets + (bit * capacity + head) * 8)
     chunks = packet >> at.CHUNKS_BIT & 15
     free = now + chunks * router.chunk + router.overhead
-    store16(memory, link + at.LINK_FREE, free)
-    store64(memory, link + at.LINK_GRANTS, sent + (chunks << 32 | 1))
-    store8(memory, link + at.LINK_TURN, (bit + 1) & 31)
-    withdraw(base, direction, bit, packet, memory, capacity)
-    if asking & ~(nb.int64(1) << bit):
-        store16(memory, link + at.LINK_WAKE, free)
-        push_if(1, free, subject, wheel)
-    behead(node, base, bit, now, router, memory, messages, wheel, capacity)
-    if packet >> at.DEPOSIT_BIT & 1 and bit < FIRST_INJECTION:
-        arrival = load64(wheel.scalars, at.EPOCH) + free + router.endpoint
-        deliver(packet >> at.MESSAGE_BIT, arrival, wheel.scalars, messages, done, gates)
-    there = load32(memory, base + at.NEIGHBOUR + 4 * direction)
-    token = nb.int64(-1)
+    store16(memory, base + at.FREE + 2 * direction, free)
+    store16(memory, wake, free if asked & ~(nb.int64(1) << bit) else at.FAR)
+    store64(memory, counters, sent + (chunks << 32 | 1))
+    store8(memory, base + at.TURN + direction, (bit + 1) & 31)
+    open_slot = lowest_bit(open_slots >> capacity * channel)
+    send(base, direction, channel, open_slot, packet, grants, now, router, places, capacity)
     if bit < FIRST_INJECTION:
-        upstream = load32(memory, base + at.NEIGHBOUR + 4 * (bit >> 2 ^ 1))
-        if router.large:
-            prefetch(memory, upstream * router.stride + at.LINKS + (bit >> 2) * 16 * capacity)
-        token = ((upstream * 8 + (bit >> 2)) << 2 | bit & 3) << 16 | (free + router.token)
-    else:
-        start_engine(node, base, now, memory, messages, wheel)
-    store64(outbox, sends * 24, there << 5 | direction * 4 + channel)
-    store64(outbox, sends * 24 + 8, packet - (nb.int64(1) << 8 * (direction >> 1)))
-    store64(outbox, sends * 24 + 16, token)
-    if router.large:
-        below = there * router.stride
-        prefetch(memory, below + at.READY)
-        prefetch(memory, below + at.COUNT)
-        prefetch(memory, below + at.LINKS + 96 * capacity + (direction * 4 + channel) * capacity * 8)
-    return sends + 1
+        if packet >> at.DEPOSIT_BIT & 1:
+            arrival = load64(places.scalars, at.EPOCH) + free + router.endpoint
+            deliver(packet >> at.MESSAGE_BIT, arrival, places, done, gates)
+        return_token(base, bit, head, free + router.token, router, places, capacity)
+    take(base, bit, packet, head, now, router, places, capacity)
+    if bit >= FIRST_INJECTION:
+        start_engine(base, now, places)
 
 
 @nb.njit(**INNER)
-def await_tokens(link, subject, slots, now, dynamic, bubble, priority, memory, wheel, capacity):
-    """No packet fits downstream: have the link woken when one more slot is free."""
-    starved = (3 if dynamic else 0) | (4 if bubble else 0) | (8 if priority else 0)
-    store8(memory, link + at.LINK_STARVED, starved)
+def send(base, direction, channel, open_slot, packet, grants, now, router, places, capacity):
+    """Put a packet into the FIFO downstream, where its header arrives later.
+
+    Packets lie in the slots of that FIFO in turn, whichever of its tokens they use up; so the time that a
+    slot will be free, if it is known, moves to the one whose token is used up.
+    """
+    memory = places.memory
+    there = load32(memory, base + at.NEIGHBOUR + 4 * direction)
+    below = there * router.stride
+    fifo = 4 * direction + channel
+    tail = load8(memory, base + at.TAIL + fifo)
+    store8(memory, base + at.TAIL + fifo, tail + 1)
+    tail &= capacity - 1
+    slots = base + at.SLOTS + fifo * capacity * 2
+    store16(memory, slots + 2 * open_slot, load16(memory, slots + 2 * tail))
+    store16(memory, slots + 2 * tail, at.FAR)
+    place = below + router.packets + (fifo * capacity + tail) * 8
+    store64(memory, place, packet - (nb.int64(1) << 8 * (direction >> 1)))
+    arrival = now + router.hop
+    place = direction * (router.ring_mask + 1) + (grants & router.ring_mask)
+    store32(memory, below + router.ring + 4 * place, channel << 16 | arrival)
+    lower16(memory, below + at.ARRIVE + 2 * direction, arrival)
+    lower16(places.nexts, 2 * there, arrival)
+
+
+@nb.njit(**INNER)
+def enter(base, direction, router, places, capacity):
+    """Have the header that came in over a link join its FIFO."""
+    memory = places.memory
+    ring = base + router.ring + 4 * direction * (router.ring_mask + 1)
+    received = nb.int64(0)
+    if router.ring_mask:
+        received = load8(memory, base + at.RECEIVED + direction)
+        store8(memory, base + at.RECEIVED + direction, received + 1)
+    header = load32(memory, ring + 4 * (received & router.ring_mask))
+    store32(memory, ring + 4 * (received & router.ring_mask), at.NO_HEADER)
+    following = load32(memory, ring + 4 * ((received + 1) & router.ring_mask))
+    store16(memory, base + at.ARRIVE + 2 * direction, following)
+    bit = 4 * direction + (header >> 16)
+    used = load8(memory, base + at.COUNT + bit)
+    store8(memory, base + at.COUNT + bit, used + 1)
+    if used == 0:
+        head = load8(memory, base + at.HEAD + bit)
+        packet = load64(memory, base + router.packets + (bit * capacity + head) * 8)
+        ready = max(header & 0xFFFF, load16(memory, base + at.READY + 2 * bit))
+        introduce(base, bit, packet, ready, places)
+
+
+@nb.njit(**INNER)
+def earliest_slot(slots, now, starved, memory, capacity):
+    """Find the time at which one more slot of some channels is known to be free."""
     every = (nb.int64(1) << capacity) - 1
     asked = nb.int64(0)
     for channel in range(4):
         if starved >> channel & 1:
             asked |= every << capacity * channel
-    time = earliest32(memory, slots, now, asked) if capacity == 8 else earliest16(memory, slots, now, asked)
-    look_at(time, nb.int64(time != at.FAR), now, link, subject, memory, wheel)
-
-
-@nb.njit(**INNER)
-def append(sends, now, router, memory, messages, outbox, wheel, capacity):
-    """Put the packets sent in this cycle into the FIFOs downstream, and return their tokens."""
-    for index in range(sends):
-        queue = load64(outbox, index * 24)
-        packet = load64(outbox, index * 24 + 8)
-        token = load64(outbox, index * 24 + 16)
-        node = queue >> 5
-        bit = queue & 31
-        base = node * router.stride
-        used = load8(memory, base + at.COUNT + bit)
-        tail = (load8(memory, base + at.HEAD + bit) + used) & (capacity - 1)
-        store64(memory, base + at.LINKS + 96 * capacity + (bit * capacity + tail) * 8, packet)
-        store8(memory, base + at.COUNT + bit, used + 1)
-        if used == 0:
-            ready = max(now + router.hop, load16(memory, base + at.READY + 2 * bit))
-            introduce(node, base, bit, packet, ready, now, memory, messages, wheel, capacity)
-        if token >= 0:
-            subject = token >> 18
-            link = (subject >> 3) * router.stride + at.LINKS + (subject & 7) * 16 * capacity
-            hand_back(link, subject, token >> 16 & 3, token & 0xFFFF, memory, wheel, capacity)
-    add(wheel.scalars, at.HOPS, sends)
+    if capacity == 8:
+        return earliest32(memory, slots, now, asked)
+    return earliest16(memory, slots, now, asked)

@@ -1,4 +1,4 @@
-"""Steps of the compiled packet engine: events, tokens, heads of FIFOs asking for links, arbitration.
+"""Steps of the compiled packet engine: heads of FIFOs asking for links, arbitration, the DMA engine.
 
 Inlined into the loop of :mod:`bgsim.network.packet_kernel`. numba's cache of that loop does not notice
 changes in this file or in the layout: delete the cache after editing them.
@@ -13,12 +13,10 @@ from typing import Any
 
 import numba as nb
 
-from bgsim.compiled import compiled_inner
 from bgsim.network import packet_layout as at
+from bgsim.network.gates import count
 from bgsim.network.packed import (
     bit_count,
-    equal16,
-    equal32,
     largest,
     load8,
     load16,
@@ -30,8 +28,9 @@ from bgsim.network.packed import (
     store16,
     store32,
     store64,
+    summon,
 )
-from bgsim.network.router import NETWORK_MASK
+from bgsim.network.router import FIRST_INJECTION, HORIZON_MOST, NETWORK_MASK
 
 INNER: dict[str, Any] = {"_nrt": False, "forceinline": True, "error_model": "numpy"}
 INNER |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -45,119 +44,65 @@ def add(address, offset, value):
 
 
 @nb.njit(**INNER)
-def push_if(needed, time, subject, wheel):
-    """Put an event into the wheel, less than one turn ahead, if ``needed`` is 1 and not 0."""
-    slot = (time & wheel.mask) * 4
-    cursor = load32(wheel.cursors, slot)
-    if cursor & (at.BLOCK - 1) == 0:
-        if not needed:
-            return
-        spare = load64(wheel.scalars, at.SPARE)
-        store64(wheel.scalars, at.SPARE, load32(wheel.pool, spare * at.BLOCK * 4))
-        add(wheel.scalars, at.SPARES, -1)
-        store32(wheel.pool, (cursor - at.BLOCK) * 4, spare)
-        cursor = spare * at.BLOCK + 1
-    store32(wheel.pool, cursor * 4, subject)
-    store32(wheel.cursors, slot, cursor + needed)
+def lower16(address, offset, time):
+    """Make a time earlier, if it is later than this one."""
+    store16(address, offset, min(load16(address, offset), time))
 
 
 @nb.njit(**INNER)
-def look_at(time, wanted, now, link, subject, memory, wheel):
-    """Have a link looked at by a time, if ``wanted`` is 1: then, or before, which will see to the rest."""
-    wake = load16(memory, link + at.LINK_WAKE)
-    needed = wanted & (nb.int64(wake <= now) | nb.int64(wake > time))
-    store16(memory, link + at.LINK_WAKE, time if needed else wake)
-    push_if(needed, time, subject, wheel)
-
-
-@compiled_inner
-def introduce(node, base, bit, packet, ready, now, memory, messages, wheel, capacity):
+def introduce(base, bit, packet, ready, places):
     """A packet is the head of its FIFO: from a time on it asks for links, or for reception."""
-    store16(memory, base + at.READY + 2 * bit, ready)
+    memory = places.memory
     hops = packet & at.HOPS_MASK
+    left = ((hops | (hops & 0x7F7F7F) + 0x7F7F7F) >> 7) & 0x10101
+    way = load8(places.ways, (left * 0x10204 >> 16 & 7) << 3 | (packet >> at.SIGNS_BIT & 7))
+    must = way & -way
+    want = way & -(packet >> at.DYNAMIC_BIT & 1)
+    store16(memory, base + at.READY + 2 * bit, ready)
+    store8(memory, base + at.WANT + bit, want)
+    store8(memory, base + at.MUST + bit, must)
+    if packet >> at.PRIORITY_BIT & 1:
+        heads = load32(memory, base + at.PRIORITY_HEADS)
+        store32(memory, base + at.PRIORITY_HEADS, heads | nb.int64(1) << bit)
+    summon(memory, base + at.WAKE, base + at.FREE, want | must, ready)
     if hops == 0:
-        place = base + at.RECEIVE
-        store32(memory, place, load32(memory, place) | nb.int64(1) << bit)
-        push_if(1, ready, node * 8 + at.RECEPTION, wheel)
-        prefetch(messages, (packet >> at.MESSAGE_BIT) * at.MESSAGE_BYTES)
-        return
-    length = 16 * capacity
-    links = base + at.LINKS
-    first = lowest_bit(hops) >> 3
-    if packet >> at.DYNAMIC_BIT & 1:
-        for dimension in range(3):
-            wanted = nb.int64(packet >> 8 * dimension & 255 != 0)
-            direction = 2 * dimension + (packet >> (24 + dimension) & 1)
-            place = links + direction * length
-            asking = (wanted | nb.int64(dimension == first) << 32) << bit
-            store64(memory, place + at.LINK_DYNAMIC, load64(memory, place + at.LINK_DYNAMIC) | asking)
-            time = max(ready, load16(memory, place + at.LINK_FREE))
-            look_at(time, wanted, now, place, node * 8 + direction, memory, wheel)
-    else:
-        direction = 2 * first + (packet >> (24 + first) & 1)
-        place = links + direction * length
-        asking = nb.int64(1) << bit << 32 * (packet >> at.PRIORITY_BIT & 1)
-        store64(memory, place + at.LINK_DETERMINISTIC, load64(memory, place + at.LINK_DETERMINISTIC) | asking)
-        time = max(ready, load16(memory, place + at.LINK_FREE))
-        look_at(time, 1, now, place, node * 8 + direction, memory, wheel)
+        prefetch(places.messages, (packet >> at.MESSAGE_BIT) * at.MESSAGE_BYTES)
 
 
 @nb.njit(**INNER)
-def withdraw(base, direction, bit, packet, memory, capacity):
-    """The head of a FIFO was granted a link in a direction: it asks for none any more."""
-    length = 16 * capacity
-    links = base + at.LINKS
-    others = ~(nb.int64(0x100000001) << bit)
-    if packet >> at.DYNAMIC_BIT & 1:
-        for dimension in range(3):
-            place = links + (2 * dimension + (packet >> (24 + dimension) & 1)) * length + at.LINK_DYNAMIC
-            store64(memory, place, load64(memory, place) & others)
-    else:
-        place = links + direction * length + at.LINK_DETERMINISTIC
-        store64(memory, place, load64(memory, place) & others)
-
-
-@nb.njit(**INNER)
-def behead(node, base, bit, now, router, memory, messages, wheel, capacity):
+def take(base, bit, packet, head, now, router, places, capacity):
     """Take the head off a FIFO; its next packet asks when the read port is free again."""
-    head = (load8(memory, base + at.HEAD + bit) + 1) & (capacity - 1)
+    memory = places.memory
+    if packet >> at.PRIORITY_BIT & 1:
+        heads = load32(memory, base + at.PRIORITY_HEADS)
+        store32(memory, base + at.PRIORITY_HEADS, heads & ~(nb.int64(1) << bit))
+    head = (head + 1) & (capacity - 1)
     left = load8(memory, base + at.COUNT + bit) - 1
     store8(memory, base + at.HEAD + bit, head)
     store8(memory, base + at.COUNT + bit, left)
     ready = now + router.read
     if left:
-        place = base + at.LINKS + 96 * capacity + (bit * capacity + head) * 8
-        introduce(node, base, bit, load64(memory, place), ready, now, memory, messages, wheel, capacity)
+        place = base + router.packets + (bit * capacity + head) * 8
+        introduce(base, bit, load64(memory, place), ready, places)
     else:
         store16(memory, base + at.READY + 2 * bit, ready)
+        store8(memory, base + at.WANT + bit, 0)
+        store8(memory, base + at.MUST + bit, 0)
 
 
 @nb.njit(**INNER)
-def return_token(base, bit, release, router, memory, wheel, capacity):
+def return_token(base, bit, slot, release, router, places, capacity):
     """Tell the router upstream when a slot of a network FIFO will be free."""
+    memory = places.memory
     direction = bit >> 2
-    channel = bit & 3
     upstream = load32(memory, base + at.NEIGHBOUR + 4 * (direction ^ 1))
-    place = upstream * router.stride + at.LINKS + direction * 16 * capacity
-    hand_back(place, upstream * 8 + direction, channel, release, memory, wheel, capacity)
-
-
-@nb.njit(**INNER)
-def hand_back(link, subject, channel, release, memory, wheel, capacity):
-    """A link's router learns when one more slot of a channel downstream will be free."""
-    slots = link + at.LINK_SLOTS
-    if capacity == 8:
-        slots = link + at.LINK_SLOTS_LONG
-        occupied = equal32(memory, slots, at.FAR) >> 8 * channel & 0xFF
-    else:
-        occupied = equal16(memory, slots, at.FAR) >> 4 * channel & 0xF
-    slot = capacity * channel + lowest_bit(occupied)
-    store16(memory, slots + 2 * slot, release)
-    starved = load8(memory, link + at.LINK_STARVED)
-    if starved >> channel & 1:
-        store8(memory, link + at.LINK_STARVED, starved ^ 1 << channel)
-        store16(memory, link + at.LINK_WAKE, release)
-        push_if(1, release, subject, wheel)
+    there = upstream * router.stride
+    store16(memory, there + at.SLOTS + ((4 * direction + (bit & 3)) * capacity + slot) * 2, release)
+    starved = load8(memory, there + at.STARVED + direction)
+    if starved >> (bit & 3) & 1:
+        store8(memory, there + at.STARVED + direction, starved ^ 1 << (bit & 3))
+        lower16(memory, there + at.WAKE + 2 * direction, release)
+        lower16(places.nexts, 2 * upstream, release)
 
 
 @nb.njit(**INNER)
@@ -175,12 +120,34 @@ def choose(feasible, counts, turn, drawn, lots, memory):
 
 
 @nb.njit(**INNER)
+def deliver(message, arrival, places, done, gates):
+    """Count a packet, or its copy, whose tail will have arrived at a time.
+
+    A message has arrived when all its tails have; the latest need not be that of the last header.
+    """
+    messages = places.messages
+    add(places.scalars, at.UNDELIVERED, -1)
+    record = message * at.MESSAGE_BYTES
+    left = load32(messages, record + at.MESSAGE_UNDELIVERED) - 1
+    store32(messages, record + at.MESSAGE_UNDELIVERED, left)
+    later = (load32(messages, record + at.MESSAGE_LATEST) - arrival) & 0xFFFFFFFF
+    if later < HORIZON_MOST:
+        arrival += later
+    store32(messages, record + at.MESSAGE_LATEST, arrival)
+    if left == 0:
+        done[message] = arrival
+        then = load32(messages, record + at.MESSAGE_THEN)
+        if then != at.NONE:
+            count(then, arrival, gates)
+
+
+@nb.njit(**INNER)
 def fifo_for(packet, base, limit, memory):
     """Injection FIFO for a packet, the emptiest of its directions, and the packets in it.
 
     The FIFO is -1 if all are full.
     """
-    counts = base + at.COUNT + 24
+    counts = base + at.COUNT + FIRST_INJECTION
     target = -1
     least = limit
     if packet >> at.PRIORITY_BIT & 1:
@@ -188,7 +155,7 @@ def fifo_for(packet, base, limit, memory):
         return (6, used) if used < least else (-1, used)
     for dimension in range(3):
         if packet >> 8 * dimension & 255:
-            fifo = 2 * dimension + (packet >> (24 + dimension) & 1)
+            fifo = 2 * dimension + (packet >> (at.SIGNS_BIT + dimension) & 1)
             used = load8(memory, counts + fifo)
             if used < least:
                 least = used
@@ -199,12 +166,14 @@ def fifo_for(packet, base, limit, memory):
 
 
 @nb.njit(**INNER)
-def post(message, now, router, memory, messages, wheel):
+def post(message, now, router, places):
     """Append a message to its DMA FIFO and see that the engine runs."""
+    memory, messages = places.memory, places.messages
     place = load32(messages, message * at.MESSAGE_BYTES + at.MESSAGE_PLACE)
     node, fifo = place >> 8, place & 7
     base = node * router.stride
-    store32(messages, message * at.MESSAGE_BYTES + at.MESSAGE_LATEST, load64(wheel.scalars, at.EPOCH) + now)
+    latest = load64(places.scalars, at.EPOCH) + now
+    store32(messages, message * at.MESSAGE_BYTES + at.MESSAGE_LATEST, latest)
     active = load8(memory, base + at.DMA_ACTIVE)
     if active >> fifo & 1:
         last = load32(memory, base + at.DMA_TAIL + 4 * fifo)
@@ -213,17 +182,71 @@ def post(message, now, router, memory, messages, wheel):
         store32(memory, base + at.DMA_HEAD + 4 * fifo, message)
         store8(memory, base + at.DMA_ACTIVE, active | 1 << fifo)
     store32(memory, base + at.DMA_TAIL + 4 * fifo, message)
-    start_engine(node, base, now, memory, messages, wheel)
+    ready = max(now + 1, load16(memory, base + at.FREE + 2 * at.INJECTION))
+    lower16(memory, base + at.WAKE + 2 * at.INJECTION, ready)
+    lower16(places.nexts, 2 * node, ready)
 
 
 @nb.njit(**INNER)
-def start_engine(node, base, now, memory, messages, wheel):
+def start_engine(base, now, places):
     """Have a DMA engine with messages inject a packet soon."""
+    memory, messages = places.memory, places.messages
     active = load8(memory, base + at.DMA_ACTIVE)
-    if active and not load8(memory, base + at.DMA_PENDING):
-        store8(memory, base + at.DMA_PENDING, 1)
-        ready = max(now + 1, load16(memory, base + at.DMA_FREE))
-        push_if(1, ready, node * 8 + at.INJECTION, wheel)
-        turn = load8(memory, base + at.DMA_TURN)
+    if active:
+        summon(memory, base + at.WAKE, base + at.FREE, 1 << at.INJECTION, now + 1)
+        turn = load8(memory, base + at.TURN + at.INJECTION)
         fifo = turn if active >> turn & 1 else lowest_bit(active)
         prefetch(messages, load32(memory, base + at.DMA_HEAD + 4 * fifo) * at.MESSAGE_BYTES)
+
+
+@nb.njit(**INNER)
+def inject(base, now, router, places, sent, done, gates, capacity):
+    """Move a packet of the next message that can from a DMA engine to an injection FIFO."""
+    memory, messages, scalars = places.memory, places.messages, places.scalars
+    active = load8(memory, base + at.DMA_ACTIVE)
+    turn = load8(memory, base + at.TURN + at.INJECTION)
+    for step in range(8):
+        fifo = (turn + step) & 7
+        if not active >> fifo & 1:
+            continue
+        message = load32(memory, base + at.DMA_HEAD + 4 * fifo)
+        record = message * at.MESSAGE_BYTES
+        packet = load32(messages, record + at.MESSAGE_HOPS)
+        unsent = load32(messages, record + at.MESSAGE_UNSENT)
+        chunks = 8
+        if unsent == 1:
+            chunks = load32(messages, record + at.MESSAGE_PLACE) >> 3 & 31
+        interval = router.dma
+        if packet & at.HOPS_MASK == 0:
+            interval = router.local
+            add(scalars, at.DELIVERED, 1)
+            deliver(message, load64(scalars, at.EPOCH) + now + interval, places, done, gates)
+        else:
+            target, used = fifo_for(packet, base, router.injection_slots, memory)
+            if target < 0:
+                continue
+            packet |= chunks << at.CHUNKS_BIT | message << at.MESSAGE_BIT
+            bit = FIRST_INJECTION + target
+            tail = (load8(memory, base + at.HEAD + bit) + used) & (capacity - 1)
+            store64(memory, base + router.packets + (bit * capacity + tail) * 8, packet)
+            store8(memory, base + at.COUNT + bit, used + 1)
+            if used == 0:
+                ready = max(now + 1, load16(memory, base + at.READY + 2 * bit))
+                introduce(base, bit, packet, ready, places)
+        add(scalars, at.INJECTED, 1)
+        store32(messages, record + at.MESSAGE_UNSENT, unsent - 1)
+        if unsent == 1:
+            moved = load64(scalars, at.EPOCH) + now + interval
+            sent[message] = moved
+            then = load32(messages, record + at.MESSAGE_SENT_THEN)
+            if then != at.NONE:
+                count(then, moved, gates)
+            following = load32(messages, record + at.MESSAGE_NEXT)
+            if following == at.NONE:
+                store8(memory, base + at.DMA_ACTIVE, active ^ 1 << fifo)
+            else:
+                store32(memory, base + at.DMA_HEAD + 4 * fifo, following)
+        store8(memory, base + at.TURN + at.INJECTION, (fifo + 1) & 7)
+        store16(memory, base + at.FREE + 2 * at.INJECTION, now + interval)
+        start_engine(base, now, places)
+        return

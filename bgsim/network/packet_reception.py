@@ -11,57 +11,36 @@ from __future__ import annotations
 import numba as nb
 
 from bgsim.network import packet_layout as at
-from bgsim.network.gates import count
 from bgsim.network.packed import (
+    asking,
+    earliest32,
     load8,
     load16,
-    load32,
     load64,
     lowest_bit,
     passed32,
     store8,
     store16,
-    store32,
 )
-from bgsim.network.packet_moves import INNER, add, behead, push_if, return_token
-from bgsim.network.router import HORIZON_MOST
+from bgsim.network.packet_moves import INNER, add, deliver, lower16, return_token, take
 
 
 @nb.njit(**INNER)
-def deliver(message, arrival, scalars, messages, done, gates):
-    """Count a packet, or its copy, whose tail will have arrived at a time.
-
-    A message has arrived when all its tails have; the latest need not be that of the last header.
-    """
-    add(scalars, at.UNDELIVERED, -1)
-    record = message * at.MESSAGE_BYTES
-    left = load32(messages, record + at.MESSAGE_UNDELIVERED) - 1
-    store32(messages, record + at.MESSAGE_UNDELIVERED, left)
-    later = (load32(messages, record + at.MESSAGE_LATEST) - arrival) & 0xFFFFFFFF
-    if later < HORIZON_MOST:
-        arrival += later
-    store32(messages, record + at.MESSAGE_LATEST, arrival)
-    if left == 0:
-        done[message] = arrival
-        then = load32(messages, record + at.MESSAGE_THEN)
-        if then != at.NONE:
-            count(then, arrival, gates)
-
-
-@nb.njit(**INNER)
-def drain(node, base, now, router, memory, wheel):
+def drain(base, now, router, memory):
     """Have software take a packet out of each memory FIFO whose time has come."""
     for kind in range(2):
         used = load16(memory, base + at.RECEPTION_USED + 2 * kind)
-        if used and load16(memory, base + at.RECEPTION_NEXT + 2 * kind) <= now:
-            store16(memory, base + at.RECEPTION_USED + 2 * kind, used - 1)
-            if used > 1:
-                store16(memory, base + at.RECEPTION_NEXT + 2 * kind, now + router.reception_cycles)
-                push_if(1, now + router.reception_cycles, node * 8 + at.RECEPTION, wheel)
+        if used:
+            coming = load16(memory, base + at.RECEPTION_NEXT + 2 * kind)
+            if coming <= now:
+                store16(memory, base + at.RECEPTION_USED + 2 * kind, used - 1)
+                coming = now + router.reception_cycles if used > 1 else at.FAR
+                store16(memory, base + at.RECEPTION_NEXT + 2 * kind, coming)
+            lower16(memory, base + at.WAKE + 2 * at.RECEPTION, coming)
 
 
 @nb.njit(**INNER)
-def accept(node, base, bit, packet, now, router, memory, wheel):
+def accept(base, bit, packet, now, router, memory):
     """Whether there is room for a packet at its destination; it takes it."""
     if not packet >> at.MEMORY_BIT & 1:
         return True
@@ -69,34 +48,37 @@ def accept(node, base, bit, packet, now, router, memory, wheel):
     used = load16(memory, base + at.RECEPTION_USED + 2 * kind)
     if used == router.reception_slots:
         return False
-    store8(memory, base + at.RECEPTION_TURN, (bit + 1) & 31)
+    store8(memory, base + at.TURN + at.RECEPTION, (bit + 1) & 31)
     store16(memory, base + at.RECEPTION_USED + 2 * kind, used + 1)
     if used == 0:
         store16(memory, base + at.RECEPTION_NEXT + 2 * kind, now + router.reception_cycles)
-        push_if(1, now + router.reception_cycles, node * 8 + at.RECEPTION, wheel)
+        lower16(memory, base + at.WAKE + 2 * at.RECEPTION, now + router.reception_cycles)
     return True
 
 
 @nb.njit(**INNER)
-def receive(node, base, now, router, memory, messages, done, gates, wheel, capacity):
+def receive(base, now, router, places, done, gates, capacity):
     """Deliver the heads of FIFOs that have arrived at their destination, in turn."""
+    memory = places.memory
     turn = nb.int64(0)
     if router.reception_slots:
-        drain(node, base, now, router, memory, wheel)
-        turn = load8(memory, base + at.RECEPTION_TURN)
-    arrived = load32(memory, base + at.RECEIVE) & passed32(memory, base + at.READY, now)
+        drain(base, now, router, memory)
+        turn = load8(memory, base + at.TURN + at.RECEPTION)
+    waiting = asking(memory, base + at.MUST, 1 << at.RECEPTION)
+    time = earliest32(memory, base + at.READY, now, waiting)
+    lower16(memory, base + at.WAKE + 2 * at.RECEPTION, time)
+    arrived = waiting & passed32(memory, base + at.READY, now)
     arrived = (arrived >> turn | arrived << (32 - turn)) & 0xFFFFFFFF
     while arrived:
         bit = (lowest_bit(arrived) + turn) & 31
         arrived &= arrived - 1
         head = load8(memory, base + at.HEAD + bit)
-        packet = load64(memory, base + at.LINKS + 96 * capacity + (bit * capacity + head) * 8)
-        if router.reception_slots and not accept(node, base, bit, packet, now, router, memory, wheel):
+        packet = load64(memory, base + router.packets + (bit * capacity + head) * 8)
+        if router.reception_slots and not accept(base, bit, packet, now, router, memory):
             continue
-        store32(memory, base + at.RECEIVE, load32(memory, base + at.RECEIVE) ^ nb.int64(1) << bit)
         tail = now + (packet >> at.CHUNKS_BIT & 15) * router.chunk + router.overhead
-        return_token(base, bit, tail + router.token, router, memory, wheel, capacity)
-        behead(node, base, bit, now, router, memory, messages, wheel, capacity)
-        add(wheel.scalars, at.DELIVERED, 1)
-        arrival = load64(wheel.scalars, at.EPOCH) + tail + router.endpoint
-        deliver(packet >> at.MESSAGE_BIT, arrival, wheel.scalars, messages, done, gates)
+        return_token(base, bit, head, tail + router.token, router, places, capacity)
+        take(base, bit, packet, head, now, router, places, capacity)
+        add(places.scalars, at.DELIVERED, 1)
+        arrival = load64(places.scalars, at.EPOCH) + tail + router.endpoint
+        deliver(packet >> at.MESSAGE_BIT, arrival, places, done, gates)

@@ -3,7 +3,7 @@
 Processes of a SimPy environment in core cycles. FIFOs are lists of packets, tokens are times in a list, and a
 link that cannot send simply looks again whenever a token comes back. It gives the same times as
 :class:`bgsim.network.packet_engine.PacketEngine`, a few hundred times slower. Of the
-events of one instant, the nodes' looks come first, then the packets sent enter the FIFOs downstream.
+events of one instant, the headers that come in join their FIFOs first, then the nodes look.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from bgsim.network.router import (
 from bgsim.network.topology import Closed, Shape, node_count
 from bgsim.network.traffic import FULL_CHUNKS, Gates, Messages, copies, hops_word
 
-ROUTERS: Final = 1
-ARRIVALS: Final = 2
+ARRIVALS: Final = 1
+ROUTERS: Final = 2
 GATES: Final = 3
 MESSAGES: Final = 4
 
@@ -62,6 +62,7 @@ class Fifo:
     number: int
     slots: int
     packets: deque[Packet] = field(default_factory=deque)
+    coming: int = 0
     ready: int = 0
     releases: list[int] = field(default_factory=list)
 
@@ -71,7 +72,7 @@ class Fifo:
 
     def free(self, now: int) -> int:
         """Slots the router upstream knows to be free."""
-        return self.slots - len(self.packets) - sum(time > now for time in self.releases)
+        return self.slots - len(self.packets) - self.coming - sum(time > now for time in self.releases)
 
 
 @dataclass(slots=True, eq=False)
@@ -125,7 +126,6 @@ class PacketReference:
         self._unsent = messages.packets.tolist()
         self._undelivered = (messages.packets * copies(messages, self._words)).tolist()
         self._latest = [0] * messages.size
-        self._sends: list[tuple[Fifo, Packet]] = []
         self._released: list[int] = []
         self._nodes = [self._node(number) for number in range(node_count(shape))]
         for node, ends in zip(self._nodes, neighbour_table(shape, torus).tolist(), strict=True):
@@ -210,8 +210,8 @@ class PacketReference:
             self._unsent[message] -= 1
             self.packets_injected += 1
             if not self._unsent[message]:
-                self.sent_cycles[message] = now
-                self._gates.count(int(self.messages.sent_then[message]), now)
+                self.sent_cycles[message] = now + interval
+                self._gates.count(int(self.messages.sent_then[message]), now + interval)
                 node.posted[number].popleft()
             if fifo is None:
                 self.packets_delivered += 1
@@ -345,9 +345,9 @@ class PacketReference:
             self._start_engine(node, now)
         packet.hops[link.direction >> 1] -= 1
         self.packet_hops += 1
-        if not self._sends:
-            self._at(now, ARRIVALS, self._append)
-        self._sends.append((link.below[channel], packet))
+        below = link.below[channel]
+        below.coming += 1
+        self._at(now + self.parameters.hop_cycles, ARRIVALS, self._enter, below, packet)
 
     def _arbitrate(self, node: Node, link: OutputLink, able: list[int]) -> int:
         drawn = draw(link.number, link.grants)
@@ -370,13 +370,12 @@ class PacketReference:
             fifo.releases.append(release)
             self._at(release, ROUTERS, self._look, upstream)
 
-    def _append(self) -> None:
-        now = int(self.environment.now)
-        for fifo, packet in self._sends:
-            fifo.packets.append(packet)
-            if len(fifo.packets) == 1:
-                self._introduce(fifo, max(now + self.parameters.hop_cycles, fifo.ready))
-        self._sends.clear()
+    def _enter(self, fifo: Fifo, packet: Packet) -> None:
+        """A packet's header has come in over a link."""
+        fifo.coming -= 1
+        fifo.packets.append(packet)
+        if len(fifo.packets) == 1:
+            self._introduce(fifo, max(int(self.environment.now), fifo.ready))
 
 
 __all__ = ["PacketReference"]

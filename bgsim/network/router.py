@@ -158,6 +158,18 @@ class RouterParameters:
         )
         return max(self.link_cycles(FULL) + max(self.token_cycles, self.hop_cycles), *engines) + 1
 
+    @property
+    def window_cycles(self) -> int:
+        """Time within which nothing that a node does is seen by another node, or by software."""
+        shortest = self.link_cycles(1)
+        seen = (self.hop_cycles, self.dma_interval_cycles, self.local_interval_cycles)
+        return min(*seen, shortest + self.token_cycles, shortest + self.endpoint_cycles)
+
+    @property
+    def headers_on_a_link(self) -> int:
+        """Headers that can have left a router and not have been noted by the next, at most."""
+        return -(-(self.hop_cycles + self.window_cycles) // self.link_cycles(1))
+
     def link_cycles(self, chunks: int) -> int:
         """Time a packet occupies a link."""
         return chunks * self.chunk_cycles + self.overhead_cycles
