@@ -30,7 +30,7 @@ CEILING_BPS = 4.781e9
 LAYER_LOOK = {
     "compute_core": ("compute core", style.BLUE, ""),
     "collective_network": ("collective network", style.SKY_BLUE, "////"),
-    "ciod": ("CIOD, proxies, their queues", style.ORANGE, ""),
+    "ciod": ("I/O node and its queues", style.ORANGE, ""),
     "ethernet": ("Ethernet and distance", style.GREEN, "...."),
     "file_server": ("file server", style.GREY, "\\\\\\\\"),
 }
