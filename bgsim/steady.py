@@ -31,6 +31,9 @@ SETTLED: Final = 0.99
 BATCHES: Final = 10
 """Long batches behind an interval."""
 
+GROWTH: Final = 1.5
+"""Second half of a series over its first, from which on it is said to grow."""
+
 
 _T_QUANTILES: Final = (
     12.706204736174694,
@@ -172,6 +175,33 @@ def steady_mean(values: Sequence[float], confidence: float = CONFIDENCE) -> Stea
     half = t_quantile(batches - 1, confidence) * math.sqrt(squares / (batches - 1) / batches)
     correlation = lagged / squares if squares else 0.0
     return SteadyMean(mean, mean - half, mean + half, cut, len(kept), correlation, _alike(means))
+
+
+def grows(values: Sequence[float]) -> bool:
+    """Whether a series still grows when it ends: what waits where more is offered than can be served.
+
+    Parameters
+    ----------
+    values
+        In order of time; of fewer than four batches nothing is said.
+
+    Returns
+    -------
+    bool
+        True where the halves of the series differ (as in :attr:`SteadyMean.settled`) and the second one has
+        half as much again; a queue that grows steadily has three times as much.
+
+    Examples
+    --------
+    >>> grows(range(100)), grows([1, 5, 3] * 30)
+    (True, False)
+    """
+    if len(values) < 4 * BATCH:
+        return False
+    edges = [len(values) * part // BATCHES for part in range(BATCHES + 1)]
+    means = [math.fsum(values[begin:end]) / (end - begin) for begin, end in itertools.pairwise(edges)]
+    half = BATCHES // 2
+    return not _alike(means) and math.fsum(means[half:]) >= GROWTH * math.fsum(means[:half])
 
 
 def _alike(means: Sequence[float]) -> bool:

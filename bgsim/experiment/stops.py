@@ -4,7 +4,7 @@
 finished         the run reached its end; the point has its fixed number of replications
 converged        a steady state was found and the rest of the job follows from it; a point's precision is met
 cap              the most replications were made, and the precision is not met
-saturated        more was offered than could be served: messages were lost, and longer runs would lose more
+saturated        more was offered than could be served: messages were lost, or ever more were waiting
 deadlocked       the program cannot go on: who waits for whom, line by line
 failed           the simulation raised an error
 missing          runs of the point are still to do
@@ -59,6 +59,8 @@ def of_record(record: Mapping[str, Any]) -> dict[str, str]:
     if lost:
         sent = details.get("warmup_messages", 0) + details.get("measured_messages", 0)
         return {"reason": "saturated", "why": f"{lost} of {sent} messages were lost on the way"}
+    if details.get("saturated"):
+        return {"reason": "saturated", "why": str(details["saturated"])}
     steady = details.get("steady_state")
     if isinstance(steady, Mapping) and steady.get("extrapolated"):
         agree = 100 * float(steady["rates_agree_within"])

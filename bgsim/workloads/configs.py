@@ -5,7 +5,7 @@ Kept free of heavy imports, so that checking an experiment stays instant.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -13,6 +13,7 @@ from bgsim.units import Quantity, parse
 from bgsim.workloads.quantities import Duration, Size
 from bgsim.workloads.shared_node_config import SharedNodeConfig
 
+WARMUP_MAX = 1_000_000
 MTU_MIN_BYTES = 576
 MTU_MAX_BYTES = {"torus": 39 * 240 - 30, "collective": 128 * 240 - 16}
 """What a frame of the Kittyhawk Ethernet driver holds, without its link header, by network."""
@@ -84,12 +85,24 @@ class NetperfConfig(_Config):
     )
     mtu: Size = Field(default=parse("1500 B", "bytes"), description="largest IP packet")
     messages: int = Field(64, ge=2, le=1_000_000, description="messages or transactions measured")
-    warmup: int = Field(8, ge=0, le=1_000_000, description="messages or transactions before measuring")
+    warmup: Annotated[int, Field(ge=0, le=WARMUP_MAX)] | Literal["auto"] = Field(
+        8,
+        description="messages or transactions before measuring; auto: as many of the measured ones as the "
+        "run itself shows to be warm-up, at most half",
+    )
     data: Size = Field(
         default=parse("64 KiB", "bytes"),
         description="fewer messages are measured if they would carry more than this, but at least two, "
         "or one transaction",
     )
+
+    @field_validator("warmup", mode="before")
+    @classmethod
+    def _is_known_or_found(cls, warmup: object) -> object:
+        whole = isinstance(warmup, int) and not isinstance(warmup, bool) and 0 <= warmup <= WARMUP_MAX
+        if warmup != "auto" and not whole:
+            raise ValueError(f"{warmup!r} is neither auto nor a whole number from 0 to {WARMUP_MAX:,}")
+        return warmup
 
     @field_validator("message_size")
     @classmethod

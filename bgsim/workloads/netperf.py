@@ -13,6 +13,8 @@ the attribution and the totals are of the whole run.
 Each node starts at a random time within the microkernel's tick, and the client after a random delay,
 the same on every platform, so that replications differ and pairs of them can be compared.
 
+With ``warmup: auto`` the warm-up is found after the run (:mod:`bgsim.workloads.netperf_warmup`).
+
 TCP runs with TCP_NODELAY (netperf ``-D``). A datagram carries at most 65,507 bytes. Left out: netperf's
 control connection, and other processes.
 """
@@ -41,8 +43,10 @@ from bgsim.platforms import PLATFORMS
 from bgsim.platforms.seam import Code, Run, Wait, total_attribution
 from bgsim.profiles import program as ops
 from bgsim.profiles.program import kernel_program, operation
+from bgsim.steady import grows
 from bgsim.workloads.configs import NetperfConfig
 from bgsim.workloads.netperf_programs import PROGRAMS, Recorder
+from bgsim.workloads.netperf_warmup import MESSAGES_MIN, WatchedRecorder
 from bgsim.workloads.outcome import ExitRow, Json, Outcome
 from bgsim.workloads.resolved import Partition, ResolvedRun
 
@@ -125,7 +129,12 @@ def run(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
     partition = resolved.partition
     nodes = build_nodes(environment, machine, partition.shape, partition.torus, numbers, partition.pset)
     marks: list[list[dict[str, int]]] = []
-    recorder = Recorder((size, warmup, messages), lambda: marks.append([side.snapshot() for side in sides]))
+
+    def mark() -> None:
+        marks.append([side.snapshot() for side in sides])
+
+    watched = config.warmup == "auto"
+    recorder = (WatchedRecorder if watched else Recorder)((size, warmup, messages), mark)
     recorder.by_time = config.test == "udp_stream"
     random = Random(_key(resolved))
     tick = machine.cycles("l4.tick")
@@ -216,7 +225,7 @@ def _count(config: NetperfConfig, size: int) -> tuple[int, int]:
     """Messages before measuring and measured."""
     directions = 2 if config.test.endswith("rr") else 1
     fit = max(2 // directions, int(config.data.value) // (size * directions))
-    return min(config.warmup, fit // 4), min(config.messages, fit)
+    return 0 if config.warmup == "auto" else min(config.warmup, fit // 4), min(config.messages, fit)
 
 
 def _key(resolved: ResolvedRun) -> int:
@@ -239,7 +248,15 @@ def _outcome(
 ) -> Outcome:
     frequency = resolved.machine.integer("core.frequency")
     platforms = [side.platform for side in sides]
-    first, last = marks
+    begin, warmup = 0, None
+    if isinstance(recorder, WatchedRecorder):
+        if len(recorder.arrivals) < MESSAGES_MIN:
+            raise NetperfError(
+                f"workload.warmup: {len(recorder.arrivals)} messages arrived; to find the warm-up takes "
+                f"{MESSAGES_MIN} at least: raise workload.messages and workload.data, or fix it"
+            )
+        begin, warmup = recorder.settle()
+    first, last = marks[begin], marks[-1]
     measured = {
         name: sum(after[name] - before[name] for before, after in zip(first, last, strict=True))
         for name in first[0]
@@ -308,6 +325,14 @@ def _outcome(
         "exits_ipc_per_frame": measured["exits_ipc"] / frames,
         "counters": dict(counters),
     }
+    if warmup is not None:
+        details["warmup"] = warmup
+    waiting = recorder.waiting() if recorder.by_time else []  # other tests wait for what they have sent
+    if grows(waiting):
+        details["saturated"] = (
+            f"{waiting[-1]} of {recorder.total} messages were under way when the last one was sent, and ever "
+            "more: a longer run would lose some"
+        )
     if config.test.startswith("tcp"):
         details["segment_bytes_max"] = int(config.mtu.value) - HEADER_BYTES
     assert sent >= received, "more frames received than sent"

@@ -6,6 +6,7 @@ measurement, not to the guest, and takes no simulated time.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,7 @@ class Recorder:
     sizes: tuple[int, int, int]  # bytes of a message, messages before measuring, messages measured
     on_mark: Callable[[], None]
     started: list[int] = field(default_factory=list)
+    arrivals: list[tuple[int, int]] = field(default_factory=list)  # message and time, in order of time
     latencies: list[int] = field(default_factory=list)
     received_bytes: int = 0
     received_messages: int = 0
@@ -57,11 +59,17 @@ class Recorder:
     def arrived(self, number: int, now: int) -> None:
         """Message ``number`` has reached the program it was for."""
         self.delivered += 1
+        self.arrivals.append((number, now))
         if number >= self.sizes[1] or (self.by_time and self.begin >= 0):
             self.latencies.append(now - self.started[number])
             self.received_messages += 1
             self.received_bytes += self.size
             self.end = now
+
+    def waiting(self) -> list[int]:
+        """Messages under way, whenever one is sent."""
+        times = [now for _, now in self.arrivals]
+        return [number + 1 - bisect_right(times, now) for number, now in enumerate(self.started)]
 
     def finish(self) -> None:
         """The last message has arrived."""

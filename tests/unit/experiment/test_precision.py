@@ -165,6 +165,8 @@ def test_why_records_stop():
     assert of_record({**done, "details": lost}) == {
         "reason": "saturated", "why": "3 of 20 messages were lost on the way",
     }  # fmt: skip
+    waiting = {"reason": "saturated", "why": "ever more were waiting"}
+    assert of_record({**done, "details": {"saturated": "ever more were waiting"}}) == waiting
     steady = {
         "method": "steady rate", "extrapolated": True, "rates_agree_within": 0.004, "simulated_share": 0.25,
     }  # fmt: skip
