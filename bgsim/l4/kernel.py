@@ -65,8 +65,6 @@ class Kernel(CoreClock):
         Which of them has it.
     """
 
-    shares_core = True
-
     def __init__(
         self,
         environment: simpy.Environment,
@@ -121,6 +119,11 @@ class Kernel(CoreClock):
             self.scheduler.shared = True
             self.scheduler.strict = self.datasheet.flag("l4.strict_slices")
         self.scheduler.enqueue(vcpu)
+
+    @property
+    def resident(self) -> Vcpu | None:
+        """The guest whose TLB entries are on this core: that of the virtual machine that has it."""
+        return self.residency.guest
 
     @property
     def account(self) -> Account:

@@ -26,6 +26,7 @@ from bgsim.l4.vcpu import Vcpu
 
 if TYPE_CHECKING:
     from bgsim.l4.kernel import Kernel
+    from bgsim.l4.server_host import HostedServer
 
 
 class Reply(NamedTuple):
@@ -39,17 +40,19 @@ class Reply(NamedTuple):
 
 
 class ServerCore(CoreClock):
-    """The core the VMM's server runs on. It offers the server what a kernel does.
+    """The core the VMM's server runs on. It offers the server what a kernel does (``ServerHost``).
 
     Attributes
     ----------
+    resident
+        None: no guest has entries in this core's TLB.
     busy_cycles
         Cycles the VMM's core has worked.
     """
 
-    shares_core = False
+    resident = None
 
-    def __init__(self, kernel: Kernel, server: Thread) -> None:
+    def __init__(self, kernel: Kernel, server: HostedServer) -> None:
         super().__init__(kernel.environment)
         self.guest_kernel = kernel
         self.server = server
@@ -86,7 +89,7 @@ class ServerCore(CoreClock):
             yield self.environment.timeout(self.latency)
             self.server.state = ThreadState.RUNNING
             self.server.deliver(self._messages.popleft())
-            yield from self.server.execute(self)  # type: ignore[arg-type]
+            yield from self.server.execute(self)
             yield from self.settle()
 
     # -- what the server asks of its kernel ----------------------------------------------------------

@@ -102,7 +102,7 @@ class VirtualNode:
         }
         keeper = self.kernels[INTERRUPT_CORE]
         devices: dict[Vcpu, VirtualDevices] = {}
-        servers = {core: Server(datasheet, devices, keeper) for core in self.kernels}
+        servers = {core: Server(datasheet, devices, keeper, own) for core, own in self.kernels.items()}
         for core, kernel in self.kernels.items():
             kernel.interrupt_handler = servers[core]
         machines = []

@@ -36,6 +36,7 @@ from bgsim.platforms.seam import DcrAccess, DeviceAccess, MachineCheckError, Rea
 
 if TYPE_CHECKING:
     from bgsim.l4.kernel import Kernel
+    from bgsim.l4.server_host import ServerHost
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ class Server(Thread):
         cores.
     keeper
         Kernel of the core that device interrupts come to and that keeps them masked; None for the own one.
+    own
+        Kernel of its core, which reaches the threads of others; None where there are none.
     """
 
     def __init__(
@@ -108,11 +111,13 @@ class Server(Thread):
         datasheet: Datasheet,
         devices: dict[Vcpu, VirtualDevices] | None = None,
         keeper: Kernel | None = None,
+        own: Kernel | None = None,
     ) -> None:
         super().__init__("vmm", VMM_PRIORITY, ThreadState.RECEIVING)
         self.datasheet = datasheet
         self.devices: dict[Vcpu, VirtualDevices] = {} if devices is None else devices
         self.keeper = keeper
+        self.own = own
         self.message: Message | None = None
         self.tlb_pages = datasheet.integer("vmm.tlb_pages")
         self.tlb_miss_cycles = datasheet.cycles("vmm.tlb_miss_cycles")
@@ -137,7 +142,7 @@ class Server(Thread):
         self.message = message
         self.messages += 1
 
-    def execute(self, kernel: Kernel) -> Generator[simpy.Event, Any, None]:
+    def execute(self, kernel: ServerHost) -> Generator[simpy.Event, Any, None]:
         """Handle one message and wait for the next."""
         message = self.message
         assert message is not None
@@ -170,7 +175,7 @@ class Server(Thread):
             vcpu.event_pending = devices.pending()
         kernel.answer(self, vcpu, cause, path, answer, advance=message.label != "ram")
 
-    def _map(self, kernel: Kernel, vcpu: Vcpu, cause: str, mib: int) -> MachineCheckError | None:
+    def _map(self, kernel: ServerHost, vcpu: Vcpu, cause: str, mib: int) -> MachineCheckError | None:
         """Map the guest's memory around a MiB, or find that it has none there."""
         vmm = kernel.paths.cycles("ram_fault_map4m.vmm")
         assert vcpu.memory is not None
@@ -187,16 +192,14 @@ class Server(Thread):
         vcpu.processor.state.entry[layout.MAPPED, first : min(first + self.map_mib, size_mib)] = 1
         return None
 
-    def _acknowledge(self, kernel: Kernel, number: int) -> Generator[simpy.Event, Any, None]:
+    def _acknowledge(self, kernel: ServerHost, number: int) -> Generator[simpy.Event, Any, None]:
         """Let a hardware interrupt come again."""
-        if self.keeper is None or self.keeper is kernel:
+        if self.keeper is None or self.keeper is self.own:
             kernel.unmask(number)
         elif self.keeper.masks(number):
-            assert kernel.remote is not None
-            message = Message(None, "acknowledge", number)
-            yield from kernel.remote.send(kernel, self.keeper.core, None, message)
+            yield from self._send(self.keeper.core, None, Message(None, "acknowledge", number))
 
-    def _account(self, kernel: Kernel, cause: str, handled: Handled) -> None:
+    def _account(self, kernel: ServerHost, cause: str, handled: Handled) -> None:
         vmm = kernel.paths.cycles(f"{handled.path}.vmm")
         if handled.instructions:
             vmm += handled.instructions * self.cpi.numerator // self.cpi.denominator
@@ -206,8 +209,8 @@ class Server(Thread):
         kernel.owe(vmm + l4)
         kernel.owe_device_time(*handled.accesses)
 
-    def _touch_own_pages(self, kernel: Kernel) -> None:
-        guest = kernel.residency.guest if kernel.shares_core else None
+    def _touch_own_pages(self, kernel: ServerHost) -> None:
+        guest = kernel.resident
         misses = guest.processor.touch_foreign(self.tlb_pages) if guest is not None else 0
         if misses:
             self.tlb_misses += misses
@@ -215,7 +218,7 @@ class Server(Thread):
             kernel.charge("vmm_tlb_miss", l4=cycles, count=misses)
             kernel.owe(cycles)
 
-    def _interrupt(self, kernel: Kernel, number: int) -> Generator[simpy.Event, Any, None]:
+    def _interrupt(self, kernel: ServerHost, number: int) -> Generator[simpy.Event, Any, None]:
         cause = "PPC_HVM_EXCEPT_EXTERNAL"
         paths = kernel.paths
         self._touch_own_pages(kernel)
@@ -240,7 +243,7 @@ class Server(Thread):
             if here:
                 vcpu.event_pending = devices.pending()
             elif devices.pending():
-                yield from self._kick(kernel, vcpu, cause)
+                yield from self._kick(vcpu, cause)
         block = paths.cycles("irq.vmm_block_redispatch")
         kernel.charge(cause, l4=block)
         kernel.owe(block)
@@ -254,14 +257,21 @@ class Server(Thread):
             return vcpus[:1]
         return vcpus
 
-    def _kick(self, kernel: Kernel, vcpu: Vcpu, cause: str) -> Generator[simpy.Event, Any, None]:
+    def _kick(self, vcpu: Vcpu, cause: str) -> Generator[simpy.Event, Any, None]:
         """Tell the thread of another core that its vCPU has an event pending."""
-        assert kernel.remote is not None
         assert isinstance(vcpu.pager, Server)
-        message = Message(None, "kick", vcpu, cause)
-        yield from kernel.remote.send(kernel, vcpu.core, vcpu.pager, message)
+        yield from self._send(vcpu.core, vcpu.pager, Message(None, "kick", vcpu, cause))
 
-    def _kicked(self, kernel: Kernel, message: Message) -> Generator[simpy.Event, Any, None]:
+    def _send(
+        self, core: int, receiver: Thread | None, message: Message
+    ) -> Generator[simpy.Event, Any, None]:
+        """Send a message to a thread of another core."""
+        own = self.own
+        assert own is not None
+        assert own.remote is not None
+        yield from own.remote.send(own, core, receiver, message)
+
+    def _kicked(self, kernel: ServerHost, message: Message) -> Generator[simpy.Event, Any, None]:
         """The thread of another core says that a vCPU of this one has an event pending."""
         vcpu, cause, paths = message.content, message.cause, kernel.paths
         self._touch_own_pages(kernel)
