@@ -46,7 +46,10 @@ def report(
 
 @guarded
 def plot(
-    directory: StudyArgument,
+    directory: Annotated[
+        Path | None,
+        typer.Argument(metavar="DIR", help="The directory of a study; --list alone needs none."),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -57,8 +60,17 @@ def plot(
         list[str] | None, typer.Option("--format", help="pdf, svg or png [default: all three].")
     ] = None,
     listing: Annotated[
-        bool, typer.Option("--list", help="List the columns that --x, --y, --group and --where can name.")
+        bool,
+        typer.Option(
+            "--list",
+            help="List the figures of the study and the columns that --x, --y, --group and --where can name; "
+            "without a study, all figures there are.",
+        ),
     ] = False,
+    figure: Annotated[
+        list[str] | None,
+        typer.Option("--figure", metavar="NAME", help="Only this one of the study's figures."),
+    ] = None,
     x: Annotated[
         str | None, typer.Option("--x", metavar="COLUMN", help="To the right: swept, platform or metric.")
     ] = None,
@@ -81,9 +93,16 @@ def plot(
     """Draw the figures of a study, or any column of its summary against any other; print their paths."""
     from bgsim.experiment.study import load_study
 
+    if directory is None:
+        if not listing:
+            leave(
+                EXIT_BAD_INPUT, "bgsim: plot needs the directory of a study; --list shows what can be drawn"
+            )
+        print(_all_figures())
+        return
     study = load_study(directory)
     if listing:
-        print(_columns(study))
+        print(f"{_figures(study)}\n\n{_columns(study)}")
         return
     if x is None and y is None:
         if group or where or log or column != "single":
@@ -93,16 +112,35 @@ def plot(
 
         target = output or directory
         with told(target):
-            paths = draw_study(study, target, tuple(formats or FORMATS))
+            paths = draw_study(study, target, tuple(formats or FORMATS), figure or ())
     else:
         from bgsim.report.chosen_figure import Choice
 
+        if figure:
+            leave(
+                EXIT_BAD_INPUT, "bgsim: --figure names one of the study's figures; --x and --y make another"
+            )
         if x is None or not y:
             leave(EXIT_BAD_INPUT, "bgsim: a chosen figure needs both --x and --y; --list shows the columns")
         choice = Choice(x, tuple(y), tuple(group or ()), _conditions(where or []), log, column)
         paths = _chosen(study, choice, directory, output, formats)
     for path in paths:
         print(path)
+
+
+def _all_figures() -> str:
+    from bgsim.cli.listing import aligned
+    from bgsim.report.captions import kinds
+
+    return aligned([("figure", "what is seen"), *kinds()])
+
+
+def _figures(study: Study) -> str:
+    from bgsim.cli.listing import aligned
+    from bgsim.report.captions import caption
+    from bgsim.report.figures import names_of
+
+    return aligned([("figure", "what is seen"), *((name, caption(name)) for name in names_of(study))])
 
 
 def _columns(study: Study) -> str:

@@ -33,6 +33,11 @@ _CAPTIONS = {
 }
 
 
+def kinds() -> list[tuple[str, str]]:
+    """The beginnings of names, each with what such a figure shows."""
+    return list(_CAPTIONS.items())
+
+
 def caption(name: str) -> str:
     """The caption of a figure: a sentence for its kind, and what else its name says.
 

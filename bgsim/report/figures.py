@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING
 from bgsim.report import matrix_figures, noise_scaling_figures, scaling_figures, style
 from bgsim.report.results import HEADLINE_METRICS, Point, ReportError, Results, Study
 from bgsim.report.scaling_figures import SCALING_KINDS, several_sizes
+from bgsim.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def draw_study(
-    study: Study, directory: str | os.PathLike[str], formats: Sequence[str] = style.FORMATS
+    study: Study,
+    directory: str | os.PathLike[str],
+    formats: Sequence[str] = style.FORMATS,
+    only: Sequence[str] = (),
 ) -> list[Path]:
     """Draw every figure that the records of a study allow.
 
@@ -28,6 +32,8 @@ def draw_study(
         Where the files go; made if it does not exist.
     formats
         Any of ``pdf``, ``svg`` and ``png``.
+    only
+        Names of the figures that are wanted; all, unless said.
 
     Returns
     -------
@@ -37,18 +43,35 @@ def draw_study(
     Raises
     ------
     ReportError
-        If the study holds no finished run or a format is unknown.
+        If the study holds no finished run, a format is unknown, or the study has no figure of such a name.
     """
     unknown = [name for name in formats if name not in style.FORMATS]
     if unknown:
         raise ReportError(f"figures are written as {', '.join(style.FORMATS)}, not as {unknown[0]!r}")
     results = Results(study)
+    paths, names = [], []
     with style.paper_style():
-        return [
-            path
-            for name, figure in figures_of(study, results)
-            for path in style.save(figure, directory, name, formats)
-        ]
+        for name, figure in figures_of(study, results):
+            names.append(name)
+            if not only or name in only:
+                paths += style.save(figure, directory, name, formats)
+    for name in only:
+        if name not in names:
+            near = did_you_mean(name, names)
+            raise ReportError(f"this study has no figure '{name}'{near} ('bgsim plot DIR --list' shows all)")
+    return paths
+
+
+def names_of(study: Study) -> list[str]:
+    """Names of the figures that the records of a study allow.
+
+    Raises
+    ------
+    ReportError
+        If the study holds no finished run.
+    """
+    with style.paper_style():
+        return [name for name, _ in figures_of(study, Results(study))]
 
 
 def figures_of(study: Study, results: Results) -> Iterator[tuple[str, Figure]]:

@@ -76,3 +76,21 @@ def test_options_of_a_chosen_figure_need_its_columns(bgsim: Any, place: Path) ->
         "expected COLUMN=VALUE"
         in bgsim("plot", study, "--x", "operation", "--y", "latency_us", "--where", "a").err
     )
+    assert "names one of the study's figures" in bgsim("plot", study, "--x", "a", "--figure", "b").err
+
+
+def test_figures_are_listed_and_drawn_by_name(bgsim: Any, place: Path, tmp_path: Path) -> None:
+    study = place / "results" / "micro"
+    if not study.is_dir():
+        pytest.skip("the page's examples have not been run")
+    assert "micro-operations  Cycles of single kernel operations." in bgsim("plot", study, "--list").out
+    drawn = bgsim("plot", study, "--figure", "micro-operations", "--format", "svg", "-o", tmp_path).out
+    assert drawn.split() == [str(tmp_path / "micro-operations.svg")]
+    missing = bgsim("plot", study, "--figure", "micro-operation", "-o", tmp_path)
+    assert missing.code == 2
+    assert "did you mean 'micro-operations'" in missing.err
+
+
+def test_all_figures_are_listed_without_a_study(bgsim: Any) -> None:
+    assert "scaling" in bgsim("plot", "--list").out
+    assert "needs the directory of a study" in bgsim("plot").err
