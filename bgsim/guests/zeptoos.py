@@ -16,9 +16,9 @@ reaping from ``mm/slab.c`` of Linux 2.6, recalled; the size of the entries and t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import cached_property
 
-from bgsim.datasheet import Datasheet
 from bgsim.guests.dma_calls import DmaCalls
 from bgsim.guests.kittyhawk import KittyhawkLinux
 from bgsim.guests.linux import pinned_entries
@@ -33,43 +33,25 @@ REAPER_DATA_MIB = (9, 10, 5, 11, 4)
 
 
 class ZeptoOs(KittyhawkLinux):
-    """Compute node Linux with 4 KiB pages.
+    """Compute node Linux with 4 KiB pages; built as :class:`KittyhawkLinux` is."""
 
-    Parameters
-    ----------
-    program
-        Program whose pages the guest maps.
-    main
-        What the guest does, as a generator of requests.
-    build, external_interrupt, timer
-        As of :class:`KittyhawkLinux`.
+    _ticks = 0
 
-    Attributes
-    ----------
-    ticks_between_reaps
-        Timer interrupts from one run of the reaper to the next.
-    """
+    @cached_property
+    def ticks_between_reaps(self) -> int:
+        """Timer interrupts from one run of the reaper to the next."""
+        period = self.datasheet.quantity("guest.reaper_period").value
+        return round(period * self.datasheet.quantity("guest.timer_frequency").value)
 
-    def __init__(
-        self,
-        datasheet: Datasheet,
-        program: Program,
-        main: Callable[[], Code],
-        build: str = "gcc346",
-        external_interrupt: Callable[[], Code] | None = None,
-        timer: bool = True,
-    ) -> None:
-        super().__init__(datasheet, program, main, build, external_interrupt, timer)
-        period = datasheet.quantity("guest.reaper_period").value
-        self.ticks_between_reaps = round(period * datasheet.quantity("guest.timer_frequency").value)
-        self._ticks = 0
+    @cached_property
+    def _reaper(self) -> Program:
         # A kernel thread borrows the address space of the program it interrupts: no PID is written.
         switch = operation(ops.SEQUENCE, layout.SEQ_SWITCH)
         words = [switch]
         words += [operation(ops.LOWMEM_INSTRUCTION, mib) for mib in REAPER_TEXT_MIB]
         words += [operation(ops.LOWMEM_DATA, mib) for mib in REAPER_DATA_MIB]
-        words += [operation(ops.WORK_KERNEL, datasheet.integer("guest.reaper_instructions")), switch]
-        self._reaper = kernel_program("reaper", words)
+        words += [operation(ops.WORK_KERNEL, self.datasheet.integer("guest.reaper_instructions")), switch]
+        return kernel_program("reaper", words)
 
     def timer_interrupt(self) -> Code:
         """Timer interrupt; every so often it makes the reaper runnable, which then runs first."""
@@ -86,32 +68,23 @@ class ZeptoOsBigMemory(DmaCalls, ZeptoOs):
     ``program`` with pages runs like that.
     """
 
-    def __init__(
-        self,
-        datasheet: Datasheet,
-        program: Program,
-        main: Callable[[], Code],
-        build: str = "gcc346",
-        external_interrupt: Callable[[], Code] | None = None,
-        timer: bool = True,
-    ) -> None:
-        super().__init__(datasheet, program, main, build, external_interrupt, timer)
-        self._big_page = datasheet.integer("zeptoos.bigmemory_page")
-        self._kernel_memory = datasheet.integer("zeptoos.kernel_memory")
-        self._call = kernel_program(
+    @cached_property
+    def _call(self) -> Program:
+        return kernel_program(
             "system call",
             [
                 operation(ops.ENTER, ops.EXCEPTION_SYSCALL),
                 operation(ops.LOWMEM_INSTRUCTION, REAPER_TEXT_MIB[0]),
                 operation(ops.LOWMEM_DATA, REAPER_DATA_MIB[0]),
-                operation(ops.WORK_KERNEL, datasheet.integer("cnk.system_call_instructions")),
+                operation(ops.WORK_KERNEL, self.datasheet.integer("cnk.system_call_instructions")),
             ],
         )
 
     def pinned_entries(self, memory_bytes: int) -> int:
         """Entries of the kernel's linear mapping, and of the Big Memory that takes the rest."""
-        kernel = min(self._kernel_memory, memory_bytes)
-        return pinned_entries(self.datasheet, kernel) + -(-(memory_bytes - kernel) // self._big_page)
+        kernel = min(self.datasheet.integer("zeptoos.kernel_memory"), memory_bytes)
+        page = self.datasheet.integer("zeptoos.bigmemory_page")
+        return pinned_entries(self.datasheet, kernel) + -(-(memory_bytes - kernel) // page)
 
     def system_call(self) -> Code:
         """Enter the kernel for one of the calls that hand out DMA resources."""
