@@ -153,8 +153,7 @@ def perfetto(timeline: Timeline, slices: list[Slice]) -> bytes:
             packet = trace.packet.add()
             descriptor = packet.track_descriptor
             descriptor.uuid = groups[track.group]
-            descriptor.process.pid = groups[track.group]
-            descriptor.process.process_name = track.group
+            descriptor.name = track.group  # no process: viewers order the children of those by themselves
             descriptor.child_ordering = format_.TrackDescriptor.EXPLICIT
             descriptor.sibling_order_rank = groups[track.group]
         uuids[number] = len(timeline.tracks) + len(uuids) + 1
