@@ -97,7 +97,8 @@ _LACKS: Mapping[str, Mapping[str, str]] = {
         "timer-tick": "CNK has no timer tick",
     },
     "l4-app": {
-        "null-system-call": "it has no operating system to call; of L4's own calls the shortest is l4-thread-switch",
+        "null-system-call": "it has no operating system to call; of L4's own calls the shortest is "
+        "l4-thread-switch",
         "getpid-loop": "the trace is of a Linux process",
         "context-switch-ping-pong": "it has one thread that computes",
         "timer-tick": "the timer is the microkernel's",
