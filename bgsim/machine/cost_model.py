@@ -135,7 +135,8 @@ class CostModel:
     machine, datasheet_digest
         What it was measured on.
     model_version, created_by
-        Version of the models, and of the program that measured.
+        Version of the characterisation (:data:`bgsim.workloads.characterize.VERSION`; not the model version of
+        records, though the key of the files has that name), and of the program that measured.
     put, get, eager, rendezvous, local, collective, barrier, delivery
         The costs. A guest whose programs have sockets has no puts and gets, sends every message as an eager
         one, and uses neither the collective nor the barrier network: there these are None.
