@@ -4,7 +4,8 @@ Every write is sent at once (TCP_NODELAY); what cannot be sent yet is collected 
 The receiver acknowledges every second segment, or after 40 ms, or with its own data, and when a read
 has doubled the window. The flow is limited by the receiver's window. Three equal acknowledgements, or
 200 ms without progress, make the sender start again at the first unacknowledged byte, by duplicates once
-for what it had sent until then; the receiver keeps nothing that is out of order.
+for what it had sent until then, by the timeout after twice as long each time; the receiver keeps nothing
+that is out of order.
 
 Left out: congestion window, selective acknowledgement, round-trip estimation, zero-window probes.
 The networks below lose nothing by themselves, so none of these would act.
@@ -27,6 +28,9 @@ from bgsim.platforms.seam import Code, Now, Request
 
 HEADER_BYTES = 52
 """IP and TCP headers with the timestamp option; the largest segment is the MTU less this."""
+
+SEGMENTS_PER_ACKNOWLEDGEMENT = 2
+"""A receiver that has nothing to send acknowledges so many segments together."""
 
 DUPLICATES = 3
 
@@ -80,6 +84,7 @@ class TcpSocket:
         self._unacknowledged = 0  # segments received since the last acknowledgement
         self._acknowledge_by: int | None = None
         self._progress_at = 0
+        self._timeouts = 0  # since something was acknowledged
         self._duplicates = 0
         self._recovered = 0  # up to here duplicates tell of what has been sent again already
         self._owned = False
@@ -160,8 +165,9 @@ class TcpSocket:
             return
         if self._acknowledge_by is not None and now >= self._acknowledge_by:
             yield from self._transmit(0)
-        if self.next > self.acknowledged and now - self._progress_at >= self._timeout:
+        if self.next > self.acknowledged and now - self._progress_at >= self._timeout << self._timeouts:
             self._progress_at = now
+            self._timeouts += 1
             yield from self._start_again()
 
     def _process(self, segment: Segment) -> Code:
@@ -169,7 +175,7 @@ class TcpSocket:
         if segment.acknowledgement > self.acknowledged:
             self.acknowledged = segment.acknowledgement
             self.next = max(self.next, self.acknowledged)
-            self._duplicates = 0
+            self._duplicates = self._timeouts = 0
             self._progress_at = now
         elif not segment.length and self.next > self.acknowledged == segment.acknowledgement:
             end = segment.acknowledgement + segment.window
@@ -197,7 +203,7 @@ class TcpSocket:
         self.received = end
         if self._acknowledge_by is None:
             self._acknowledge_by = now + self._delay
-        return self._unacknowledged >= 2
+        return self._unacknowledged >= SEGMENTS_PER_ACKNOWLEDGEMENT
 
     # -- output
 

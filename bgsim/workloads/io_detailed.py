@@ -272,7 +272,7 @@ class IoJob:
     def _watch(self) -> Generator[Event, Any, None]:
         while any(process.finished < 0 for process in self.processes):
             yield self.environment.timeout(WATCH_CYCLES)
-            lost = sum(_lost(process.core) for process in self.processes)
+            lost = sum(packets_lost(process.core) for process in self.processes)
             if lost:
                 raise IoError(
                     f"{lost} packets found the hardware's FIFO full and were dropped by the virtual "
@@ -280,7 +280,7 @@ class IoJob:
                 )
 
 
-def _lost(core: Any) -> int:
+def packets_lost(core: Any) -> int:
     """Packets that a core's virtual collective device has lost."""
     server = getattr(core, "server", None)
     if server is None:

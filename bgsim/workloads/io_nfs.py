@@ -33,7 +33,7 @@ from bgsim.hardware.io_node import IoNode
 from bgsim.hardware.io_protocol import Layer
 from bgsim.network.collective_packet import CollectivePacket
 from bgsim.platforms.seam import Code, Wait
-from bgsim.workloads.io_detailed import IoJob, IoProcess
+from bgsim.workloads.io_detailed import IoJob, IoProcess, packets_lost
 from bgsim.workloads.outcome import Json
 
 
@@ -146,6 +146,7 @@ class NfsJob(IoJob):
                 "from_compute_nodes": sum(driver.frames_sent for driver in self.drivers.values()),
                 "to_compute_nodes": sum(driver.frames_received for driver in self.drivers.values()),
             },
+            "packets_lost": sum(packets_lost(process.core) for process in self.processes),
             "retransmissions": self._nfs.retransmissions
             + sum(client.socket.retransmissions for client in self._clients.values()),
         }

@@ -262,6 +262,14 @@ def test_a_lost_frame_is_sent_again() -> None:
     assert job.rpcs() == whole.rpcs()
 
 
+def test_a_sender_waits_twice_as_long_each_time() -> None:
+    """The answer to the read is 6 frames, 3 to 8; they are lost, and lost again with an acknowledgement."""
+    job = Bodies(reading("/f", 8_000), files={"/f": 8_000}, lost=tuple(range(3, 16)))
+    assert job._nfs.retransmissions == 2
+    timeout = SHEET.cycles("guest.tcp.retransmission_timeout")
+    assert 3 * timeout < job.processes[0].finished < 3.2 * timeout
+
+
 # -- time
 
 
@@ -308,7 +316,7 @@ def test_both_platforms_make_the_same_calls_and_exits_make_the_difference(settin
     assert native.metrics.get("bytes") == virtual.metrics.get("bytes")
     for outcome in (native, virtual):
         assert sum(outcome.attribution.values()) == outcome.metrics["cycles_total"]
-        assert outcome.details["retransmissions"] == 0
+        assert outcome.details["retransmissions"] == outcome.details["packets_lost"] == 0
     assert native.metrics["exits_total"] == 0
     packets = virtual.details["collective_packets"]
     assert virtual.metrics["exits_ipc"] > 17 * (packets["to_io_nodes"] + packets["from_io_nodes"])
