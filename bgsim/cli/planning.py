@@ -102,7 +102,7 @@ def _rest(runs: Sequence[Run], done: set[str], failed: set[str], needs: Sequence
         coming = forecast(needs, crew)
         rows.append(("time", f"about {seconds(coming.wall_s)} with {crew} worker{'s' if crew > 1 else ''}"))
         rows.append(("processors", f"about {seconds(coming.processor_s)} of one"))
-        rows.append(("memory", f"about {format_bytes(coming.memory_bytes, digits=2)} in all"))
+        rows.append(("memory", f"about {format_bytes(coming.memory_bytes, digits=3)} in all"))
         for basis, number in coming.bases.items():
             rows.append(("estimated", f"{number} run{'s' if number != 1 else ''} from {basis}"))
     return aligned(rows)

@@ -76,3 +76,16 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path, monkeypatch: pytes
         elif language == "sh":
             for line in text.splitlines():
                 typed(line)
+
+
+def test_the_plan_on_the_page_is_what_a_plan_prints(tmp_path: Path) -> None:
+    text = (DOCS / "studies.md").read_text(encoding="utf-8")
+    shown = text.split("$ bgsim plan micro\n")[1].split("\n```")[0].splitlines()
+    answer = CliRunner().invoke(app, ["plan", "micro", "-o", str(tmp_path / "nothing")])
+    table, _, rest = answer.stdout.partition("\n\n")
+    at = shown.index("")
+    assert [line.split()[:2] for line in shown[:at]] == [line.split()[:2] for line in table.splitlines()]
+    assert shown[0].split() == table.splitlines()[0].split()
+    labels = [line.split()[0] for line in rest.splitlines()]
+    assert [line.split()[0] for line in shown[at + 1 :]] == labels[: len(shown) - at - 1]
+    assert shown[at + 1].split(":")[0] == rest.split(":")[0]  # how many points and runs
