@@ -324,8 +324,12 @@ class NfsFiles:
     def _answered(self, message: AnswerMessage) -> Code:
         """An answer, in the softirq."""
         yield self._paths.work(self._answer)
+        rpc = message.rpc
+        inode = self._inodes.get(rpc.path)
+        if inode is not None and rpc.found == inode.attributes:
+            inode.known_at = yield Now()  # nearly every answer brings attributes along
         self.under_way -= 1
-        message.rpc.done = True
+        rpc.done = True
         self._fill_slots()
 
     def _sleep(self, rpc: Rpc) -> Code:

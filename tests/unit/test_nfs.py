@@ -198,6 +198,17 @@ def test_attributes_are_believed_for_three_seconds() -> None:
     assert Bodies(body, files={"/f": 1}, machine=machine).rpcs()["getattr"] == 2
 
 
+def test_the_answer_to_a_read_confirms_attributes() -> None:
+    def body(files: Any) -> Code:
+        descriptor = yield from files.open("/f")
+        for _ in range(5):
+            yield from files.read(descriptor, 8192)
+
+    # the first read waits 8 ms for the disk; then the file's attributes have just come with the data
+    machine = SHEET.with_values({"guest.nfs.attribute_cache": "5 ms"})
+    assert "getattr" not in Bodies(body, files={"/f": 40_960}, machine=machine).rpcs()
+
+
 def test_a_read_behind_a_write_has_what_was_written() -> None:
     values: list[int] = []
 
