@@ -11,8 +11,8 @@ from bgsim.datasheet import Datasheet
 from bgsim.experiment import plan
 from bgsim.experiment.errors import ExperimentError
 from bgsim.workloads import execute
-from bgsim.workloads.neighbours_config import NeighboursConfig
 from bgsim.workloads.neighbours import fair_share
+from bgsim.workloads.neighbours_config import NeighboursConfig
 from bgsim.workloads.outcome import Outcome
 from bgsim.workloads.resolved import Partition, ResolvedRun
 
