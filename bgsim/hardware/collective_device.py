@@ -149,6 +149,7 @@ class Channel:
                 return 0
             header, waiting.header = waiting.header, None
             self._release()
+            self._device.update()
             assert header is not None
             return header
         raise LookupError(f"collective device register {offset:#x} cannot be read as a word")
@@ -172,7 +173,10 @@ class Channel:
             self._device.flag_reception(ReceptionFlag.DATA_UNDERFLOW >> self.number)
             return None
         quad = packet.quads.popleft()
-        self._release()
+        if self._release():
+            self._device.update()
+        else:
+            self._device.on_activity()  # the count of quads is not a condition of any line
         return quad
 
     def store_quad(self, offset: int, quad: object) -> None:
@@ -254,15 +258,15 @@ class Channel:
             self._offer()
         self._device.update()
 
-    def _release(self) -> None:
-        """Free the FIFO slots of packets that have been read completely."""
+    def _release(self) -> bool:
+        """Free the FIFO slots of packets that have been read completely; whether there were any."""
         freed = False
         while self._received and self._received[0].header is None and not self._received[0].quads:
             self._received.popleft()
             freed = True
         if freed:
             self._device.network.resume(self._device.node)
-        self._device.update()
+        return freed
 
 
 class CollectiveDevice:
