@@ -45,7 +45,7 @@ def test_a_plan_counts_points_and_estimates_the_rest(bgsim, experiment, tmp_path
         "study       3 points, 6 runs: 0 done, 6 to do\n"
         "time        about 30 s with 2 workers\n"
         "processors  about 60 s of one\n"
-        "memory      about 9.5e+02 MiB in all\n"
+        "memory      about 954 MiB in all\n"
         "estimated   6 runs from no stored run at all (10 s and 500 MB assumed)\n"
     )
     assert bgsim("run", *words, "--shard", "1/2", "--quiet", "--workers", "1").code == 0
