@@ -157,6 +157,7 @@ class Vcpu(Thread):
             kernel.scheduler.block(ThreadState.ENDED)
             if self.ended is not None:
                 self.ended.succeed()
+                yield kernel.environment.timeout(0)  # before anybody else gets the core
             return
         prompt = self.event_pending and (kernel.hypervisor or kernel.own_devices.prompt())
         # The rfi at the end of a handler has trapped, and the kernel has looked for events.
