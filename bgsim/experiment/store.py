@@ -31,6 +31,8 @@ BOUNDS = "bounds"
 """Directory, inside a study's, of the runs that move guessed parameters to their ends."""
 
 PORTION_BYTES = 1 << 24
+BUFFER_BYTES = 1 << 20
+"""Read at once; of lines of kilobytes, few fit into the usual 8 KiB."""
 
 Note = Callable[[str], None]
 
@@ -52,7 +54,7 @@ def read_records(directory: Path, note: Note) -> Iterator[Record]:
     """
     path = records_file(directory)
     try:
-        with path.open("rb") as stream:
+        with path.open("rb", buffering=BUFFER_BYTES) as stream:
             for number, line in enumerate(stream, 1):
                 record = from_line(line)
                 if record is not None:
@@ -203,7 +205,7 @@ class Store:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _CLOEXEC, 0o644)
         _sync_directory(self.directory)
         good_end, damaged = 0, b""
-        with collector_paused(), open(self._file, "rb", closefd=False) as stream:
+        with collector_paused(), open(self._file, "rb", BUFFER_BYTES, closefd=False) as stream:
             for number, line in enumerate(stream, 1):
                 record = from_line(line)
                 if not line.endswith(b"\n"):

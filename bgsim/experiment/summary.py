@@ -25,7 +25,7 @@ from bgsim.experiment.identity import canonical
 from bgsim.experiment.locate import split_path
 from bgsim.experiment.metrics import BASELINE, GAUGES, METRICS, ORDER, slowdown
 from bgsim.experiment.order import natural_key
-from bgsim.experiment.record import Record, head_of, settings_of
+from bgsim.experiment.record import Record, StoredRecord, head_of, settings_of
 from bgsim.experiment.statistics import Interval, mean_interval, weighted_interval
 from bgsim.workloads.support import platforms_of
 
@@ -76,17 +76,21 @@ def finished(records: Iterable[Record]) -> list[Record]:
     """One successful record per run id, in their order."""
     unique: dict[str, Record] = {}
     for record in records:
-        head = head_of(record)
+        head = record.head if isinstance(record, StoredRecord) else record
         if head["status"] == "ok":
             unique.setdefault(head["run_id"], record)
     return list(unique.values())
+
+
+_MISSING = "no such setting"
+"""In place of a setting that a configuration does not have; None is a value of its own."""
 
 
 def swept_paths(records: Sequence[Record]) -> list[str]:
     """The swept paths of a study, and the settings in which its records differ otherwise."""
     points = {id(point): point for point in [head_of(record)["point"] for record in records]}
     swept = list(dict.fromkeys(path for point in points.values() for path in point))
-    settings: dict[bytes, dict[str, str]] = {}
+    settings: dict[bytes, dict[str, Any]] = {}
     passed: dict[int, Mapping[str, Any]] = {}
     for record in records:
         section = settings_of(record)
@@ -95,7 +99,7 @@ def swept_paths(records: Sequence[Record]) -> list[str]:
         passed[id(section)] = section
         key = marshal.dumps(dict(section), 2)  # a quick way to pass over equal ones; unequal bytes do no harm
         if key not in settings:
-            settings[key] = {path: canonical(value) for path, value in _flat(section)}
+            settings[key] = dict(_flat(section))
     paths = dict.fromkeys(path for setting in settings.values() for path in setting)
     for path in paths:
         if any(path == axis or path.startswith(f"{axis}.") for axis in swept):
@@ -104,7 +108,8 @@ def swept_paths(records: Sequence[Record]) -> list[str]:
             continue
         if path == "guest" and _platforms_say_the_guest(records):
             continue
-        if len({setting.get(path) for setting in settings.values()}) > 1:
+        values = [setting.get(path, _MISSING) for setting in settings.values()]
+        if len({marshal.dumps(value, 2) for value in values}) > 1 and len(set(map(canonical, values))) > 1:
             swept.append(path)
     return swept
 
