@@ -160,6 +160,8 @@ class SocketMessenger:
     ----------
     arrived
         Messages received and not yet taken, in order of their completion.
+    driver
+        The kernel's Ethernet driver, for its counts.
     on_mark
         Told ``noticed packets`` when a poll has found something and ``handled packets`` when that has been
         read, with the time. For instruments.
@@ -178,6 +180,7 @@ class SocketMessenger:
         self.arrived: deque[Message] = deque()
         self.on_mark: Callable[[str, int], None] | None = None
         self.connections = Connections(datasheet, kernel, node)
+        self.driver = kernel.driver
         self._kernel = kernel
         self._under_way = under_way
         self._read_bytes: dict[int, int] = defaultdict(int)  # of the message that comes next, by source
@@ -236,6 +239,10 @@ class SocketMessenger:
         """Nothing is left to do: the kernel has the data."""
         assert send.done
         yield from ()
+
+    def look(self) -> Code:
+        """Ask whether something can be read, and go on."""
+        yield self._kernel.paths.system_call(self._poll)
 
     def progress(self) -> Code:
         """Sleep until something can be read, and read it."""

@@ -53,6 +53,29 @@ class Eager:
 
 
 @dataclass(frozen=True, slots=True)
+class Connection:
+    """What a stream through sockets adds to eager messages, which go through it in segments.
+
+    ``settle_cycles`` is the sender's work once a segment has left: nobody waits for it. Of so many segments
+    that nothing was sent back for, the last one is acknowledged; what is sent back carries the
+    acknowledgement by itself.
+    """
+
+    segment_bytes: float
+    envelope_bytes: float
+    segments_per_acknowledgement: float
+    segment_send_cycles: float
+    segment_receive_cycles: float
+    settle_cycles: float
+    acknowledge_cycles: float
+    acknowledged_cycles: float
+
+    def segments(self, size_bytes: int) -> int:
+        """Segments of a message."""
+        return max(1, math.ceil((size_bytes + self.envelope_bytes) / self.segment_bytes))
+
+
+@dataclass(frozen=True, slots=True)
 class Rendezvous:
     """A message by request to send and remote get: the request, the get at the receiver, its completion."""
 
@@ -135,8 +158,8 @@ class CostModel:
     machine, datasheet_digest
         What it was measured on.
     model_version, created_by
-        Version of the characterisation (:data:`bgsim.workloads.characterize.VERSION`; not the model version of
-        records, though the key of the files has that name), and of the program that measured.
+        Version of the characterisation (:data:`bgsim.workloads.characterize.VERSION`; not the model version
+        of records, though the key of the files has that name), and of the program that measured.
     put, get, eager, rendezvous, local, collective, barrier, delivery
         The costs. A guest whose programs have sockets has no puts and gets, sends every message as an eager
         one, and uses neither the collective nor the barrier network: there these are None.
@@ -144,6 +167,8 @@ class CostModel:
         What interrupts each core, whatever it does.
     measured
         What the numbers were taken from.
+    connection
+        Of a guest whose programs have sockets, the streams that carry the messages.
     """
 
     name: str
@@ -163,6 +188,7 @@ class CostModel:
     delivery: Delivery
     detours: tuple[DetourSource, ...]
     measured: tuple[Measured, ...]
+    connection: Connection | None = None
 
     @classmethod
     def load(cls, path: str | Path) -> CostModel:
@@ -184,6 +210,7 @@ class CostModel:
     def parse(cls, text: str, name: str) -> CostModel:
         """Read a cost model from text; `name` stands in front of problems."""
         read = Reader(text, name)
+        read.document.setdefault("connection", None)
         read.constant("schema", SCHEMA)
         known = read.record(cls, extra=("schema",))
         found: dict[str, Any] = {
@@ -218,8 +245,11 @@ class CostModel:
         Path(path).write_text(buffer.getvalue(), encoding="utf-8")
 
     def as_dict(self) -> dict[str, Any]:
-        """All fields as plain values."""
-        return {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
+        """All fields as plain values; a connection only where there is one."""
+        fields = {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
+        if self.connection is None:
+            del fields["connection"]
+        return fields
 
     @property
     def digest(self) -> str:
@@ -242,8 +272,9 @@ _SECTIONS: Mapping[str, type] = {
     "collective": Collective,
     "barrier": Barrier,
     "delivery": Delivery,
+    "connection": Connection,
 }
-_OPTIONAL = frozenset({"put", "get", "rendezvous", "collective", "barrier"})
+_OPTIONAL = frozenset({"put", "get", "rendezvous", "collective", "barrier", "connection"})
 
 _SCALARS: Mapping[str, type] = {
     "name": str,

@@ -16,7 +16,7 @@ from bgsim.machine.cost_model import needed
 from bgsim.machine.process_grid import neighbours
 from bgsim.machine.program import Program
 from bgsim.network.topology import Shape
-from bgsim.network.traffic import PAYLOAD_BYTES, Ints
+from bgsim.network.traffic import Ints
 
 Protocol = Literal["put", "eager", "rendezvous"]
 
@@ -75,7 +75,8 @@ class HaloExchange:
                 else:
                     taken, sent = self._two_sided(program, here, there, size, protocol)
                     handled.append((taken, there))
-                departing.append((sent, here))
+                if protocol == "local" or program.costs.connection is None:  # a stream keeps what it sends
+                    departing.append((sent, here))
         if self.overlap:
             program.step(everyone, float(self.compute_cycles))
         complete_cycles = needed(program.costs.put, "puts").complete_cycles if arriving else 0.0
@@ -91,17 +92,18 @@ class HaloExchange:
     @staticmethod
     def _two_sided(program: Program, here: Ints, there: Ints, size: int, protocol: str) -> tuple[Ints, Ints]:
         """Eager or local messages: the receivers' work, and the messages."""
-        packets = max(1, -(-size // PAYLOAD_BYTES))
-        eager, local = program.costs.eager, program.costs.local
-        send = eager.send_cycles + packets * eager.send_packet_cycles
-        receive = eager.receive_cycles + packets * eager.receive_packet_cycles
-        batch = eager.batch_cycles
+        local, batch = program.costs.local, program.costs.eager.batch_cycles
+        send, receive = program.eager_cycles(size)
         if protocol == "local":
             copy = local.byte_cycles * size
             send, receive, batch = local.send_cycles + copy, local.receive_cycles + copy, 0.0
+        far = np.full(len(here), protocol != "local")
         posted = program.step(here, send)
-        taken = program.aside(there, receive)
-        return taken, program.post(here, there, size, posted, program.noticed(taken, batch))
+        acknowledged, more = program.acknowledged(here, there, size, far)
+        taken = program.aside(there, receive + more)
+        sent = program.post(here, there, size, posted, program.noticed(taken, batch))
+        program.settle(here, there, size, sent, taken, acknowledged, far)
+        return taken, sent
 
     @staticmethod
     def _rendezvous(program: Program, here: Ints, there: Ints, size: int) -> tuple[Ints, Ints]:

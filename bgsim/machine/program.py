@@ -7,7 +7,8 @@ that receives also waits for one. The protocols are those of the DCMF messaging 
 * *eager*, up to ``mpi.eager_limit``: packets through the memory FIFOs, written and read by cores.
 * *rendezvous*, above: a request to send, which the receiver answers with a remote get, which the sender's DMA
   engine serves; either side completes the message when its counter is zero.
-* where a guest's programs have sockets, every message is eager: the kernel cuts it into frames.
+* where a guest's programs have sockets, every message is eager: it goes through a stream in segments. Freeing
+  a segment's buffer once it has left, and taking an acknowledgement, are the sender's work when it has time.
 * *local*: between two ranks of a node, copied by the DMA engine.
 
 An arrival is noticed after a wait drawn from the cost model's ``delivery`` histogram. Data of rendezvous
@@ -24,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsim.datasheet import Datasheet
+from bgsim.machine.acknowledgements import Acknowledgements
 from bgsim.machine.columns import Columns
 from bgsim.machine.cost_model import CostModel, needed
 from bgsim.network.topology import Closed, Shape
@@ -155,6 +157,12 @@ class Program:
         self._last = np.full(placement.ranks, NEVER, np.int64)
         self._start = start_cycles
         self._waits = costs.delivery.mean_cycles > 0
+        stream = costs.connection
+        self._acknowledgements = (
+            None
+            if stream is None
+            else Acknowledgements(placement.ranks, int(stream.segments_per_acknowledgement))
+        )
 
     @property
     def last(self) -> Ints:
@@ -286,9 +294,11 @@ class Program:
         if self.costs.rendezvous is None or size_bytes <= self.settings.eager_limit:
             send, receive = self._eager(same, size_bytes)
             posted = self.step(source, send)
-            taken = self.step(destination, receive + receive_cycles)
+            acknowledged, more = self.acknowledged(source, destination, size_bytes, ~same)
+            taken = self.step(destination, receive + receive_cycles + more)
             batch = np.where(same, 0.0, self.costs.eager.batch_cycles)
-            self.post(source, destination, size_bytes, posted, self.noticed(taken, batch))
+            sent = self.post(source, destination, size_bytes, posted, self.noticed(taken, batch))
+            self.settle(source, destination, size_bytes, sent, taken, acknowledged, ~same)
             return
         costs, local, far = self.costs.rendezvous, self.costs.local, ~same
         copy = local.byte_cycles * size_bytes
@@ -332,14 +342,71 @@ class Program:
     def _eager(
         self, same: NDArray[np.bool_], size_bytes: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        packets = max(1, -(-size_bytes // PAYLOAD_BYTES))
-        far, local = self.costs.eager, self.costs.local
+        local = self.costs.local
         copy = local.byte_cycles * size_bytes
-        send = np.where(same, local.send_cycles + copy, far.send_cycles + packets * far.send_packet_cycles)
-        receive = np.where(
-            same, local.receive_cycles + copy, far.receive_cycles + packets * far.receive_packet_cycles
+        send, receive = self.eager_cycles(size_bytes)
+        return (
+            np.where(same, local.send_cycles + copy, send),
+            np.where(same, local.receive_cycles + copy, receive),
         )
+
+    def eager_cycles(self, size_bytes: int) -> tuple[float, float]:
+        """Core time of an eager message at its sender, before it leaves the node, and at its receiver."""
+        packets, far, stream = (
+            max(1, -(-size_bytes // PAYLOAD_BYTES)),
+            self.costs.eager,
+            self.costs.connection,
+        )
+        send = far.send_cycles + packets * far.send_packet_cycles
+        receive = far.receive_cycles + packets * far.receive_packet_cycles
+        if stream is not None:
+            further = stream.segments(size_bytes) - 1
+            send += further * stream.segment_send_cycles
+            receive += further * stream.segment_receive_cycles
         return send, receive
+
+    def acknowledged(
+        self, source: Ints, destination: Ints, size_bytes: int, far: NDArray[np.bool_]
+    ) -> tuple[Ints, NDArray[np.float64]]:
+        """Acknowledgements that messages through streams cause, and what they cost the receivers."""
+        stream = self.costs.connection
+        count: Ints = np.zeros(len(source), np.int64)
+        if stream is None or self._acknowledgements is None:
+            return count, np.zeros(len(source))
+        segments = stream.segments(size_bytes)
+        count[far] = self._acknowledgements.due(source[far], destination[far], segments)
+        return count, np.multiply(count, stream.acknowledge_cycles, dtype=np.float64)
+
+    def settle(
+        self,
+        source: Ints,
+        destination: Ints,
+        size_bytes: int,
+        sent: Ints,
+        taken: Ints,
+        acknowledged: Ints,
+        far: NDArray[np.bool_],
+    ) -> None:
+        """What is left to the senders of messages through streams when these have left; see `acknowledged`.
+
+        Parameters
+        ----------
+        source, destination, size_bytes, sent
+            The messages.
+        taken
+            Gates of the receivers' work.
+        far
+            Which of them go to another node.
+        """
+        stream = self.costs.connection
+        if stream is None:
+            return
+        freed = self.aside(source[far], stream.segments(size_bytes) * stream.settle_cycles)
+        self.on_departure(sent[far], self.noticed(freed))
+        owed = acknowledged > 0
+        cycles = np.multiply(acknowledged[owed], stream.acknowledged_cycles, dtype=np.float64)
+        took = self.aside(source[owed], cycles)
+        self.post(destination[owed], source[owed], 0, taken[owed], self.noticed(took), request=True)
 
     # ---- the graph
 

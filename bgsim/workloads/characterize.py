@@ -24,9 +24,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bgsim.datasheet import Datasheet
+from bgsim.guests.tcp import HEADER_BYTES, SEGMENTS_PER_ACKNOWLEDGEMENT
 from bgsim.machine.cost_model import (
     Barrier,
     Collective,
+    Connection,
     CostModel,
     CostModelError,
     Eager,
@@ -41,6 +43,7 @@ from bgsim.network.collective_packet import CollectiveParameters
 from bgsim.network.collective_vector import combine_broadcast
 from bgsim.network.tree import PSET_NODES_DEFAULT, CollectiveTree
 from bgsim.workloads import probe_collective, probe_messaging, probe_noise, probe_sockets
+from bgsim.workloads.detailed_job import MTU_BYTES
 from bgsim.workloads.samples import Samples, rounded
 from bgsim.workloads.support import SOCKET_GUESTS, platforms_of
 
@@ -223,15 +226,16 @@ def _through_sockets(
     """Of a guest whose programs have sockets."""
     samples = Samples()
     progress("messages through sockets")
-    probe_sockets.messages(quiet, platform, samples, guest)
+    parts = probe_sockets.messages(quiet, platform, samples, guest)
     progress("messages within a node")
     probe_messaging.local(machine, platform, samples, LOCAL_BYTES, guest)
-    few, many = probe_sockets.PACKETS[0], probe_sockets.PACKETS[-1]
-    send, send_packet = samples.per_unit("socket send", few, many)
-    receive, receive_packet = samples.per_unit("socket receive", few, many)
+    sent, send_packet, send_segment, acknowledged = parts.solved("send")
+    received, receive_packet, receive_segment, acknowledge = parts.solved("receive")
+    send = samples.mean("socket departure") - send_packet
+    settle = max(0.0, sent - send)
     progress("waits until arrivals are noticed")
-    both = send + send_packet + receive + receive_packet
-    probe_sockets.delivery(machine, platform, samples, guest, both)
+    both = samples.mean("socket departure") + received + receive_packet
+    probe_sockets.delivery(machine, platform, samples, guest, both, acknowledge)
     progress("detours")
     detours = probe_noise.detours(machine, platform, guest, samples)
     local_send, byte = samples.per_unit("local send", *LOCAL_BYTES)
@@ -249,7 +253,7 @@ def _through_sockets(
         eager=Eager(
             send_cycles=rounded(send),
             send_packet_cycles=rounded(max(0.0, send_packet)),
-            receive_cycles=rounded(receive),
+            receive_cycles=rounded(received),
             receive_packet_cycles=rounded(max(0.0, receive_packet)),
         ),
         rendezvous=None,
@@ -259,6 +263,16 @@ def _through_sockets(
         delivery=samples.delivery("delivery"),
         detours=detours,
         measured=samples.measured(),
+        connection=Connection(
+            segment_bytes=MTU_BYTES - HEADER_BYTES,
+            envelope_bytes=machine.integer("mpi.socket_envelope"),
+            segments_per_acknowledgement=SEGMENTS_PER_ACKNOWLEDGEMENT,
+            segment_send_cycles=rounded(max(0.0, send_segment - settle)),
+            segment_receive_cycles=rounded(max(0.0, receive_segment)),
+            settle_cycles=rounded(settle),
+            acknowledge_cycles=rounded(max(0.0, acknowledge)),
+            acknowledged_cycles=rounded(max(0.0, acknowledged)),
+        ),
     )
 
 

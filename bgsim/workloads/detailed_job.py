@@ -71,6 +71,12 @@ class Process:
         assert isinstance(self.messenger, Messenger)
         return self.messenger
 
+    @property
+    def sockets(self) -> SocketMessenger:
+        """The library of a guest whose programs have sockets."""
+        assert isinstance(self.messenger, SocketMessenger)
+        return self.messenger
+
     def interruptions(self) -> int:
         """How often something other than the program and what it asked for has taken the core so far."""
         ticks: int = sum(row.count for row in self.core.exits() if row.cause in TICKS)
