@@ -18,11 +18,11 @@ from bgsim.experiment.errors import ExperimentError, Problem, shown
 from bgsim.experiment.identity import canonical, run_id
 from bgsim.experiment.labels import brief
 from bgsim.experiment.locate import Document, Path, dotted
-from bgsim.experiment.precision import Precision
 from bgsim.experiment.settings import Overrides, Source, read, settings
 from bgsim.experiment.sweep import Axis
 
 if TYPE_CHECKING:
+    from bgsim.experiment.precision import Precision
     from bgsim.experiment.sections import CalibrateSection, SensitivitySection
 
 

@@ -18,7 +18,6 @@ from bgsim.experiment.identity import MODEL_VERSION, canonical, seed_of_replicat
 from bgsim.experiment.locate import Place, split_path
 from bgsim.experiment.plan import Experiment, Run
 from bgsim.experiment.point import PointMaker, point_text
-from bgsim.experiment.precision import Precision, read_precision
 from bgsim.experiment.resolve import (
     cure_findings,
     greedy_findings,
@@ -33,6 +32,7 @@ from bgsim.experiment.sweep import PLATFORM, Axis, covering, fixed, points, read
 
 if TYPE_CHECKING:
     from bgsim.experiment.form import Platform
+    from bgsim.experiment.precision import Precision
     from bgsim.experiment.schema import ExperimentModel
     from bgsim.experiment.sections import CalibrateSection, SensitivitySection
 
@@ -189,6 +189,8 @@ class Planner(PointMaker):
             self.report(axes, indexes, cure_findings(model.cures, model.machine.set, platforms))
             self.sensitivity, self.calibrate = model.sensitivity, model.calibrate
             if model.precision is not None and self.precision is None:
+                from bgsim.experiment.precision import read_precision
+
                 section = model.precision
                 self.precision, wrong = read_precision(section.targets, section.at_most, model.replications)
                 for where, message in wrong:
