@@ -9,9 +9,8 @@ from typing import Any
 from bgsim.cli.listing import aligned
 from bgsim.cures import CURES, GROUPS, PLACES
 from bgsim.experiment.errors import ExperimentError, Problem
-from bgsim.experiment.labels import brief
 from bgsim.experiment.metrics import BASELINE, METRICS
-from bgsim.report.cures_figures import step_span
+from bgsim.report.cures_figures import search_title, step_span
 from bgsim.report.numbers import common_scale, significant
 from bgsim.spelling import did_you_mean
 
@@ -42,9 +41,6 @@ def steps(search: Mapping[str, Any]) -> str:
     """
     parts = []
     for point in search["points"]:
-        workload = point["workload"]
-        words = [brief(workload)]
-        words += [str(workload[key]) for key in ("network", "message_size", "native_time") if key in workload]
         values = [step["value"] for step in point["steps"]]
         scale, unit = common_scale(values, METRICS[search["metric"]].unit)
         rows = [("step", search["metric"], f"x of {BASELINE}", "gain", "guesses make it", "cure")]
@@ -63,7 +59,7 @@ def steps(search: Mapping[str, Any]) -> str:
                 )
             )
             before = value
-        parts.append(f"{', '.join(words)}\n{aligned(rows)}\n")
+        parts.append(f"{search_title(point)}\n{aligned(rows)}\n")
     return "\n".join(parts)
 
 

@@ -34,19 +34,21 @@ def told_apart(values: Sequence[Any]) -> list[str]:
 
 
 def brief(value: Any) -> str:
-    """A swept value as text: a workload section by its kind and operation, other sections as JSON.
+    """A swept value as text: a workload by its kind and operation, a partition by its name, others as JSON.
 
     Examples
     --------
     >>> brief({"kind": "collectives", "operation": "barrier", "iterations": 100})
     'collectives barrier'
-    >>> brief("8 B"), brief([3, 3, 1])
-    ('8 B', '[3, 3, 1]')
+    >>> brief("8 B"), brief([3, 3, 1]), brief({"topology": "rack"})
+    ('8 B', '[3, 3, 1]', 'rack')
     """
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping) and "kind" in value:
         return " ".join(str(value[key]) for key in ("kind", *NAMING_KEYS) if key in value)
+    if isinstance(value, Mapping) and list(value) == ["topology"]:
+        return str(value["topology"])
     if isinstance(value, Mapping | Sequence):
         return json.dumps(value, sort_keys=True)
     return str(value)

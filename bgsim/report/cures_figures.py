@@ -36,7 +36,7 @@ def figures(search: Mapping[str, Any], records: Sequence[Record]) -> Iterator[tu
         All records of the study.
     """
     for point in search["points"]:
-        name = style.slug(_title(point))
+        name = style.slug(search_title(point))
         if point["steps"]:
             yield f"cures-waterfall-{name}", waterfall(search, point)
         bars = alone(search, point, records)
@@ -100,7 +100,7 @@ def waterfall(search: Mapping[str, Any], point: Mapping[str, Any]) -> Figure:
         labels.append("bare metal")
         _value_text(axes, rows - 1, native / scale, unit, None)
     _finish(axes, labels, f"{_metric_words(search['metric'])} ({unit})")
-    axes.set_title(_title(point), loc="left")
+    axes.set_title(search_title(point), loc="left")
     style.legend_outside(figure, handles, columns=5, below=True)
     return figure
 
@@ -146,15 +146,18 @@ def bars_alone(
             native / scale, color=style.BLACK, linestyle=(0, (3, 1.5)), linewidth=0.9
         )
     _finish(axes, [name for name, _ in bars], f"{_metric_words(search['metric'])} ({unit})")
-    axes.set_title(f"{_title(point)}: one cure at a time", loc="left")
+    axes.set_title(f"{search_title(point)}: one cure at a time", loc="left")
     style.legend_outside(figure, handles, columns=6, below=True)
     return figure
 
 
-def _title(point: Mapping[str, Any]) -> str:
-    workload = point["workload"]
-    words = [brief(workload)]
-    words += [str(workload[key]) for key in ("network", "message_size", "native_time") if key in workload]
+def search_title(point: Mapping[str, Any]) -> str:
+    """What a point of a search is: its workload in a few words, and its partition if that is swept."""
+    workload, swept = point["workload"], point["point"]
+    more = (workload.get(key, "auto") for key in ("network", "message_size", "size", "native_time"))
+    words = [brief(workload), *(str(value) for value in more if value != "auto")]
+    if "partition" in swept and len(set(swept["partition"])) == 1:
+        words.append(brief(swept["partition"]))
     return ", ".join(words)
 
 
