@@ -157,9 +157,9 @@ class CostModel:
         ``PLATFORM/GUEST``.
     machine, datasheet_digest
         What it was measured on.
-    model_version, created_by
-        Version of the characterisation (:data:`bgsim.workloads.characterize.VERSION`; not the model version
-        of records, though the key of the files has that name), and of the program that measured.
+    characterisation_version, created_by
+        Version of what is measured and how (:data:`bgsim.workloads.characterize.VERSION`), and of the program
+        that measured.
     put, get, eager, rendezvous, local, collective, barrier, delivery
         The costs. A guest whose programs have sockets has no puts and gets, sends every message as an eager
         one, and uses neither the collective nor the barrier network: there these are None.
@@ -176,7 +176,7 @@ class CostModel:
     guest: str
     machine: Machine
     datasheet_digest: str
-    model_version: int
+    characterisation_version: int
     created_by: str
     put: OneSided | None
     get: OneSided | None
@@ -211,6 +211,8 @@ class CostModel:
         """Read a cost model from text; `name` stands in front of problems."""
         read = Reader(text, name)
         read.document.setdefault("connection", None)
+        if _VERSION_ONCE in read.document:
+            read.document.setdefault("characterisation_version", read.document.pop(_VERSION_ONCE))
         read.constant("schema", SCHEMA)
         known = read.record(cls, extra=("schema",))
         found: dict[str, Any] = {
@@ -255,6 +257,7 @@ class CostModel:
     def digest(self) -> str:
         """First 16 hexadecimal digits of the SHA-256 of everything that affects an answer."""
         costs = {key: value for key, value in self.as_dict().items() if key not in ("created_by", "measured")}
+        costs[_VERSION_ONCE] = costs.pop("characterisation_version")  # what a key is called changes no answer
         text = json.dumps(costs, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -262,6 +265,9 @@ class CostModel:
         """The detours of a number of cores; those of a node have consecutive numbers."""
         return Detours.make(self.detours, cores, seed, cores_per_node)
 
+
+_VERSION_ONCE = "model_version"
+"""The key of the characterisation's version in files up to now, and in digests."""
 
 _SECTIONS: Mapping[str, type] = {
     "put": OneSided,
@@ -281,7 +287,7 @@ _SCALARS: Mapping[str, type] = {
     "platform": str,
     "guest": str,
     "datasheet_digest": str,
-    "model_version": int,
+    "characterisation_version": int,
     "created_by": str,
 }
 

@@ -90,7 +90,7 @@ class Characterisation:
     def fits(self, machine: Datasheet) -> bool:
         """Whether a machine has all of these parameters at the same values."""
         same = machine_digest(machine, self.parameters) == self.model.datasheet_digest
-        return same and self.model.model_version == VERSION
+        return same and self.model.characterisation_version == VERSION
 
     def save(self, path: Path) -> None:
         """Write the model, and beside it the names of the parameters."""
@@ -181,7 +181,7 @@ def _in_user_space(
         guest=guest,
         machine=_as_written(machine),
         datasheet_digest="",
-        model_version=VERSION,
+        characterisation_version=VERSION,
         created_by=_program(),
         put=OneSided(rounded(mean("put post")), rounded(mean("put complete"))),
         get=OneSided(rounded(mean("get post")), rounded(mean("get complete"))),
@@ -246,7 +246,7 @@ def _through_sockets(
         guest=guest,
         machine=_as_written(machine),
         datasheet_digest="",
-        model_version=VERSION,
+        characterisation_version=VERSION,
         created_by=_program(),
         put=None,
         get=None,

@@ -21,7 +21,7 @@ from bgsim.traces.program import ANY, Builder, Kind, is_receive, is_send
 SIZES = (0, 1, 240, 1200, 1201, 4000)
 COSTS = CostModel(
     name="none", platform="none", guest="none", machine=cost.Machine("none", {}, {}), datasheet_digest="",
-    model_version=1, created_by="", put=cost.OneSided(100, 10), get=cost.OneSided(100, 10),
+    characterisation_version=1, created_by="", put=cost.OneSided(100, 10), get=cost.OneSided(100, 10),
     eager=cost.Eager(100, 7, 50, 9), rendezvous=cost.Rendezvous(70, 60, 30), local=cost.Local(20, 30, 0.25),
     collective=cost.Collective(0, 0, 0), barrier=cost.Barrier(5, 6),
     delivery=cost.Delivery((0.0, 90.0), (1.0, 1.0)), detours=(), measured=(),

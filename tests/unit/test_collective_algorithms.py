@@ -25,7 +25,7 @@ def model(cycles: float) -> CostModel:
     """Made up for tests: every step of a message costs the same, nothing interrupts."""
     return CostModel(
         name="bare-metal/cnk", platform="bare-metal", guest="cnk", machine=cost.Machine("bgp", {}, {}),
-        datasheet_digest="", model_version=1, created_by="test", put=cost.OneSided(cycles, cycles),
+        datasheet_digest="", characterisation_version=1, created_by="test", put=cost.OneSided(cycles, cycles),
         get=cost.OneSided(cycles, cycles), eager=cost.Eager(cycles, 0.0, cycles, 0.0),
         rendezvous=cost.Rendezvous(cycles, cycles, cycles), local=cost.Local(cycles, cycles, 0.0),
         collective=cost.Collective(cycles, cycles, cycles), barrier=cost.Barrier(cycles, cycles),

@@ -22,7 +22,7 @@ def model(**changes: object) -> CostModel:
         guest="cnk",
         machine=cost.Machine("bgp", {}, {}),
         datasheet_digest="0123",
-        model_version=1,
+        characterisation_version=1,
         created_by="bgsim test",
         put=cost.OneSided(600.0, 100.0),
         get=cost.OneSided(700.0, 110.0),
@@ -45,6 +45,16 @@ def test_written_and_read_back(tmp_path: Path) -> None:
     text = path.read_bytes()
     CostModel.load(path).save(path)
     assert path.read_bytes() == text
+
+
+def test_the_version_is_read_under_its_old_name_too(tmp_path: Path) -> None:
+    path = tmp_path / "model.yaml"
+    model().save(path)
+    text = path.read_text()
+    assert "characterisation_version: 1\n" in text
+    path.write_text(text.replace("characterisation_version", "model_version"))
+    assert CostModel.load(path) == model()
+    assert CostModel.load(path).digest == model().digest
 
 
 def test_digest_is_of_what_affects_the_answer() -> None:

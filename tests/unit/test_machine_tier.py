@@ -29,7 +29,7 @@ MACHINE = Datasheet.load()
 FREQUENCY = MACHINE.integer("core.frequency")
 FREE = CostModel(
     name="bare-metal/cnk", platform="bare-metal", guest="cnk", machine=cost.Machine("bgp", {}, {}),
-    datasheet_digest="", model_version=1, created_by="test", put=cost.OneSided(0.0, 0.0),
+    datasheet_digest="", characterisation_version=1, created_by="test", put=cost.OneSided(0.0, 0.0),
     get=cost.OneSided(0.0, 0.0), eager=cost.Eager(0.0, 0.0, 0.0, 0.0),
     rendezvous=cost.Rendezvous(0.0, 0.0, 0.0), local=cost.Local(0.0, 0.0, 0.0),
     collective=cost.Collective(0.0, 0.0, 0.0), barrier=cost.Barrier(0.0, 0.0),
