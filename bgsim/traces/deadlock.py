@@ -171,7 +171,7 @@ def check_program(program: Program, eager_limit: int) -> None:
         guest="none",
         machine=cost_model.Machine("none", {}, {}),
         datasheet_digest="",
-        model_version=0,
+        characterisation_version=0,
         created_by="",
         put=cost_model.OneSided(0, 0),
         get=cost_model.OneSided(0, 0),
