@@ -1,8 +1,8 @@
 """Gates of a message graph while it runs: countings, the queues of the cores, and what opens when.
 
 Shared by the compiled torus engines; :mod:`bgsim.network.packet_reference` has its own, written to be
-read. Times of gates may be milliseconds apart, so they are kept in a heap, by time and number, and not in the
-packet engine's timing wheel.
+read. Times of gates may be milliseconds apart, so they are kept in a heap, by time and number, and not in
+the 16 bits of a node's times.
 """
 
 # The compiled functions take arrays by position, and numba's decorators hide their types.
@@ -163,28 +163,42 @@ def count(gate, time, gates):
 
 @compiled_inner
 def start(gate, core, now, gates):
-    """Have a core start the work of a gate."""
+    """Have a core start the work of a gate; returns when that will be done."""
     gates.working[gate] = 1
-    put(finish_watched(gates.detours, gates.quiet, core, now, gates.work[gate]), gate, gates)
+    return finish_watched(gates.detours, gates.quiet, core, now, gates.work[gate])
+
+
+@compiled_inner
+def comes_first(gate, time, gates):
+    """Whether a gate would be the first of the heap."""
+    if not gates.size[0] or time < gates.heap_time[0]:
+        return True
+    return time == gates.heap_time[0] and gate < gates.heap_gate[0]
 
 
 @compiled_inner
 def open_gates(now, gates, outbox, released):
     """Open the gates whose time has come, and write the messages they post; return how many these are now.
 
-    Gates with a core come out of the heap twice: when they are ready, and when their work is done.
+    Gates with a core come out of the heap twice: when they are ready, and when their work is done. One whose
+    work takes no time would be the first again, and stays out.
     """
     while gates.size[0] and gates.heap_time[0] <= now:
         gate = take(gates)
         core = gates.core[gate]
         if not gates.working[gate]:
-            if gates.head[core] < 0:
-                gates.head[core] = gate
-                start(gate, core, now, gates)
-            else:
+            queued = gates.head[core] >= 0
+            if queued:
                 gates.following[gates.tail[core]] = gate
+            else:
+                gates.head[core] = gate
             gates.tail[core] = gate
-            continue
+            if queued:
+                continue
+            end = start(gate, core, now, gates)
+            if end > now or not comes_first(gate, end, gates):
+                put(end, gate, gates)
+                continue
         gates.opened[gate] = now
         for place in range(gates.first[gate], gates.first[gate + 1]):
             outbox[released] = gates.messages[place]
@@ -197,7 +211,7 @@ def open_gates(now, gates, outbox, released):
             following = gates.following[gate]
             gates.head[core] = following
             if following >= 0:
-                start(following, core, now, gates)
+                put(start(following, core, now, gates), following, gates)
     return released
 
 
