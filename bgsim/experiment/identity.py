@@ -21,7 +21,7 @@ from bgsim.machine.shipped import shipped_sha256
 if TYPE_CHECKING:
     from bgsim.datasheet import Datasheet
 
-MODEL_VERSION = 3
+MODEL_VERSION = 4
 """Raised by hand when a change of the program may change an answer; older records then do not count."""
 
 RUN_ID_DIGITS = 16

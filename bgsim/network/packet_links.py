@@ -31,6 +31,7 @@ from bgsim.network.packed import (
     store16,
     store32,
     store64,
+    summon,
 )
 from bgsim.network.packet_moves import (
     INNER,
@@ -76,6 +77,9 @@ def grant(node, base, direction, now, router, places, done, gates, capacity):
     free1 = bit_count(open_slots >> capacity & every)
     free2 = bit_count(open_slots >> 2 * capacity & every)
     straight = nb.int64(1) << (direction * 4 + 2)
+    if not free0 | free1 and free2 and bubble & dynamic:
+        elsewhere = asking(memory, base + at.WANT, with_room(base, now, memory, capacity))
+        bubble &= ~(dynamic & elsewhere)
     able = dynamic if free0 | free1 else 0
     able |= bubble if free2 > 1 else (bubble & straight if free2 else 0)
     channel = 0 if free0 >= free1 else 1
@@ -110,6 +114,9 @@ def grant(node, base, direction, now, router, places, done, gates, capacity):
     store16(memory, wake, free if asked & ~(nb.int64(1) << bit) else at.FAR)
     store64(memory, counters, sent + (chunks << 32 | 1))
     store8(memory, base + at.TURN + direction, (bit + 1) & 31)
+    if channel < 2 and free0 + free1 == 1:  # heads that waited for it may escape now
+        lower = (nb.int64(1) << (direction & 6)) - 1
+        summon(memory, base + at.WAKE, base + at.FREE, lower, now + 1)
     open_slot = lowest_bit(open_slots >> capacity * channel)
     send(base, direction, channel, open_slot, packet, grants, now, router, places, capacity)
     if bit < FIRST_INJECTION:
@@ -120,6 +127,20 @@ def grant(node, base, direction, now, router, places, done, gates, capacity):
     take(base, bit, packet, head, now, router, places, capacity)
     if bit >= FIRST_INJECTION:
         start_engine(base, now, places)
+
+
+@nb.njit(**INNER)
+def with_room(base, now, memory, capacity):
+    """Links, bit by direction, whose dynamic channels have a free slot downstream."""
+    links = nb.int64(0)
+    for direction in range(6):
+        slots = base + at.SLOTS + direction * 8 * capacity
+        if capacity == 8:
+            vacant = passed32(memory, slots, now) & 0xFFFF
+        else:
+            vacant = passed16(memory, slots, now) & 0xFF
+        links |= nb.int64(vacant != 0) << direction
+    return links
 
 
 @nb.njit(**INNER)

@@ -86,6 +86,10 @@ class OutputLink:
     grants: int = 0
     turn: int = 0
 
+    def dynamic_room(self, now: int) -> int:
+        """Slots of the dynamic channels downstream that its router knows to be free."""
+        return sum(fifo.free(now) for fifo in self.below[:BUBBLE])
+
 
 @dataclass(slots=True, eq=False)
 class Node:
@@ -96,6 +100,7 @@ class Node:
     links: list[OutputLink] = field(default_factory=list)
     posted: list[deque[int]] = field(default_factory=lambda: [deque() for _ in range(INJECTION_FIFOS)])
     turn: int = 0
+    looked_at: int = -1
     free_at: int = 0
     inject_at: int = -1
     held: list[int] = field(default_factory=lambda: [0, 0])
@@ -252,8 +257,11 @@ class PacketReference:
         self._at(ready, ROUTERS, self._look, self._nodes[fifo.node])
 
     def _look(self, node: Node) -> None:
-        """Do all that a node can do now: grant links, receive, inject. A second look finds nothing left."""
+        """Do all that a node can do now: grant links, receive, inject. It does so once in an instant."""
         now = int(self.environment.now)
+        if node.looked_at == now:
+            return
+        node.looked_at = now
         for link in node.links:
             if link.below and link.free_at <= now:
                 self._grant(node, link, now)
@@ -303,7 +311,7 @@ class PacketReference:
             self._drain_later(node, kind, now)
         return True
 
-    def _channel(self, fifo: Fifo, link: OutputLink, now: int) -> int | None:
+    def _channel(self, node: Node, fifo: Fifo, link: OutputLink, now: int) -> int | None:
         """Virtual channel on which a FIFO's head can take a link now."""
         packet = fifo.head(now)
         if packet is None:
@@ -314,16 +322,18 @@ class PacketReference:
         if link.direction not in directions:
             return None
         free = [below.free(now) for below in link.below]
-        if packet.dynamic and (free[0] or free[1]):
+        if packet.dynamic and link.dynamic_room(now):
             return 0 if free[0] >= free[1] else 1
         if directions[0] != link.direction:
+            return None
+        if packet.dynamic and any(node.links[other].dynamic_room(now) for other in directions):
             return None
         channel = PRIORITY if packet.priority else BUBBLE
         straight = fifo.number == link.direction * CHANNELS + channel
         return channel if free[channel] >= (1 if straight else 2) else None
 
     def _grant(self, node: Node, link: OutputLink, now: int) -> None:
-        able = {fifo.number: self._channel(fifo, link, now) for fifo in node.fifos}
+        able = {fifo.number: self._channel(node, fifo, link, now) for fifo in node.fifos}
         able = {number: channel for number, channel in able.items() if channel is not None}
         if PRIORITY in able.values():
             able = {number: channel for number, channel in able.items() if channel == PRIORITY}
@@ -347,6 +357,8 @@ class PacketReference:
         self.packet_hops += 1
         below = link.below[channel]
         below.coming += 1
+        if channel < BUBBLE and not link.dynamic_room(now):  # heads that waited for it may escape now
+            self._at(now + 1, ROUTERS, self._look, node)
         self._at(now + self.parameters.hop_cycles, ARRIVALS, self._enter, below, packet)
 
     def _arbitrate(self, node: Node, link: OutputLink, able: list[int]) -> int:

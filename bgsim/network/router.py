@@ -11,9 +11,11 @@ packet slots in a memory that is read faster than a link sends, one packet at a 
 * **Bubble.** The bubble and the priority channel ask for one slot to go straight on, and for two to be
   injected, to turn into another dimension, or to come from a dynamic channel; so no ring ever fills.
 * **Routing.** A deterministic packet takes the dimensions in order, x first. A dynamic one asks for every
-  link that brings it nearer, takes the dynamic channel with more free slots, and falls back to the bubble
-  channel on the link that dimension order names.
-* **Head of line.** Only the packet at the head of a FIFO asks for links.
+  link that brings it nearer, and takes the dynamic channel with more free slots. Only if none of its links
+  has a dynamic channel with a free slot may it escape: to the bubble channel of the link that dimension order
+  names. (A slot taken counts as taken for that from the next cycle on.)
+* **Head of line.** Only the packet at the head of a FIFO asks for links, and a packet counts in its FIFO
+  once its header has arrived.
 * **Deposit bit.** A packet that goes straight may leave a copy at each node it passes, when it leaves it.
 * **Reception.** A packet at its destination leaves the network at once, unless it is for a reception FIFO in
   memory that is full: then it stays the head of its FIFO. Software takes the packets out of a memory FIFO one
@@ -24,8 +26,10 @@ packet slots in a memory that is read faster than a link sends, one packet at a 
   that ask for it (in turn, if equal), and the injection FIFOs only if no packet of the network can use it.
   But for part of the time it draws lots between all of them instead, which keeps everyone alive.
 
-At one instant the links of a node are granted in order of direction, then the node receives, then its DMA
-engine injects; what is sent to other nodes they see afterwards.
+At one instant headers that have come in join their FIFOs, then the links of a node are granted in order of
+direction, then the node receives, then its DMA engine injects. Software sees a message as sent once the DMA
+engine is done with its last packet. What a node does is seen by others no sooner than
+:attr:`RouterParameters.window_cycles` later.
 
 The virtual channels, the bubble rule and token flow control follow Adiga et al., "Blue Gene/L torus
 interconnection network", IBM JRD 49(2/3), 2005, whose router Blue Gene/P inherits. The hint bits and the
