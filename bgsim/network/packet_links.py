@@ -96,6 +96,7 @@ def grant(node, base, direction, now, router, places, done, gates, capacity):
         time = earliest_slot(slots, now, starved, memory, capacity)
         store16(memory, wake, min(time, earliest32(memory, base + at.READY, now, asked)))
         return
+    store8(memory, base + at.STARVED + direction, 0)
     counters = base + at.COUNTERS + 8 * direction
     sent = load64(memory, counters)
     grants = sent & 0xFFFFFFFF

@@ -92,15 +92,16 @@ def take(base, bit, packet, head, now, router, places, capacity):
 
 @nb.njit(**INNER)
 def return_token(base, bit, slot, release, router, places, capacity):
-    """Tell the router upstream when a slot of a network FIFO will be free."""
+    """Tell the router upstream when a slot of a network FIFO will be free.
+
+    A token that comes later may be that of a shorter packet, and free its slot sooner, so each one counts.
+    """
     memory = places.memory
     direction = bit >> 2
     upstream = load32(memory, base + at.NEIGHBOUR + 4 * (direction ^ 1))
     there = upstream * router.stride
     store16(memory, there + at.SLOTS + ((4 * direction + (bit & 3)) * capacity + slot) * 2, release)
-    starved = load8(memory, there + at.STARVED + direction)
-    if starved >> (bit & 3) & 1:
-        store8(memory, there + at.STARVED + direction, starved ^ 1 << (bit & 3))
+    if load8(memory, there + at.STARVED + direction) >> (bit & 3) & 1:
         lower16(memory, there + at.WAKE + 2 * direction, release)
         lower16(places.nexts, 2 * upstream, release)
 
