@@ -48,7 +48,9 @@ OPEN: Closed = (False, False, False)
 CLOSED: Closed = (True, True, True)
 
 BISECTION_PACKETS = 64
-BOUND_TOLERANCE_PERCENT = 50.0
+BOUND_TOLERANCE_PERCENT = 60.0
+"""All-to-all on Blue Gene/L reached 64 % of the bound where one dimension is twice as long as the others
+(Kumar et al. 2008, abstract), which is 56 % more time."""
 
 
 def parameters() -> RouterParameters:
@@ -195,7 +197,8 @@ BISECTION = Case(
     source="packets that must cross x time on a link / links across the middle of the longest dimension",
     conditions="A bound, so errors are how far the routers stay behind it, and a negative one would be a "
     "fault. Adaptive packets, 64 of each node, from the first to the last: filling and draining the network "
-    "are in it. On 8 x 8 x 8 the antipodal pattern loads all links alike.",
+    "are in it. On 8 x 8 x 8 the antipodal pattern loads all links alike. The tolerance is what Blue Gene/L lost "
+    "on a torus of 2:1:1, 56 % (Kumar et al. 2008), and a little.",
     binding=True,
     rows=bisection_rows,
 )
