@@ -197,8 +197,8 @@ BISECTION = Case(
     source="packets that must cross x time on a link / links across the middle of the longest dimension",
     conditions="A bound, so errors are how far the routers stay behind it, and a negative one would be a "
     "fault. Adaptive packets, 64 of each node, from the first to the last: filling and draining the network "
-    "are in it. On 8 x 8 x 8 the antipodal pattern loads all links alike. The tolerance is what Blue Gene/L lost "
-    "on a torus of 2:1:1, 56 % (Kumar et al. 2008), and a little.",
+    "are in it. On 8 x 8 x 8 the antipodal pattern loads all links alike. The tolerance is "
+    "what Blue Gene/L lost on a torus of 2:1:1, 56 % (Kumar et al. 2008), and a little.",
     binding=True,
     rows=bisection_rows,
 )

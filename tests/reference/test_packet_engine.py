@@ -104,7 +104,7 @@ def test_times_agree(case):
     assert engine.packet_hops == reference.packet_hops
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [3, 12])
 def test_times_agree_where_tokens_are_short(seed):
     """Long and short packets share few slots, and their tokens come back out of order."""
     shape, torus = (3, 3, 2), (True, True, False)
