@@ -19,7 +19,7 @@ from bgsim.network.implicit import neighbour_table
 from bgsim.network.packet_kernel import FINISHED, STUCK, rebase, run
 from bgsim.network.router import DIRECTIONS, RouterParameters
 from bgsim.network.topology import Closed, Shape, node_count
-from bgsim.network.traffic import Gates, Ints, Messages, copies, hops_word
+from bgsim.network.traffic import FULL_CHUNKS, Gates, Ints, Messages, copies, hops_word
 
 FOREVER = 1 << 60
 CACHE_BYTES = 1 << 20
@@ -66,6 +66,27 @@ def address(array: NDArray[Any]) -> int:
     return int(array.ctypes.data)
 
 
+def check_messages(messages: Messages) -> None:
+    """Refuse messages that do not fit the packed state, which nothing checks later.
+
+    Raises
+    ------
+    ValueError
+        With the first message that does not fit, or their number.
+    """
+    if messages.size > at.MESSAGES_MOST:
+        raise ValueError(
+            f"{messages.size:,} messages in one run; the packet engine takes {at.MESSAGES_MOST:,}"
+        )
+    wrong = (messages.last_chunks < 1) | (messages.last_chunks > FULL_CHUNKS) | (messages.packets < 1)
+    if wrong.any():
+        message = int(np.argmax(wrong))
+        raise ValueError(
+            f"message {message} has {messages.packets[message]} packets, and the last has "
+            f"{messages.last_chunks[message]} chunks; it takes a packet, and 1 to {FULL_CHUNKS} chunks"
+        )
+
+
 class NetworkStuckError(RuntimeError):
     """Packets are in the network, and none can ever move again."""
 
@@ -86,6 +107,12 @@ class PacketEngine:
     detours
         What interrupts the cores of the gates.
 
+    Raises
+    ------
+    ValueError
+        If a message's last packet has no length there is, or if there are more messages than a packet can
+        name.
+
     Attributes
     ----------
     opened_cycles
@@ -105,6 +132,7 @@ class PacketEngine:
         gates: Gates | None = None,
         detours: Detours | None = None,
     ) -> None:
+        check_messages(messages)
         nodes = node_count(shape)
         most = max(parameters.slots, parameters.injection_slots)
         capacity = 4 if most <= 4 else 8

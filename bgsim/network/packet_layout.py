@@ -20,6 +20,7 @@ MEMORY_BIT: Final = 30
 CHUNKS_BIT: Final = 32
 MESSAGE_BIT: Final = 36
 HOPS_MASK: Final = 0xFFFFFF
+MESSAGES_MOST: Final = 1 << 64 - MESSAGE_BIT
 
 # What a node may have to look at: the links 0 to 5, and these. One lane each of what follows.
 RECEPTION: Final = 6

@@ -56,6 +56,13 @@ def test_message_that_nothing_releases_is_reported():
         PacketEngine((2, 2, 2), CLOSED, PARAMETERS, messages).run()
 
 
+@pytest.mark.parametrize(("packets", "chunks"), [(1, 9), (1, 0), (0, 8)])
+def test_messages_of_lengths_that_are_none_are_refused(packets, chunks):
+    messages = Messages.make([0, 0], [1, 1], [1, packets], last_chunks=[8, chunks])
+    with pytest.raises(ValueError, match="message 1 has"):
+        PacketEngine((2, 2, 2), CLOSED, PARAMETERS, messages)
+
+
 def test_copies_are_left_along_a_line():
     messages = Messages.make([0], [3], [10], deposit=1)
     engine = PacketEngine((8, 8, 8), CLOSED, PARAMETERS, messages)
