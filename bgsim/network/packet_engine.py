@@ -78,12 +78,12 @@ def check_messages(messages: Messages) -> None:
         raise ValueError(
             f"{messages.size:,} messages in one run; the packet engine takes {at.MESSAGES_MOST:,}"
         )
-    wrong = (messages.last_chunks < 1) | (messages.last_chunks > FULL_CHUNKS) | (messages.packets < 1)
+    wrong = (messages.last_chunks < 1) | (messages.last_chunks > FULL_CHUNKS)
     if wrong.any():
         message = int(np.argmax(wrong))
+        chunks = messages.last_chunks[message]
         raise ValueError(
-            f"message {message} has {messages.packets[message]} packets, and the last has "
-            f"{messages.last_chunks[message]} chunks; it takes a packet, and 1 to {FULL_CHUNKS} chunks"
+            f"the last packet of message {message} has {chunks} chunks; 1 to {FULL_CHUNKS} exist"
         )
 
 
