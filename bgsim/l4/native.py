@@ -127,12 +127,30 @@ class NativeThread(Vcpu):
         kernel.call(self, self.pager, Message(self, "page", page, PAGE_FAULT))
 
 
-class Pager(Thread):
+class Answering(Thread):
+    """A thread that waits for the program's messages and answers them one by one."""
+
+    def __init__(self, name: str, priority: int) -> None:
+        super().__init__(name, priority, ThreadState.RECEIVING)
+        self.message: Message | None = None
+
+    def deliver(self, message: Message) -> None:
+        """Take a message to answer."""
+        self.message = message
+
+    def taken(self) -> tuple[NativeThread, Any]:
+        """The thread that waits for the answer, and what it sent; the message is done with."""
+        message, self.message = self.message, None
+        assert message is not None
+        assert isinstance(message.sender, NativeThread)
+        return message.sender, message.content
+
+
+class Pager(Answering):
     """The program's pager: it maps each page when that is first touched, memory in large pages."""
 
     def __init__(self, datasheet: Datasheet, page_mib: int) -> None:
-        super().__init__("pager", VMM_PRIORITY, ThreadState.RECEIVING)
-        self.message: Message | None = None
+        super().__init__("pager", VMM_PRIORITY)
         self.faults = 0
         self._page_mib = page_mib
         cpi = Fraction(datasheet.quantity("l4.map_fpage_cpi").value)
@@ -140,25 +158,18 @@ class Pager(Thread):
         self.own_cycles = round(datasheet.integer("l4.native.pager_instructions") * cpi)
         self.map_cycles = round(datasheet.integer("l4.map_fpage_instructions") * cpi)
 
-    def deliver(self, message: Message) -> None:
-        """Take a fault to answer."""
-        self.message = message
-
     def execute(self, kernel: Kernel) -> Generator[simpy.Event, Any, None]:
         """Map the page, answer, and wait for the next fault."""
-        message, self.message = self.message, None
-        assert message is not None
-        thread = message.sender
-        assert isinstance(thread, NativeThread)
+        thread, content = self.taken()
         self.faults += 1
-        thread.space.map(*thread.space.fpage(message.content, self._page_mib))
+        thread.space.map(*thread.space.fpage(content, self._page_mib))
         kernel.charge(PAGE_FAULT, l4=self.own_cycles + self.map_cycles)
         kernel.owe(self.own_cycles + self.map_cycles)
         yield from kernel.settle()
         kernel.answer(self, thread, PAGE_FAULT, "ram_fault_map4m", None, advance=False)
 
 
-class Partner(Thread):
+class Partner(Answering):
     """A thread that answers each message at once.
 
     Parameters
@@ -168,8 +179,7 @@ class Partner(Thread):
     """
 
     def __init__(self, datasheet: Datasheet, other_space: bool) -> None:
-        super().__init__("partner", VCPU_PRIORITY, ThreadState.RECEIVING)
-        self.message: Message | None = None
+        super().__init__("partner", VCPU_PRIORITY)
         self._other_space = other_space
         self._pages = datasheet.integer("l4.native.partner_pages") if other_space else 0
         self._miss_cycles = datasheet.cycles("vmm.tlb_miss_cycles")
@@ -183,16 +193,9 @@ class Partner(Thread):
         kernel.charge(IPC, l4=cycles, count=1)
         kernel.owe(cycles)
 
-    def deliver(self, message: Message) -> None:
-        """Take a message to answer."""
-        self.message = message
-
     def execute(self, kernel: Kernel) -> Generator[simpy.Event, Any, None]:
         """Answer, and wait for the next message."""
-        message, self.message = self.message, None
-        assert message is not None
-        thread = message.sender
-        assert isinstance(thread, NativeThread)
+        thread, _ = self.taken()
         misses = thread.processor.touch_foreign(self._pages)
         if misses:
             kernel.charge(DATA_MISS, l4=misses * self._miss_cycles, count=misses)
