@@ -178,4 +178,5 @@ def _finish(axes: Axes, labels: Sequence[str], words: str) -> None:
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlim(left=0)
     axes.grid(visible=False, axis="y")
+    axes.xaxis.set_major_formatter(style.number_formatter())
     axes.set_xlabel(words)
