@@ -5,6 +5,7 @@ from __future__ import annotations
 from bgsim.experiment.errors import ExperimentError, Problem
 from bgsim.spelling import did_you_mean
 from bgsim.validation import (
+    all_to_all,
     compile_time,
     contention,
     fast_paths,
@@ -39,6 +40,7 @@ CASES: tuple[Case, ...] = (
     contention.GET,
     contention.SEND,
     contention.PUT,
+    all_to_all.ALL_TO_ALL,
     paging.PAGED,
     paging.BIG_MEMORY,
     paging.QUIET,
@@ -66,9 +68,10 @@ NOT_VALIDATED = {
         "that the law is exact, not its constant"
     ),
     "ARMCI": "the `armci_*` columns of the two-node bandwidths are not simulated",
-    "torus traffic beyond three tables": (
-        "antipodal gets and sends and eight shifts of puts on 512 nodes with all nodes active are compared; "
-        "other patterns, active sets and partitions are not measured here"
+    "torus traffic beyond these tables": (
+        "antipodal gets and sends and eight shifts of puts on 512 nodes with all nodes active are compared, "
+        "and two all-to-all exchanges by their share of peak; other patterns, active sets and partitions "
+        "are not measured here"
     ),
     "collective and barrier network": (
         "no measured packet or operation is known; even the rate has two sources"
