@@ -57,7 +57,7 @@ def _spelled(shape: Shape) -> str:
 
 
 ALL_TO_ALL = Case(
-    name="all-to-all-on-long-tori",
+    name="all-to-all-against-blue-gene-l",
     compares="share of the bisection's peak that all-to-all traffic reaches where one dimension is longer",
     kind="measured",
     unit="% of peak",
