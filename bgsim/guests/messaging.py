@@ -7,9 +7,8 @@ packets wait in the receiver's memory until the progress loop copies them out. A
 request that names a counter of the sender's; the receiver answers with a remote get, and either side
 is done when its counter is zero.
 
-Descriptors go into the injection FIFO of the direction their route begins with; remote gets have six for
-themselves, whose tails only the hardware moves. Contents are Python objects that travel with the last
-packet. Left out: several communicating threads, interrupt mode, and messages nobody expects (a receiver
+Descriptors (:mod:`bgsim.guests.message_descriptors`) go into the injection FIFO of the direction their route
+begins with. Contents are Python objects that travel with the last packet. Left out: several communicating threads, interrupt mode, and messages nobody expects (a receiver
 takes whatever comes in order of arrival).
 
 Source: IBM SPI headers and the DCMF paper's outline; software costs ``bgsim datasheet 'dcmf.*'``.
@@ -19,37 +18,32 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 from bgsim.datasheet import Datasheet
 from bgsim.guests.cnk import BUFFERS_MIB, DATA_MIB, RINGS_MIB, TEXT_MIB
 from bgsim.guests.dma_calls import DmaCalls
+from bgsim.guests.message_descriptors import (
+    ACKNOWLEDGEMENT_BYTES,
+    DIRECTIONS,
+    GROUP,
+    RING_ENTRIES,
+    UNWATCHED_COUNTER,
+    Descriptors,
+    rings,
+)
+from bgsim.guests.messages import Accesses, Costs, Message, Send
 from bgsim.guests.user_code import UserCode
 from bgsim.hardware import dma_registers as reg
-from bgsim.hardware.dma_descriptor import Descriptor, DmaPacket, Transfer, VirtualChannel
+from bgsim.hardware.dma_descriptor import Descriptor, DmaPacket
 from bgsim.hardware.dma_registers import CounterControl, CounterRegister, FifoRegister, Register
-from bgsim.network.topology import Closed, Shape, displacement
-from bgsim.platforms.seam import Code, Load, Now, Poll, ReadMemory, Request, Store, WriteMemory, poll
-
-GROUP = 0
-DIRECTIONS = 6
-REMOTE_GET_FIFO = DIRECTIONS
-"""First injection FIFO that remote gets are put into, one per direction of their data; the program's own,
-from 0 on, are one per direction too. Both lead to the direction's torus FIFO."""
+from bgsim.network.topology import Closed, Shape
+from bgsim.platforms.seam import Code, Load, Now, Poll, ReadMemory, Request, Store, poll
 
 RECEPTION_FIFO = 0
-RING_ENTRIES = 256
 RECEPTION_ENTRIES = 512
 POLLED_COUNTERS = 32
 """Counters below it are polled by value, for puts and gets; those above by hit-zero word, for rendezvous."""
-
-UNWATCHED_COUNTER = reg.COUNTERS - 1
-"""Counter of descriptors whose completion nobody waits for."""
-
-ACKNOWLEDGEMENT_BYTES = 1
-"""The least a direct put can carry."""
 
 REQUEST_BYTES = 48
 """A request-to-send: its packet has a software header and describes the buffer and counter of the sender."""
@@ -76,98 +70,6 @@ def _is_zero(value: int) -> bool:
 
 def _has_packets(word: int) -> bool:
     return bool(word & _NOT_EMPTY_BIT)
-
-
-@dataclass(frozen=True)
-class Message:
-    """What a sender hands over.
-
-    Attributes
-    ----------
-    source
-        Node number.
-    size
-        Bytes.
-    content
-        Anything, for the receiver.
-    counter
-        Injection counter of a rendezvous; None for an eager message.
-    """
-
-    source: int
-    size: int
-    content: Any = None
-    counter: int | None = None
-
-
-@dataclass(eq=False)
-class Send:
-    """A send under way; an eager one is done at once."""
-
-    message: Message
-    done: bool = False
-
-
-@dataclass
-class Accesses:
-    """Device accesses of the library since it was ready, by what they were for; polls are not counted."""
-
-    posting: int = 0
-    handling: int = 0
-
-
-@dataclass
-class _Ring:
-    """An injection FIFO's ring, the slot its next descriptor goes to, and where the engine was last seen."""
-
-    base: int
-    tail: int = 0
-    head: int = 0
-
-    def has_room(self, descriptors: int) -> bool:
-        return (self.head - self.tail - 1) % RING_ENTRIES >= descriptors
-
-    def seen(self, pointer: int) -> None:
-        self.head = ((pointer << 4) - self.base) // reg.DESCRIPTOR_BYTES
-
-    def write(self, descriptor: Descriptor) -> WriteMemory:
-        address = self.base + self.tail * reg.DESCRIPTOR_BYTES
-        self.tail = (self.tail + 1) % RING_ENTRIES
-        return WriteMemory(address, descriptor)
-
-    @property
-    def pointer(self) -> int:
-        return self.base + self.tail * reg.DESCRIPTOR_BYTES >> 4
-
-
-@dataclass
-class Costs:
-    """The library's own instructions and cycles, from the datasheet."""
-
-    datasheet: Datasheet
-    post: int = field(init=False)
-    get_extra: int = field(init=False)
-    complete: int = field(init=False)
-    poll: int = field(init=False)
-    receive: int = field(init=False)
-    packet: int = field(init=False)
-    per_byte: Fraction = field(init=False)
-    packet_read: int = field(init=False)
-    local_send: int = field(init=False)
-    eager_limit: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        sheet = self.datasheet
-        self.complete = sheet.cycles("dcmf.complete_cycles")
-        self.post = max(0, sheet.cycles("dcmf.operation") - self.complete)
-        self.get_extra = sheet.cycles("dcmf.get_extra")
-        self.poll = sheet.integer("dcmf.poll_instructions")
-        self.receive = sheet.integer("dcmf.receive_instructions")
-        self.packet = sheet.integer("dcmf.packet_instructions")
-        self.per_byte = Fraction(sheet.quantity("dcmf.copy_instructions_per_byte").value)
-        self.packet_read = sheet.cycles("dcmf.packet_read_cycles")
-        self.local_send = sheet.integer("dcmf.local_send_instructions")
-        self.eager_limit = int(sheet.quantity("mpi.eager_limit").value)
 
 
 class Messenger:
@@ -207,13 +109,9 @@ class Messenger:
         self.on_mark: Callable[[str, int], None] | None = None
         self.on_armed: Callable[[bool, int], None] = lambda reception, counter: None
         self._kernel = kernel
-        self._shape = shape
-        self._torus = torus
-        self._full_packets = datasheet.flag("torus.put_full_packets")
-        self._rings = [
-            _Ring((RINGS_MIB << 20) + fifo * RING_ENTRIES * reg.DESCRIPTOR_BYTES)
-            for fifo in range(REMOTE_GET_FIFO + DIRECTIONS)
-        ]
+        full_packets = datasheet.flag("torus.put_full_packets")
+        self._descriptors = Descriptors(node, shape, torus, full_packets)
+        self._rings = rings()
         self._head = _RECEPTION_START
         self._chunk_units = datasheet.integer("torus.packet_chunk") >> 4
         self._partial: dict[int, tuple[Descriptor, int]] = {}  # by identity of the message's descriptor
@@ -258,27 +156,19 @@ class Messenger:
         """
         yield self.code.cycles(self.costs.post)
         own = UNWATCHED_COUNTER if remote else counter
-        data = self._descriptor(Transfer.DIRECT_PUT, target, length, dynamic=False, injection_counter=own)
+        data = self._descriptors.put(target, length, own)
         if not remote:
             yield from self._arm(False, counter, length)
             yield from self._post(data)
             return
         yield from self._arm(True, counter, ACKNOWLEDGEMENT_BYTES)
-        acknowledgement = Descriptor(
-            Transfer.DIRECT_PUT,
-            destination=self.node,
-            length=ACKNOWLEDGEMENT_BYTES,
-            injection_counter=UNWATCHED_COUNTER,
-            reception_counter=counter,
-            full_packets=False,
-        )
-        yield from self._post(data, self._request(target, acknowledgement, dynamic=False))
+        yield from self._post(data, self._descriptors.acknowledgement(target, counter))
 
     def get(self, target: int, length: int, counter: int) -> Code:
         """Start a get; reception counter `counter` reaches zero when the data has arrived."""
         yield self.code.cycles(self.costs.post + self.costs.get_extra)
         yield from self._arm(True, counter, length)
-        yield from self._post(self._remote_get(target, length, counter, UNWATCHED_COUNTER))
+        yield from self._post(self._descriptors.remote_get(target, length, counter, UNWATCHED_COUNTER))
 
     def wait(self, reception: bool, counter: int) -> Code:
         """Poll a counter until it is zero."""
@@ -298,7 +188,7 @@ class Messenger:
         yield self.code.cycles(self.costs.post)
         if size <= self.costs.eager_limit if eager is None else eager:
             message = Message(self.node, size, content)
-            yield from self._post(self._packets(target, max(1, size), message))
+            yield from self._post(self._descriptors.packets(target, max(1, size), message))
             return Send(message, done=True)
         while not self._free[False]:
             yield from self.progress()
@@ -306,7 +196,7 @@ class Messenger:
         message = Message(self.node, size, content, counter)
         send = self._sending[counter] = Send(message)
         yield from self._arm(False, counter, size)
-        yield from self._post(self._packets(target, REQUEST_BYTES, message))
+        yield from self._post(self._descriptors.packets(target, REQUEST_BYTES, message))
         return send
 
     def receive(self) -> Generator[Request, Any, Message]:
@@ -417,7 +307,9 @@ class Messenger:
         self._receiving[counter] = message
         yield self.code.cycles(self.costs.post + self.costs.get_extra)
         yield from self._arm(True, counter, message.size)
-        yield from self._post(self._remote_get(message.source, message.size, counter, message.counter))
+        yield from self._post(
+            self._descriptors.remote_get(message.source, message.size, counter, message.counter)
+        )
 
     @staticmethod
     def _any_of(outstanding: dict[int, Any]) -> Callable[[int], bool]:
@@ -441,7 +333,7 @@ class Messenger:
 
     def _post(self, *descriptors: Descriptor) -> Code:
         """Write descriptors for one destination into a FIFO and move its tail."""
-        fifo = self._direction(self.node, descriptors[0].destination)
+        fifo = self._descriptors.direction(self.node, descriptors[0].destination)
         ring = self._rings[fifo]
         while not ring.has_room(len(descriptors)):
             self.accesses.posting += 1
@@ -450,60 +342,3 @@ class Messenger:
             yield ring.write(descriptor)
         self.accesses.posting += 1
         yield Store(reg.group_address(GROUP, reg.injection_fifo(fifo, FifoRegister.TAIL)), ring.pointer)
-
-    def _direction(self, source: int, target: int) -> int:
-        """The direction in which a route begins."""
-        hops = displacement(source, target, self._shape, self._torus)
-        dimension = next(each for each, distance in enumerate(hops) if distance)
-        return 2 * dimension + (hops[dimension] < 0)
-
-    def _descriptor(
-        self, transfer: Transfer, target: int, length: int, *, dynamic: bool, injection_counter: int
-    ) -> Descriptor:
-        return Descriptor(
-            transfer,
-            destination=target,
-            length=length,
-            injection_counter=injection_counter,
-            reception_counter=UNWATCHED_COUNTER,
-            full_packets=self._full_packets,
-            dynamic=dynamic,
-            channel=VirtualChannel.DYNAMIC_0 if dynamic else VirtualChannel.BUBBLE,
-        )
-
-    def _packets(self, target: int, length: int, message: Message) -> Descriptor:
-        """A message for the target's reception FIFO; its packets have the size the first one needs."""
-        return Descriptor(
-            Transfer.MEMORY_FIFO,
-            destination=target,
-            length=length,
-            injection_counter=UNWATCHED_COUNTER,
-            reception_group=GROUP,
-            payload=message,
-            full_packets=False,
-        )
-
-    def _remote_get(self, target: int, length: int, counter: int, sent: int) -> Descriptor:
-        """A request that makes the target put data here, counting down its counter `sent` and ours."""
-        data = Descriptor(
-            Transfer.DIRECT_PUT,
-            destination=self.node,
-            length=length,
-            injection_counter=sent,
-            reception_counter=counter,
-            full_packets=self._full_packets,
-        )
-        return self._request(target, data, dynamic=True)
-
-    def _request(self, target: int, message: Descriptor, dynamic: bool) -> Descriptor:
-        return Descriptor(
-            Transfer.REMOTE_GET,
-            destination=target,
-            length=reg.DESCRIPTOR_BYTES,
-            injection_counter=UNWATCHED_COUNTER,
-            remote_fifo=GROUP * reg.INJECTION_FIFOS + REMOTE_GET_FIFO + self._direction(target, self.node),
-            payload=(message,),
-            full_packets=False,
-            dynamic=dynamic,
-            channel=VirtualChannel.DYNAMIC_0 if dynamic else VirtualChannel.BUBBLE,
-        )

@@ -26,7 +26,7 @@ import numpy as np
 from bgsim.datasheet import Datasheet
 from bgsim.guests.application_memory import ApplicationMemory
 from bgsim.guests.ethernet import Frame
-from bgsim.guests.messaging import Costs, Message, Send
+from bgsim.guests.messages import Costs, Message, Send
 from bgsim.guests.network import NetworkLinux, Socket
 from bgsim.guests.tcp import Segment, TcpSocket
 from bgsim.guests.user_code import UserCode

@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsim.guests.messaging import Send
+from bgsim.guests.messages import Send
 from bgsim.machine.cost_model import shipped
 from bgsim.machine.halo_exchange import HaloExchange
 from bgsim.machine.process_grid import neighbours

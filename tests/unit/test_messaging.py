@@ -6,7 +6,7 @@ import pytest
 
 from bgsim.datasheet import Datasheet
 from bgsim.guests.cnk import SEQUENCES, Cnk
-from bgsim.guests.messaging import Send
+from bgsim.guests.messages import Send
 from bgsim.platforms import layout
 from bgsim.platforms.seam import Code, Now
 from bgsim.workloads.detailed_job import Job, Process
