@@ -8,8 +8,8 @@ request that names a counter of the sender's; the receiver answers with a remote
 is done when its counter is zero.
 
 Descriptors (:mod:`bgsim.guests.message_descriptors`) go into the injection FIFO of the direction their route
-begins with. Contents are Python objects that travel with the last packet. Left out: several communicating threads, interrupt mode, and messages nobody expects (a receiver
-takes whatever comes in order of arrival).
+begins with. Contents are Python objects that travel with the last packet. Left out: several communicating
+threads, interrupt mode, and messages nobody expects (a receiver takes whatever comes in order of arrival).
 
 Source: IBM SPI headers and the DCMF paper's outline; software costs ``bgsim datasheet 'dcmf.*'``.
 """
