@@ -12,7 +12,7 @@ guesses with ranges (``bgsim datasheet 'file_server.*'``).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 
@@ -43,7 +43,7 @@ class ServerParameters:
     disk_cycles: int
 
     @classmethod
-    def of(cls, sheet: Datasheet) -> ServerParameters:
+    def from_datasheet(cls, sheet: Datasheet) -> ServerParameters:
         """The machine's."""
         return cls(
             metadata_servers=sheet.integer("file_server.metadata_servers"),
@@ -63,11 +63,13 @@ class ServerParameters:
 
 
 @dataclass(frozen=True, slots=True)
-class IoParameters(ServerParameters):
+class IoParameters:
     """Times and sizes of function-shipped I/O behind the collective network, in core cycles and bytes.
 
     Attributes
     ----------
+    server
+        The file servers'.
     payload_bytes
         File data in a packet.
     receive_cycles, send_cycles
@@ -90,6 +92,7 @@ class IoParameters(ServerParameters):
         There and back.
     """
 
+    server: ServerParameters
     threads: bool
     payload_bytes: int
     receive_cycles: int
@@ -114,7 +117,7 @@ class IoParameters(ServerParameters):
         """
         frequency = sheet.integer("core.frequency")
         return cls(
-            **asdict(ServerParameters.of(sheet)),
+            server=ServerParameters.from_datasheet(sheet),
             threads=daemon == "zoid",
             payload_bytes=sheet.integer("ciod.packet_payload"),
             receive_cycles=sheet.cycles("ciod.receive_cycles"),

@@ -126,7 +126,7 @@ def columns(steps: Sequence[Step], parameters: IoParameters) -> Steps:
                 parameters.proxy_cycles + parameters.copied_cycles(written),
                 where,
                 parameters.wire_cycles(written),
-                parameters.service_cycles(step.call, step.length) if where else 0,
+                parameters.server.service_cycles(step.call, step.length) if where else 0,
                 parameters.wire_cycles(read),
                 parameters.copied_cycles(read),
                 cache,
@@ -163,8 +163,8 @@ class Times:
         there = io.latency_cycles // 2
         return cls(
             node, io.receive_cycles, io.send_cycles, io.message_cycles, there, io.latency_cycles - there,
-            io.disk_cycles, network.packet_cycles, network.hop_cycles, network.link_packets, io.proxy_cores,
-            io.metadata_servers, io.data_servers, io.threads,
+            io.server.disk_cycles, network.packet_cycles, network.hop_cycles, network.link_packets,
+            io.proxy_cores, io.server.metadata_servers, io.server.data_servers, io.threads,
         )  # fmt: skip
 
 

@@ -65,14 +65,14 @@ def queue_rows(fast: bool) -> Iterator[Row]:
     daemon = io.receive_cycles + 2 * io.message_cycles + max(io.send_cycles, network.packet_cycles)
     ends = NODE.send + NODE.receive + 2 * way + daemon + io.proxy_cycles
     outside = 2 * io.wire_cycles(0) + io.latency_cycles
-    for call, expected in ((Call.LSEEK, ends), (Call.OPEN, ends + outside + io.metadata_cycles)):
+    for call, expected in ((Call.LSEEK, ends), (Call.OPEN, ends + outside + io.server.metadata_cycles)):
         found = run_queues(columns([Step(call)], io), times, one)
         yield Row("a call alone", call.name.lower(), expected, int(found.finished[0]), 0.0)
     processes = STORM_PSETS * STORM_NODES
     number = np.arange(processes, dtype=np.int64)
     storm = Places(number, number // STORM_NODES, np.full(processes, 3, np.int64))
     found = run_queues(columns([Step(Call.OPEN)], io), times, storm)
-    busy = processes * io.metadata_cycles
+    busy = processes * io.server.metadata_cycles
     expected = ends + outside + busy
     yield Row("a storm", f"{processes:,} opens, one server", expected, int(found.finished.max()), 0.0)
     writes = 64

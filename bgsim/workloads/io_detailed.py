@@ -150,7 +150,7 @@ class IoJob:
         )
         network = self.nodes.collective
         tree = network.tree
-        self.server = FileServer(ServerParameters.of(machine), self._files(count))
+        self.server = FileServer(ServerParameters.from_datasheet(machine), self._files(count))
         psets = sorted(set(tree.pset_of[:count].tolist()))
         self.io_nodes = self._io_nodes(machine, daemon, [io_node_address(tree, pset) for pset in psets])
         self.processes: list[IoProcess] = []

@@ -39,7 +39,7 @@ class OneNode:
     def __init__(self, files: dict[str, int], body: Callable[[ShippedCalls], Code], platform: str) -> None:
         environment = simpy.Environment()
         built = build_nodes(environment, SHEET, (2, 1, 1), (False,) * 3, (0,), 8)
-        self.server = FileServer(IO, files)
+        self.server = FileServer(IO.server, files)
         address = io_node_address(built.collective.tree, 0)
         self.io_node = IoNode(environment, address, built.collective, self.server, IO)
         guest = Cnk(SHEET, lambda: body(self.calls))
