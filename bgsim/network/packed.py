@@ -127,14 +127,15 @@ def _asker(lanes: int) -> tuple[Any, Any]:
     return passed, earliest
 
 
+passed8, _ = _asker(8)
 passed16, earliest16 = _asker(16)
 passed32, earliest32 = _asker(32)
 
 
 @intrinsic
-def least16(context: Any, address: Any, offset: Any) -> Any:
-    """Find the earliest of 16 times."""
-    row = ir.VectorType(HALF, 16)
+def least8(context: Any, address: Any, offset: Any) -> Any:
+    """Find the earliest of 8 times."""
+    row = ir.VectorType(HALF, 8)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.zext(_reduce(builder, "umin", _vector(builder, arguments, row)), WORD)
@@ -146,7 +147,8 @@ def least16(context: Any, address: Any, offset: Any) -> Any:
 def summon(context: Any, address: Any, wake: Any, free: Any, lanes: Any, time: Any) -> Any:
     """Lower those of 8 times at an offset whose bits are given, to a time or to when they are free, if later.
 
-    When each is free, 8 times at another offset tell.
+    When each is free, 8 times at another offset tell. Returns the earliest of all, and the earliest that the
+    given ones were lowered to.
     """
     row = ir.VectorType(HALF, 8)
 
@@ -158,11 +160,53 @@ def summon(context: Any, address: Any, wake: Any, free: Any, lanes: Any, time: A
         busy = _vector(builder, (base, free), row)
         time = _splat(builder, builder.trunc(time, HALF), 8)
         time = builder.select(builder.icmp_unsigned(">", busy, time), busy, time)
-        earlier = builder.and_(builder.icmp_unsigned("<", time, before), _lanes_of(builder, lanes, 8))
-        builder.store(builder.select(earlier, time, before), place).align = 2
+        time = builder.select(_lanes_of(builder, lanes, 8), time, ir.Constant(row, [0xFFFF] * 8))
+        after = builder.select(builder.icmp_unsigned("<", time, before), time, before)
+        builder.store(after, place).align = 2
+        every, called = (_reduce(builder, "umin", times) for times in (after, time))
+        return context.make_tuple(
+            builder, signature.return_type, (builder.zext(every, WORD), builder.zext(called, WORD))
+        )
+
+    kind = types.UniTuple(types.int64, 2)
+    return kind(types.int64, types.int64, types.int64, types.int64, types.int64), generate
+
+
+@intrinsic
+def settle(context: Any, address: Any, offset: Any, lane: Any, time: Any) -> Any:
+    """Set one of 8 times, and find the earliest of them.
+
+    All are written, for a row that was written in pieces is slow to read.
+    """
+    row = ir.VectorType(HALF, 8)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = _place(builder, arguments, row)
+        before = builder.load(place)
+        before.align = 2
+        lane = _splat(builder, builder.trunc(arguments[2], HALF), 8)
+        time = _splat(builder, builder.trunc(arguments[3], HALF), 8)
+        found = builder.icmp_unsigned("==", lane, ir.Constant(row, list(range(8))))
+        after = builder.select(found, time, before)
+        builder.store(after, place).align = 2
+        return builder.zext(_reduce(builder, "umin", after), WORD)
+
+    return types.int64(types.int64, types.int64, types.int64, types.int64), generate
+
+
+@intrinsic
+def less(context: Any, to: Any, address: Any, asked: Any) -> Any:
+    """Write the 32 bytes at an address to another one, those asked for by their bits diminished by one."""
+    row = ir.VectorType(BYTE, 32)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        to, address, asked = arguments
+        ones = builder.zext(_lanes_of(builder, asked, 32), row)
+        value = builder.sub(_vector(builder, (address, WORD(0)), row), ones)
+        builder.store(value, _place(builder, (to, WORD(0)), row)).align = 1
         return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64, types.int64, types.int64, types.int64), generate
+    return types.void(types.int64, types.int64, types.int64), generate
 
 
 @intrinsic
@@ -179,6 +223,19 @@ def asking(context: Any, address: Any, offset: Any, bits: Any) -> Any:
 
 
 @intrinsic
+def reached(context: Any, address: Any, offset: Any, number: Any) -> Any:
+    """Bits of those of 32 bytes that are not less than a number."""
+    row = ir.VectorType(BYTE, 32)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        values = _vector(builder, arguments, row)
+        number = _splat(builder, builder.trunc(arguments[2], BYTE), 32)
+        return _bits_of(builder, builder.icmp_unsigned(">=", values, number), 32)
+
+    return types.int64(types.int64, types.int64, types.int64), generate
+
+
+@intrinsic
 def largest(context: Any, address: Any, offset: Any, asked: Any) -> Any:
     """Of 32 bytes those asked for by their bits that are the largest, as bits."""
     row = ir.VectorType(BYTE, 32)
@@ -186,8 +243,9 @@ def largest(context: Any, address: Any, offset: Any, asked: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         values = _vector(builder, arguments, row)
         lanes = _lanes_of(builder, arguments[2], 32)
-        most = _reduce(builder, "umax", builder.select(lanes, values, ir.Constant(row, [0] * 32)))
-        found = builder.icmp_unsigned("==", values, _splat(builder, most, 32))
+        lacking = builder.not_(values)  # for there is an instruction that finds the least of many
+        least = _reduce(builder, "umin", builder.select(lanes, lacking, ir.Constant(row, [0xFF] * 32)))
+        found = builder.icmp_unsigned("==", lacking, _splat(builder, least, 32))
         return _bits_of(builder, builder.and_(found, lanes), 32)
 
     return types.int64(types.int64, types.int64, types.int64), generate
@@ -211,6 +269,20 @@ lowest_bit = _counter(
 
 bit_count = _counter(lambda context, builder, word: builder.ctpop(word))
 """Number of bits that are set."""
+
+
+@intrinsic
+def rotated32(context: Any, word: Any, places: Any) -> Any:
+    """Word of 32 bits rotated right."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        half = ir.IntType(32)
+        word, places = (builder.trunc(argument, half) for argument in arguments)
+        kind = ir.FunctionType(half, [half, half, half])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.fshr.i32")
+        return builder.zext(builder.call(function, [word, word, places]), WORD)
+
+    return types.int64(types.int64, types.int64), generate
 
 
 @intrinsic

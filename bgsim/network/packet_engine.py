@@ -7,7 +7,7 @@ Life cycle: construct with a partition, the router's parameters and a table of m
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,54 +16,33 @@ from bgsim.network import packet_layout as at
 from bgsim.network.detours import Detours
 from bgsim.network.gates import gate_state
 from bgsim.network.implicit import neighbour_table
-from bgsim.network.packet_kernel import FINISHED, STUCK, rebase, run
+from bgsim.network.packet_kernel import (
+    FINISHED,
+    STUCK,
+    USUAL_CAPACITY,
+    count_packets,
+    entry,
+    rebase,
+    run_any,
+    run_usual,
+)
 from bgsim.network.router import DIRECTIONS, RouterParameters
 from bgsim.network.topology import Closed, Shape, node_count
 from bgsim.network.traffic import FULL_CHUNKS, Gates, Ints, Messages, copies, hops_word
 
 FOREVER = 1 << 60
-CACHE_BYTES = 1 << 20
-"""A network of more state does not stay in the cache by itself: lines are fetched ahead."""
-
-
-class Router(NamedTuple):
-    """The router's parameters as the compiled loop takes them; see :class:`RouterParameters`."""
-
-    injection_slots: int
-    chunk: int
-    overhead: int
-    hop: int
-    token: int
-    read: int
-    endpoint: int
-    dma: int
-    local: int
-    reception_slots: int
-    reception_cycles: int
-    lots: int
-    window: int
-    capacity: int
-    stride: int
-    packets: int
-    ring: int
-    ring_mask: int
-    blocks: int
-    large: bool
-
-
-class Places(NamedTuple):
-    """Addresses of the nodes' records, when each has something to do, and what else the loop reads."""
-
-    memory: int
-    nexts: int
-    messages: int
-    scalars: int
-    ways: int
 
 
 def address(array: NDArray[Any]) -> int:
     """Where an array's numbers are; compiled code reads them there while the array lives."""
     return int(array.ctypes.data)
+
+
+def aligned_zeros(size: int) -> NDArray[np.uint8]:
+    """Bytes that are zero and begin with a cache line, as records that are whole lines must."""
+    spare = np.zeros(size + at.LINE, np.uint8)
+    first = -address(spare) % at.LINE
+    return spare[first : first + size]
 
 
 def check_messages(messages: Messages) -> None:
@@ -144,23 +123,29 @@ class PacketEngine:
         self._gates = gate_state(gates or Gates.none(), messages, detours or Detours.none())
         self.opened_cycles: Ints = self._gates.opened
         blocks = -(-nodes // at.BLOCK)
-        self._router = Router(
+        early_reads = int(parameters.read_cycles < parameters.hop_cycles + parameters.window_cycles)
+        self._router = at.Router(
             parameters.injection_slots, parameters.chunk_cycles, parameters.overhead_cycles,
-            parameters.hop_cycles, parameters.token_cycles, parameters.read_cycles,
+            parameters.hop_cycles, parameters.token_cycles, parameters.read_cycles, early_reads,
             parameters.endpoint_cycles, parameters.dma_interval_cycles, parameters.local_interval_cycles,
             parameters.reception_slots, parameters.reception_cycles, parameters.lots_in_256,
-            parameters.window_cycles, capacity, stride, at.packets_at(capacity),
-            at.ring_at(capacity, headers), headers - 1, blocks, nodes * stride > CACHE_BYTES,
+            parameters.window_cycles, capacity, stride, at.dma_at(capacity), at.packets_at(capacity),
+            at.rows_at(capacity, headers), headers - 1, blocks,
         )  # fmt: skip
-        self._memory = np.zeros(nodes * stride, np.uint8)
+        usual = (capacity, headers, early_reads, parameters.reception_slots) == (USUAL_CAPACITY, 1, 0, 0)
+        self._kernel: Any = run_usual if usual else run_any
+        self._advance: Any = None
+        self._memory = aligned_zeros(nodes * stride)
         records = self._memory.reshape(nodes, stride)
-        records[:, at.NEIGHBOUR : at.STARVED].view(np.int32)[...] = neighbour_table(shape, torus)
+        neighbours = records[:, at.NEIGHBOUR : at.NEIGHBOUR + 4 * DIRECTIONS]
+        neighbours.view(np.int32)[...] = neighbour_table(shape, torus)
         records[:, at.WAKE : at.FREE] = 0xFF
-        ring = at.ring_at(capacity, headers)
-        records[:, ring : ring + 4 * DIRECTIONS * headers] = 0xFF
-        slots = records[:, at.SLOTS : at.packets_at(capacity)].view(np.uint16)
+        slots = records[:, at.SLOTS : at.dma_at(capacity)].view(np.uint16)
         slots.reshape(nodes, -1, capacity)[:, :, parameters.slots :] = at.FAR  # these are never free
         self._nexts = np.full(blocks * at.BLOCK, at.FAR, np.uint16)
+        self._due = np.zeros(
+            (blocks + 1) * at.BLOCK, np.int32
+        )  # what is fetched ahead may lie behind the end
         self._released = np.zeros(messages.size, np.int32)
         self._table = self._message_table(messages, shape, torus)
         waiting = messages.post_cycles >= 0
@@ -170,12 +155,13 @@ class PacketEngine:
         self._scalars = np.zeros(at.SCALARS, np.int64)
         self._scalars[at.UNDELIVERED // 8] = int(self._deliveries.sum())
         self._ways = np.array(at.ways(), np.uint8)
-        self._places = Places(
+        self._places = at.Places(
             address(self._memory),
             address(self._nexts),
             address(self._table),
             address(self._scalars),
             address(self._ways),
+            address(self._due),
         )
 
     def _message_table(self, messages: Messages, shape: Shape, torus: Closed) -> NDArray[np.int32]:
@@ -211,7 +197,7 @@ class PacketEngine:
 
     @property
     def events(self) -> int:
-        """Looks of a node at a link, an arriving header, its reception or its DMA engine so far."""
+        """Looks of a node at a link, its reception or its DMA engine so far."""
         return int(self._scalars[at.EVENTS // 8])
 
     @property
@@ -227,8 +213,7 @@ class PacketEngine:
     @property
     def packets_in_flight(self) -> int:
         """Packets in the FIFOs and between routers now."""
-        counts = self._memory.reshape(-1, self._router.stride)[:, at.COUNT : at.HEAD]
-        return int(counts.sum()) + self._headers_on_links()
+        return int(count_packets(address(self._memory), node_count(self.shape), self._router.stride))
 
     @property
     def undelivered_packets(self) -> Ints:
@@ -256,19 +241,12 @@ class PacketEngine:
     @property
     def state_bytes(self) -> int:
         """Memory of the network's state, without the table of messages."""
-        return self._memory.nbytes + self._nexts.nbytes
+        return self._memory.nbytes + self._nexts.nbytes + self._due.nbytes
 
     def _link_counter(self, which: int) -> Ints:
         records = self._memory.reshape(-1, self._router.stride)
         counters = records[:, at.COUNTERS : at.COUNTERS + 8 * DIRECTIONS].view(np.uint32)
         return counters.reshape(-1, DIRECTIONS, 2)[:, :, which].astype(np.int64)
-
-    def _headers_on_links(self) -> int:
-        """Headers that have left a router and not come to the next."""
-        records = self._memory.reshape(-1, self._router.stride)
-        first = self._router.ring
-        ring = records[:, first : first + 4 * DIRECTIONS * (self._router.ring_mask + 1)].view(np.uint32)
-        return int((ring != at.NO_HEADER).sum())
 
     def run(self, until_cycles: int | None = None) -> int:
         """Run until every message has arrived, or until a time; return the time reached.
@@ -278,14 +256,17 @@ class PacketEngine:
         NetworkStuckError
             If nothing can happen any more, though messages have not arrived.
         """
+        state = (
+            self._router, self._places, self.sent_cycles, self.done_cycles, self._post_time,
+            self._post_message, self._released, self._gates,
+        )  # fmt: skip
+        if self._advance is None:
+            self._advance = entry(self._kernel, 0, 0, *state)
         while True:
             horizon = FOREVER
             if until_cycles is not None:
                 horizon = until_cycles - int(self._scalars[at.EPOCH // 8])
-            outcome = run(
-                min(at.REBASE, horizon), horizon, self._router, self._places, self.sent_cycles,
-                self.done_cycles, self._post_time, self._post_message, self._released, self._gates,
-            )  # fmt: skip
+            outcome = self._advance(min(at.REBASE, horizon), horizon, *state)
             self.check()
             if outcome == STUCK:
                 left = int(self._scalars[at.UNDELIVERED // 8])
@@ -301,10 +282,10 @@ class PacketEngine:
         )
 
     def _move_epoch(self) -> None:
-        """Subtract the present from all relative times."""
-        shift = int(self._scalars[at.NOW // 8])
+        """Subtract a time from all relative ones, such that what has passed differs from the present."""
+        shift = max(int(self._scalars[at.NOW // 8]) - 1, 0)
         rebase(shift, self._places, node_count(self.shape), self._router)
-        self._scalars[at.NOW // 8] = 0
+        self._scalars[at.NOW // 8] -= shift
         self._scalars[at.EPOCH // 8] += shift
 
 

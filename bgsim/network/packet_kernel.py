@@ -6,6 +6,10 @@ of that length; there is no queue of events. A node's record says when it should
 links, its reception and its DMA engine, and an array of the earliest of these times says which nodes are to
 be visited. It does no harm to look once too often.
 
+A packet joins the FIFO downstream as soon as it is sent. There its header asks for nothing before it comes,
+and where the length of a FIFO matters the packets on their way to it are left out; so nobody needs to look
+when a header comes.
+
 Messages are posted at the end of an instant, so a window ends at the latest when the next one is.
 
 numba's cache of the loop does not notice changes in the files it inlines: delete it after editing them.
@@ -16,93 +20,133 @@ numba's cache of the loop does not notice changes in the files it inlines: delet
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba as nb
 
 from bgsim.compiled import compiled
 from bgsim.network import packet_layout as at
 from bgsim.network.gates import open_gates, sort
 from bgsim.network.packed import (
-    bit_count,
     earliest32,
-    least16,
+    least8,
+    load8,
     load16,
     load32,
     load64,
     lowest_bit,
-    passed16,
+    passed8,
     passed32,
     prefetch,
     store16,
     store32,
     store64,
 )
-from bgsim.network.packet_links import enter, grant
+from bgsim.network.packet_links import grant
 from bgsim.network.packet_moves import INNER, add, inject, post
 from bgsim.network.packet_reception import receive
-from bgsim.network.router import FIRST_INJECTION
+from bgsim.network.router import DIRECTIONS, FIRST_INJECTION, QUEUES
 
 FINISHED, STUCK, REACHED = 0, 1, 2
-AHEAD = 2
-"""Blocks of nodes whose records are fetched before they are visited."""
-FETCHED = 9
-"""Cache lines of a record that are fetched."""
+USUAL_CAPACITY = 4
+USUAL_STRIDE = at.node_bytes(USUAL_CAPACITY, headers=1)
+USUAL_DMA = at.dma_at(USUAL_CAPACITY)
+USUAL_PACKETS = at.packets_at(USUAL_CAPACITY)
+AHEAD = 8
+"""A node's record is fetched into the cache while so many nodes before it have still to be visited."""
+FETCHED = 11
+"""Cache lines of that: all but the packets of the network, of which only one is going to be sent."""
+NEIGHBOUR_AHEAD = 3
+"""The same, for the record of the neighbour that the node may send a packet to."""
+NEIGHBOUR_FETCHED = 6
+"""Cache lines of that, which are about the FIFO that the packet joins."""
 
 
 @nb.njit(**INNER)
 def visit(node, end, router, places, sent, done, gates, capacity):
-    """Have a node do all that it has to do before a time; return the number of its looks."""
+    """Have a node do all that it has to do before a time; return the number of its looks.
+
+    The earliest of its times to look is the one in the array of all nodes, so something is due then. Of what
+    is due at an instant the first is done first: none of it becomes due again at that instant.
+    """
     memory = places.memory
     base = node * router.stride
     now = load16(places.nexts, 2 * node)
     looks = nb.int64(0)
     while now < end:
-        due = passed16(memory, base + at.WAKE, now)
-        looks += bit_count(due)
-        headers = due >> at.LANES
-        if headers:
-            while headers:
-                enter(base, lowest_bit(headers), router, places, capacity)
-                headers &= headers - 1
-            due = passed16(memory, base + at.WAKE, now)
-        due &= (1 << at.LANES) - 1
-        while due:
-            lane = lowest_bit(due)
-            due &= due - 1
-            store16(memory, base + at.WAKE + 2 * lane, at.FAR)
-            if lane < at.RECEPTION:
-                grant(node, base, lane, now, router, places, done, gates, capacity)
-            elif lane == at.RECEPTION:
+        lane = lowest_bit(passed8(memory, base + at.WAKE, now))
+        looks += 1
+        if lane < at.RECEPTION:
+            now = grant(node, base, lane, now, router, places, done, gates, capacity)
+        else:
+            if lane == at.RECEPTION:
                 receive(base, now, router, places, done, gates, capacity)
             else:
                 inject(base, now, router, places, sent, done, gates, capacity)
-        now = least16(memory, base + at.WAKE)
+            now = least8(memory, base + at.WAKE)
     store16(places.nexts, 2 * node, now)
     return looks
+
+
+@nb.njit(**INNER)
+def list_due(end, router, places):
+    """List the nodes that have something to do before a time; return their number."""
+    size = nb.int64(0)
+    for block in range(router.blocks):
+        nodes = passed32(places.nexts, block * 2 * at.BLOCK, end - 1)
+        while nodes:
+            store32(places.due, 4 * size, block * at.BLOCK + lowest_bit(nodes))
+            nodes &= nodes - 1
+            size += 1
+    return size
+
+
+@nb.njit(**INNER)
+def fetch(node, router, places):
+    """Ask for a node's record, so that it is in the cache when the node is visited."""
+    for line in range(FETCHED):
+        prefetch(places.memory, node * router.stride + at.LINE * line)
+
+
+@nb.njit(**INNER)
+def fetch_neighbour(node, end, router, places):
+    """Ask for the record that a node's first look writes to, if it is at a link."""
+    memory = places.memory
+    base = node * router.stride
+    lane = min(lowest_bit(passed8(memory, base + at.WAKE, end - 1) | 1 << at.LANES), DIRECTIONS - 1)
+    there = load32(memory, base + at.NEIGHBOUR + 4 * lane) * router.stride
+    for line in range(NEIGHBOUR_FETCHED):
+        prefetch(memory, there + at.LINE * line)
 
 
 @nb.njit(**INNER)
 def sweep(end, router, places, sent, done, gates, capacity):
     """Visit all nodes that have something to do before a time; return the number of their looks."""
     looks = nb.int64(0)
-    for block in range(router.blocks):
-        nodes = passed32(places.nexts, block * 2 * at.BLOCK, end - 1)
-        if router.large:
-            ahead = min(block + AHEAD, router.blocks - 1)
-            coming = passed32(places.nexts, ahead * 2 * at.BLOCK, end - 1)
-            while coming:
-                base = (ahead * at.BLOCK + lowest_bit(coming)) * router.stride
-                coming &= coming - 1
-                for line in range(FETCHED):
-                    prefetch(places.memory, base + 64 * line)
-        while nodes:
-            node = block * at.BLOCK + lowest_bit(nodes)
-            nodes &= nodes - 1
-            looks += visit(node, end, router, places, sent, done, gates, capacity)
+    size = list_due(end, router, places)
+    for index in range(size):
+        fetch(load32(places.due, 4 * (index + AHEAD)), router, places)
+        fetch_neighbour(load32(places.due, 4 * (index + NEIGHBOUR_AHEAD)), end, router, places)
+        looks += visit(load32(places.due, 4 * index), end, router, places, sent, done, gates, capacity)
     return looks
 
 
-@compiled
-def run(
+@nb.njit(**INNER)
+def usual(router):
+    """The same router, if it is the usual one; what that means is known when the loop is compiled.
+
+    FIFOs of 4 packets, one header on a link at a time, read ports slower than headers, and no memory FIFOs
+    that may be full.
+    """
+    return at.Router(
+        router.injection_slots, router.chunk, router.overhead, router.hop, router.token, router.read, 0,
+        router.endpoint, router.dma, router.local, 0, 1, router.lots, router.window, USUAL_CAPACITY,
+        USUAL_STRIDE, USUAL_DMA, USUAL_PACKETS, at.ARRIVE, 0, router.blocks,
+    )  # fmt: skip
+
+
+@nb.njit(**INNER)
+def advance(
     until, horizon, router, places, sent, done, post_time, post_message, postings, gates,
 ):  # fmt: skip
     """Run to a time relative to the epoch, to the end, or until nothing can happen; return which.
@@ -156,6 +200,34 @@ def run(
 
 
 @compiled
+def run_any(until, horizon, router, places, sent, done, post_time, post_message, postings, gates):
+    """Run any network: see :func:`advance`."""
+    return advance(until, horizon, router, places, sent, done, post_time, post_message, postings, gates)
+
+
+@compiled
+def run_usual(until, horizon, router, places, sent, done, post_time, post_message, postings, gates):
+    """Run a network of usual routers, somewhat faster: see :func:`usual` and :func:`advance`."""
+    router = usual(router)
+    return advance(until, horizon, router, places, sent, done, post_time, post_message, postings, gates)
+
+
+def entry(kernel: Any, *arguments: Any) -> Any:
+    """Compiled code for arguments of certain types; to see again what they are would take some time."""
+    return kernel.compile(tuple(nb.typeof(argument) for argument in arguments))
+
+
+@compiled
+def count_packets(memory, nodes, stride):
+    """Count the packets in the FIFOs of all nodes and on their way to them."""
+    packets = nb.int64(0)
+    for node in range(nodes):
+        for bit in range(QUEUES):
+            packets += load8(memory, node * stride + at.COUNT + bit)
+    return packets
+
+
+@compiled
 def rebase(shift, places, nodes, router):
     """Subtract a time from all times; those that pass the epoch become 0."""
     memory, capacity = places.memory, router.capacity
@@ -165,16 +237,16 @@ def rebase(shift, places, nodes, router):
         for bit in range(32):
             back(base + at.READY + 2 * bit, shift, memory)
         for lane in range(at.LANES):
-            for row in (at.WAKE, at.ARRIVE, at.FREE):
+            for row in (at.WAKE, at.FREE):
                 back(base + row + 2 * lane, shift, memory)
+        back(base + at.DMA_LOOK, shift, memory)
         back(base + at.RECEPTION_NEXT, shift, memory)
         back(base + at.RECEPTION_NEXT + 2, shift, memory)
         for slot in range(FIRST_INJECTION * capacity):
             back(base + at.SLOTS + 2 * slot, shift, memory)
-        for place in range(6 * (router.ring_mask + 1)):
-            header = load32(memory, base + router.ring + 4 * place)
-            if header != at.NO_HEADER:
-                store32(memory, base + router.ring + 4 * place, header - shift)
+        for row in range(router.row_mask + 1):
+            for bit in range(FIRST_INJECTION):
+                back(base + router.rows + at.ROW * row + 2 * bit, shift, memory)
 
 
 @nb.njit(**INNER)

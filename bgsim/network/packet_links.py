@@ -27,9 +27,9 @@ from bgsim.network.packed import (
     lowest_bit,
     passed16,
     passed32,
+    settle,
     store8,
     store16,
-    store32,
     store64,
     summon,
 )
@@ -48,21 +48,19 @@ from bgsim.network.router import FIRST_INJECTION
 
 @nb.njit(**INNER)
 def grant(node, base, direction, now, router, places, done, gates, capacity):
-    """Look at a link, and send a packet if one can be."""
+    """Look at a link, and send a packet if one can be; return when the node is to look at something next."""
     memory = places.memory
     lane = nb.int64(1) << direction
-    wake = base + at.WAKE + 2 * direction
     free = load16(memory, base + at.FREE + 2 * direction)
     if free > now:
-        store16(memory, wake, free)
-        return
+        return settle(memory, base + at.WAKE, direction, free)
     ready = passed32(memory, base + at.READY, now)
     dynamic = asking(memory, base + at.WANT, lane)
     ordered = asking(memory, base + at.MUST, lane)
     asked = dynamic | ordered
     if not asked & ready:
-        store16(memory, wake, earliest32(memory, base + at.READY, now, asked))
-        return
+        time = earliest32(memory, base + at.READY, now, asked)
+        return settle(memory, base + at.WAKE, direction, time)
     first = load32(memory, base + at.PRIORITY_HEADS)
     bubble = ordered & ready & ~first
     priority = ordered & ready & first
@@ -92,11 +90,12 @@ def grant(node, base, direction, now, router, places, done, gates, capacity):
             channel = 3
     if not able:
         starved = (3 if dynamic else 0) | (4 if bubble else 0) | (8 if priority else 0)
-        store8(memory, base + at.STARVED + direction, starved)
+        call(base, direction, starved, router, memory)
         time = earliest_slot(slots, now, starved, memory, capacity)
-        store16(memory, wake, min(time, earliest32(memory, base + at.READY, now, asked)))
-        return
-    store8(memory, base + at.STARVED + direction, 0)
+        time = min(time, earliest32(memory, base + at.READY, now, asked))
+        return settle(memory, base + at.WAKE, direction, time)
+    if load8(memory, base + at.STARVED + direction):
+        call(base, direction, 0, router, memory)
     counters = base + at.COUNTERS + 8 * direction
     sent = load64(memory, counters)
     grants = sent & 0xFFFFFFFF
@@ -104,7 +103,7 @@ def grant(node, base, direction, now, router, places, done, gates, capacity):
     mixed ^= mixed >> 15
     mixed = (mixed * 739982445) & 0xFFFFFFFF
     turn = load8(memory, base + at.TURN + direction)
-    bit = choose(able, base + at.COUNT, turn, mixed, router.lots, memory)
+    bit = choose(able, base, now, turn, mixed, router, places)
     if channel != 3 and not (dynamic >> bit & 1 and free0 | free1):
         channel = 2
     head = load8(memory, base + at.HEAD + bit)
@@ -112,12 +111,13 @@ def grant(node, base, direction, now, router, places, done, gates, capacity):
     chunks = packet >> at.CHUNKS_BIT & 15
     free = now + chunks * router.chunk + router.overhead
     store16(memory, base + at.FREE + 2 * direction, free)
-    store16(memory, wake, free if asked & ~(nb.int64(1) << bit) else at.FAR)
+    time = free if asked & ~(nb.int64(1) << bit) else at.FAR
+    following = settle(memory, base + at.WAKE, direction, time)
     store64(memory, counters, sent + (chunks << 32 | 1))
     store8(memory, base + at.TURN + direction, (bit + 1) & 31)
     if channel < 2 and free0 + free1 == 1:  # heads that waited for it may escape now
         lower = (nb.int64(1) << (direction & 6)) - 1
-        summon(memory, base + at.WAKE, base + at.FREE, lower, now + 1)
+        following, _ = summon(memory, base + at.WAKE, base + at.FREE, lower, now + 1)
     open_slot = lowest_bit(open_slots >> capacity * channel)
     send(base, direction, channel, open_slot, packet, grants, now, router, places, capacity)
     if bit < FIRST_INJECTION:
@@ -125,9 +125,10 @@ def grant(node, base, direction, now, router, places, done, gates, capacity):
             arrival = load64(places.scalars, at.EPOCH) + free + router.endpoint
             deliver(packet >> at.MESSAGE_BIT, arrival, places, done, gates)
         return_token(base, bit, head, free + router.token, router, places, capacity)
-    take(base, bit, packet, head, now, router, places, capacity)
+    following = min(following, take(base, bit, packet, head, now, router, places, capacity))
     if bit >= FIRST_INJECTION:
-        start_engine(base, now, places)
+        following = min(following, start_engine(base, bit, now, memory))
+    return following
 
 
 @nb.njit(**INNER)
@@ -145,6 +146,14 @@ def with_room(base, now, memory, capacity):
 
 
 @nb.njit(**INNER)
+def call(base, direction, channels, router, memory):
+    """Ask the node downstream of a link to wake it by the tokens of some channels."""
+    store8(memory, base + at.STARVED + direction, channels)
+    there = load32(memory, base + at.NEIGHBOUR + 4 * direction)
+    store8(memory, there * router.stride + at.CALLED + direction, channels)
+
+
+@nb.njit(**INNER)
 def send(base, direction, channel, open_slot, packet, grants, now, router, places, capacity):
     """Put a packet into the FIFO downstream, where its header arrives later.
 
@@ -155,42 +164,21 @@ def send(base, direction, channel, open_slot, packet, grants, now, router, place
     there = load32(memory, base + at.NEIGHBOUR + 4 * direction)
     below = there * router.stride
     fifo = 4 * direction + channel
-    tail = load8(memory, base + at.TAIL + fifo)
-    store8(memory, base + at.TAIL + fifo, tail + 1)
-    tail &= capacity - 1
+    used = load8(memory, below + at.COUNT + fifo)
+    store8(memory, below + at.COUNT + fifo, used + 1)
+    tail = (load8(memory, below + at.HEAD + fifo) + used) & (capacity - 1)
     slots = base + at.SLOTS + fifo * capacity * 2
     store16(memory, slots + 2 * open_slot, load16(memory, slots + 2 * tail))
     store16(memory, slots + 2 * tail, at.FAR)
-    place = below + router.packets + (fifo * capacity + tail) * 8
-    store64(memory, place, packet - (nb.int64(1) << 8 * (direction >> 1)))
+    packet -= nb.int64(1) << 8 * (direction >> 1)
+    store64(memory, below + router.packets + (fifo * capacity + tail) * 8, packet)
     arrival = now + router.hop
-    place = direction * (router.ring_mask + 1) + (grants & router.ring_mask)
-    store32(memory, below + router.ring + 4 * place, channel << 16 | arrival)
-    lower16(memory, below + at.ARRIVE + 2 * direction, arrival)
-    lower16(places.nexts, 2 * there, arrival)
-
-
-@nb.njit(**INNER)
-def enter(base, direction, router, places, capacity):
-    """Have the header that came in over a link join its FIFO."""
-    memory = places.memory
-    ring = base + router.ring + 4 * direction * (router.ring_mask + 1)
-    received = nb.int64(0)
-    if router.ring_mask:
-        received = load8(memory, base + at.RECEIVED + direction)
-        store8(memory, base + at.RECEIVED + direction, received + 1)
-    header = load32(memory, ring + 4 * (received & router.ring_mask))
-    store32(memory, ring + 4 * (received & router.ring_mask), at.NO_HEADER)
-    following = load32(memory, ring + 4 * ((received + 1) & router.ring_mask))
-    store16(memory, base + at.ARRIVE + 2 * direction, following)
-    bit = 4 * direction + (header >> 16)
-    used = load8(memory, base + at.COUNT + bit)
-    store8(memory, base + at.COUNT + bit, used + 1)
+    row = below + router.rows + at.ROW * (grants & router.row_mask)
+    store16(memory, row + 2 * fifo, arrival)
     if used == 0:
-        head = load8(memory, base + at.HEAD + bit)
-        packet = load64(memory, base + router.packets + (bit * capacity + head) * 8)
-        ready = max(header & 0xFFFF, load16(memory, base + at.READY + 2 * bit))
-        introduce(base, bit, packet, ready, places)
+        ready = max(arrival, load16(memory, below + at.READY + 2 * fifo))
+        _, wake = introduce(below, fifo, packet, ready, places)
+        lower16(places.nexts, 2 * there, wake)
 
 
 @nb.njit(**INNER)

@@ -19,6 +19,7 @@ from bgsim.network.packed import (
     load64,
     lowest_bit,
     passed32,
+    rotated32,
     store8,
     store16,
 )
@@ -60,15 +61,15 @@ def accept(base, bit, packet, now, router, memory):
 def receive(base, now, router, places, done, gates, capacity):
     """Deliver the heads of FIFOs that have arrived at their destination, in turn."""
     memory = places.memory
+    waiting = asking(memory, base + at.MUST, 1 << at.RECEPTION)
+    time = earliest32(memory, base + at.READY, now, waiting)
+    store16(memory, base + at.WAKE + 2 * at.RECEPTION, time)
     turn = nb.int64(0)
     if router.reception_slots:
         drain(base, now, router, memory)
         turn = load8(memory, base + at.TURN + at.RECEPTION)
-    waiting = asking(memory, base + at.MUST, 1 << at.RECEPTION)
-    time = earliest32(memory, base + at.READY, now, waiting)
-    lower16(memory, base + at.WAKE + 2 * at.RECEPTION, time)
     arrived = waiting & passed32(memory, base + at.READY, now)
-    arrived = (arrived >> turn | arrived << (32 - turn)) & 0xFFFFFFFF
+    arrived = rotated32(arrived, turn)
     while arrived:
         bit = (lowest_bit(arrived) + turn) & 31
         arrived &= arrived - 1

@@ -119,6 +119,36 @@ def test_times_agree_where_tokens_are_short(seed):
     assert engine.done_cycles.tolist() == reference.done_cycles.tolist()
 
 
+EARLY_READS = RouterParameters(slots=3, hop_cycles=77, read_cycles=77)
+QUICK_ENGINE = RouterParameters(
+    slots=2,
+    injection_slots=1,
+    chunk_cycles=8,
+    overhead_cycles=1,
+    hop_cycles=7,
+    read_cycles=93,
+    dma_interval_cycles=7,
+)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "seed"),
+    [(RouterParameters(), 6), (EARLY_READS, 5), (QUICK_ENGINE, 7)],
+    ids=["usual routers", "read ports free before headers come", "engines look when room is made"],
+)
+def test_times_agree_of_traffic_that_waits(parameters, seed):
+    """Many messages at few nodes: headers, read ports and DMA engines meet at the same instants."""
+    shape, torus = (3, 3, 2), (True, True, False)
+    graph_of_traffic = graph(np.random.default_rng(seed), shape, torus, 150, 10)
+    engine = PacketEngine(shape, torus, parameters, *graph_of_traffic)
+    reference = PacketReference(shape, torus, parameters, *graph_of_traffic)
+    engine.run()
+    reference.run()
+    assert engine.sent_cycles.tolist() == reference.sent_cycles.tolist()
+    assert engine.done_cycles.tolist() == reference.done_cycles.tolist()
+    assert engine.link_packets.sum() == reference.packet_hops
+
+
 @pytest.mark.parametrize("displacement", [(1, 1, 2), (2, 2, 2)])
 def test_gets_agree_under_contention(displacement):
     shape, torus = (4, 4, 4), (True, True, True)
