@@ -143,9 +143,7 @@ class PacketEngine:
         slots = records[:, at.SLOTS : at.dma_at(capacity)].view(np.uint16)
         slots.reshape(nodes, -1, capacity)[:, :, parameters.slots :] = at.FAR  # these are never free
         self._nexts = np.full(blocks * at.BLOCK, at.FAR, np.uint16)
-        self._due = np.zeros(
-            (blocks + 1) * at.BLOCK, np.int32
-        )  # what is fetched ahead may lie behind the end
+        self._due = np.zeros((blocks + 1) * at.BLOCK, np.int32)  # fetching ahead may look behind the end
         self._released = np.zeros(messages.size, np.int32)
         self._table = self._message_table(messages, shape, torus)
         waiting = messages.post_cycles >= 0
