@@ -251,6 +251,19 @@ def largest(context: Any, address: Any, offset: Any, asked: Any) -> Any:
     return types.int64(types.int64, types.int64, types.int64), generate
 
 
+@intrinsic
+def united(context: Any, address: Any, offset: Any, asked: Any) -> Any:
+    """Of 32 bytes those asked for by their bits, all bits that are set in any."""
+    row = ir.VectorType(BYTE, 32)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = _lanes_of(builder, arguments[2], 32)
+        values = builder.select(lanes, _vector(builder, arguments, row), ir.Constant(row, [0] * 32))
+        return builder.zext(_reduce(builder, "or", values), WORD)
+
+    return types.int64(types.int64, types.int64, types.int64), generate
+
+
 def _counter(generate_count: Callable[[Any, Any, Any], Any]) -> Any:
     @intrinsic
     def count(context: Any, word: Any) -> Any:

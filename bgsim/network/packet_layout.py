@@ -81,12 +81,15 @@ WAKE: Final = 192  # 16 bits: time to look; FAR: no reason yet
 FREE: Final = 208  # 16 bits: the link or the DMA engine is free
 NEIGHBOUR: Final = 224  # 32 bits per link
 CALLED: Final = 248  # 8 bits per link that leads here: channels whose tokens wake it, as its node asked
-DMA_ACTIVE: Final = 254  # 8 bits: DMA FIFOs with messages
-DMA_BLOCKED: Final = 255  # 8 bits: injection FIFOs of which one must get room for the engine to go on; or 0
+CLOSED: Final = (
+    254  # 16 bits: links that the next dynamic slot downstream wakes, there being none; << 8: bubble
+)
 COUNTERS: Final = 256  # 32 bits per link: packets sent, and another 32: chunks sent
 TURN: Final = 304  # 8 bits per lane: round robin starts here
 PRIORITY_HEADS: Final = 312  # 32 bits: FIFOs whose head is a priority packet
 DMA_LOOK: Final = 316  # 16 bits: when the engine, if it is blocked, looks for room or last did
+DMA_BLOCKED: Final = 318  # 8 bits: injection FIFOs of which one must get room for the engine to go on; or 0
+DMA_ACTIVE: Final = 319  # 8 bits: DMA FIFOs with messages
 ARRIVE: Final = 320  # 16 bits per channel of a link: when the last header came or will, if there is one row
 RECEPTION_USED: Final = 368  # 16 bits each: packets in the memory FIFO, and in that for priority packets
 RECEPTION_NEXT: Final = 372  # 16 bits each: when software takes the next one

@@ -32,6 +32,7 @@ from bgsim.network.packed import (
     store16,
     store64,
     summon,
+    united,
 )
 from bgsim.network.packet_moves import (
     INNER,
@@ -54,17 +55,21 @@ def grant(node, base, direction, now, router, places, done, gates, capacity):
     free = load16(memory, base + at.FREE + 2 * direction)
     if free > now:
         return settle(memory, base + at.WAKE, direction, free)
+    closed = load16(memory, base + at.CLOSED)
+    if closed & (lane | lane << 8):
+        closed &= ~(lane | lane << 8)
+        store16(memory, base + at.CLOSED, closed)
     ready = passed32(memory, base + at.READY, now)
-    dynamic = asking(memory, base + at.WANT, lane)
+    wanted = asking(memory, base + at.WANT, lane)
     ordered = asking(memory, base + at.MUST, lane)
-    asked = dynamic | ordered
+    asked = wanted | ordered
     if not asked & ready:
         time = earliest32(memory, base + at.READY, now, asked)
         return settle(memory, base + at.WAKE, direction, time)
     first = load32(memory, base + at.PRIORITY_HEADS)
     bubble = ordered & ready & ~first
     priority = ordered & ready & first
-    dynamic &= ready
+    dynamic = wanted & ready
     slots = base + at.SLOTS + direction * 8 * capacity
     if capacity == 8:
         open_slots = passed32(memory, slots, now)
@@ -89,10 +94,20 @@ def grant(node, base, direction, now, router, places, done, gates, capacity):
             dynamic = 0
             channel = 3
     if not able:
+        later = ordered & first
+        if dynamic:  # else tokens of these channels do not wake it
+            closed |= lane
+        else:
+            later |= wanted
+        if bubble and not free2:
+            closed |= lane << 8
+        else:
+            later |= ordered
+        store16(memory, base + at.CLOSED, closed)
         starved = (3 if dynamic else 0) | (4 if bubble else 0) | (8 if priority else 0)
         call(base, direction, starved, router, memory)
         time = earliest_slot(slots, now, starved, memory, capacity)
-        time = min(time, earliest32(memory, base + at.READY, now, asked))
+        time = min(time, earliest32(memory, base + at.READY, now, later))
         return settle(memory, base + at.WAKE, direction, time)
     if load8(memory, base + at.STARVED + direction):
         call(base, direction, 0, router, memory)
@@ -115,9 +130,11 @@ def grant(node, base, direction, now, router, places, done, gates, capacity):
     following = settle(memory, base + at.WAKE, direction, time)
     store64(memory, counters, sent + (chunks << 32 | 1))
     store8(memory, base + at.TURN + direction, (bit + 1) & 31)
-    if channel < 2 and free0 + free1 == 1:  # heads that waited for it may escape now
+    others = dynamic & ~(nb.int64(1) << bit)
+    if channel < 2 and free0 + free1 == 1 and others:  # they waited for it, and may escape now
         lower = (nb.int64(1) << (direction & 6)) - 1
-        following, _ = summon(memory, base + at.WAKE, base + at.FREE, lower, now + 1)
+        escapes = united(memory, base + at.MUST, others) & lower
+        following, _ = summon(memory, base + at.WAKE, base + at.FREE, escapes, now + 1)
     open_slot = lowest_bit(open_slots >> capacity * channel)
     send(base, direction, channel, open_slot, packet, grants, now, router, places, capacity)
     if bit < FIRST_INJECTION:

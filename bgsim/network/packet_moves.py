@@ -68,7 +68,8 @@ def links_of(packet, places):
 def introduce(base, bit, packet, ready, places):
     """A packet is the head of its FIFO: from a time on it asks for links, or for reception.
 
-    Returns when something of the node is to be looked at next, and when something that it asks for is.
+    Links that have no room for it will be woken when they have, and need not look now. Returns when something
+    of the node is to be looked at next, and when something that it asks for is.
     """
     memory = places.memory
     hops = packet & at.HOPS_MASK
@@ -78,12 +79,16 @@ def introduce(base, bit, packet, ready, places):
     store16(memory, base + at.READY + 2 * bit, ready)
     store8(memory, base + at.WANT + bit, want)
     store8(memory, base + at.MUST + bit, must)
+    closed = load16(memory, base + at.CLOSED)
+    no_escape = closed >> 8 & (closed | ~want)
     if packet >> at.PRIORITY_BIT & 1:
         heads = load32(memory, base + at.PRIORITY_HEADS)
         store32(memory, base + at.PRIORITY_HEADS, heads | nb.int64(1) << bit)
+        no_escape = nb.int64(0)
     if hops == 0:
         prefetch(places.messages, (packet >> at.MESSAGE_BIT) * at.MESSAGE_BYTES)
-    return summon(memory, base + at.WAKE, base + at.FREE, want | must, ready)
+    asked = want & ~closed | must & ~no_escape
+    return summon(memory, base + at.WAKE, base + at.FREE, asked, ready)
 
 
 @nb.njit(**INNER)
