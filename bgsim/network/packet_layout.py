@@ -81,9 +81,7 @@ WAKE: Final = 192  # 16 bits: time to look; FAR: no reason yet
 FREE: Final = 208  # 16 bits: the link or the DMA engine is free
 NEIGHBOUR: Final = 224  # 32 bits per link
 CALLED: Final = 248  # 8 bits per link that leads here: channels whose tokens wake it, as its node asked
-CLOSED: Final = (
-    254  # 16 bits: links that the next dynamic slot downstream wakes, there being none; << 8: bubble
-)
+CLOSED: Final = 254  # 16 bits: links that wait for a dynamic slot and will be woken by it; << 8: for a bubble
 COUNTERS: Final = 256  # 32 bits per link: packets sent, and another 32: chunks sent
 TURN: Final = 304  # 8 bits per lane: round robin starts here
 PRIORITY_HEADS: Final = 312  # 32 bits: FIFOs whose head is a priority packet
