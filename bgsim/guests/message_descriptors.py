@@ -1,8 +1,8 @@
 """Descriptors and injection rings of a messaging library on the torus DMA engine.
 
-The program's injection FIFOs are one per direction of a route's beginning, from 0 on; six more, behind them,
-hold the remote gets' data requests, whose tails only the hardware moves. Both lead to the direction's torus
-FIFO.
+The program has an injection FIFO for each direction in which a route begins, from 0 on. Behind them are six
+more, into which the hardware puts what remote gets ask for; only it moves their tails. Both kinds lead to the
+direction's torus FIFO.
 """
 
 from __future__ import annotations
@@ -117,27 +117,24 @@ class Descriptors:
 
     def remote_get(self, target: int, length: int, counter: int, sent: int) -> Descriptor:
         """A request that makes the target put data here, counting down its counter `sent` and ours."""
-        data = Descriptor(
+        data = self._data_here(length, counter, sent, self.full_packets)
+        return self._request(target, data, dynamic=True)
+
+    def acknowledgement(self, target: int, counter: int) -> Descriptor:
+        """A request that makes the target put a byte here, counting down our counter, behind earlier puts."""
+        byte = self._data_here(ACKNOWLEDGEMENT_BYTES, counter, UNWATCHED_COUNTER, full_packets=False)
+        return self._request(target, byte, dynamic=False)
+
+    def _data_here(self, length: int, counter: int, sent: int, full_packets: bool) -> Descriptor:
+        """What another node is asked to put into this one's memory."""
+        return Descriptor(
             Transfer.DIRECT_PUT,
             destination=self.node,
             length=length,
             injection_counter=sent,
             reception_counter=counter,
-            full_packets=self.full_packets,
+            full_packets=full_packets,
         )
-        return self._request(target, data, dynamic=True)
-
-    def acknowledgement(self, target: int, counter: int) -> Descriptor:
-        """A request that makes the target put a byte here, counting down our counter, behind earlier puts."""
-        byte = Descriptor(
-            Transfer.DIRECT_PUT,
-            destination=self.node,
-            length=ACKNOWLEDGEMENT_BYTES,
-            injection_counter=UNWATCHED_COUNTER,
-            reception_counter=counter,
-            full_packets=False,
-        )
-        return self._request(target, byte, dynamic=False)
 
     def _request(self, target: int, message: Descriptor, dynamic: bool) -> Descriptor:
         return Descriptor(
