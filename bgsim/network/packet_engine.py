@@ -115,7 +115,9 @@ class PacketEngine:
         nodes = node_count(shape)
         most = max(parameters.slots, parameters.injection_slots)
         capacity = 4 if most <= 4 else 8
-        headers = 1 << (parameters.headers_on_a_link - 1).bit_length()
+        shortest = int(messages.last_chunks.min(initial=FULL_CHUNKS))
+        window = parameters.window_cycles(shortest)
+        headers = 1 << (parameters.headers_on_a_link(shortest) - 1).bit_length()
         stride = at.node_bytes(capacity, headers)
         self.shape, self.torus, self.parameters, self.messages = shape, torus, parameters, messages
         self.sent_cycles = np.full(messages.size, -1, np.int64)
@@ -123,13 +125,13 @@ class PacketEngine:
         self._gates = gate_state(gates or Gates.none(), messages, detours or Detours.none())
         self.opened_cycles: Ints = self._gates.opened
         blocks = -(-nodes // at.BLOCK)
-        early_reads = int(parameters.read_cycles < parameters.hop_cycles + parameters.window_cycles)
+        early_reads = int(parameters.read_cycles < parameters.hop_cycles + window)
         self._router = at.Router(
             parameters.injection_slots, parameters.chunk_cycles, parameters.overhead_cycles,
             parameters.hop_cycles, parameters.token_cycles, parameters.read_cycles, early_reads,
             parameters.endpoint_cycles, parameters.dma_interval_cycles, parameters.local_interval_cycles,
             parameters.reception_slots, parameters.reception_cycles, parameters.lots_in_256,
-            parameters.window_cycles, capacity, stride, at.dma_at(capacity), at.packets_at(capacity),
+            window, capacity, stride, at.dma_at(capacity), at.packets_at(capacity),
             at.rows_at(capacity, headers), headers - 1, blocks,
         )  # fmt: skip
         usual = (capacity, headers, early_reads, parameters.reception_slots) == (USUAL_CAPACITY, 1, 0, 0)

@@ -29,7 +29,7 @@ packet slots in a memory that is read faster than a link sends, one packet at a 
 At one instant headers that have come in join their FIFOs, then the links of a node are granted in order of
 direction, then the node receives, then its DMA engine injects. Software sees a message as sent once the DMA
 engine is done with its last packet. What a node does is seen by others no sooner than
-:attr:`RouterParameters.window_cycles` later.
+:meth:`RouterParameters.window_cycles` later.
 
 The virtual channels, the bubble rule and token flow control follow Adiga et al., "Blue Gene/L torus
 interconnection network", IBM JRD 49(2/3), 2005, whose router Blue Gene/P inherits. The hint bits and the
@@ -162,17 +162,19 @@ class RouterParameters:
         )
         return max(self.link_cycles(FULL) + max(self.token_cycles, self.hop_cycles), *engines) + 1
 
-    @property
-    def window_cycles(self) -> int:
-        """Time within which nothing that a node does is seen by another node, or by software."""
-        shortest = self.link_cycles(1)
+    def window_cycles(self, shortest_chunks: int) -> int:
+        """Time within which nothing that a node does is seen by another node, or by software.
+
+        No packet of the job is shorter than ``shortest_chunks``.
+        """
+        shortest = self.link_cycles(shortest_chunks)
         seen = (self.hop_cycles, self.dma_interval_cycles, self.local_interval_cycles)
         return min(*seen, shortest + self.token_cycles, shortest + self.endpoint_cycles)
 
-    @property
-    def headers_on_a_link(self) -> int:
+    def headers_on_a_link(self, shortest_chunks: int) -> int:
         """Headers that can have left a router and not have been noted by the next, at most."""
-        return -(-(self.hop_cycles + self.window_cycles) // self.link_cycles(1))
+        ahead = self.hop_cycles + self.window_cycles(shortest_chunks)
+        return -(-ahead // self.link_cycles(shortest_chunks))
 
     def link_cycles(self, chunks: int) -> int:
         """Time a packet occupies a link."""

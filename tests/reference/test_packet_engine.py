@@ -20,8 +20,8 @@ def cases(draw):
     torus = draw(st.tuples(*[st.booleans()] * 3))
     count = draw(st.integers(1, 60))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    messages, gates = graph(rng, shape, torus, count, draw(st.integers(0, 30)))
-    hop = draw(st.integers(1, 80))
+    messages, gates = graph(rng, shape, torus, count, draw(st.integers(0, 30)), draw(st.integers(1, 8)))
+    hop = draw(st.integers(1, 80) | st.integers(81, 400))
     parameters = RouterParameters(
         slots=draw(st.integers(2, 8)),
         injection_slots=draw(st.integers(1, 8)),
@@ -41,7 +41,7 @@ def cases(draw):
     return shape, torus, parameters, messages, gates, Detours.make(sources, CORES, 5)
 
 
-def graph(rng, shape, torus, count, gate_count):
+def graph(rng, shape, torus, count, gate_count, shortest=1):
     """Make a message graph in which gates only wait for what comes before them."""
     nodes = int(np.prod(shape))
     source = rng.integers(0, nodes, count)
@@ -77,7 +77,7 @@ def graph(rng, shape, torus, count, gate_count):
         source,
         destination,
         rng.integers(1, 9, count),
-        last_chunks=rng.integers(1, 9, count),
+        last_chunks=rng.integers(shortest, 9, count),
         dynamic=routing == 1,
         priority=routing == 2,
         fifo=rng.integers(0, 8, count),
