@@ -185,8 +185,8 @@ class FlowEngine:
 
 
 def _own(column: Ints) -> Ints:
-    """A column for compiled code, written out if one number stands for all."""
-    return column if column.flags.writeable else column.copy()
+    """A column for compiled code; one number if that stands for all."""
+    return column if column.flags.writeable else column[:1].copy()
 
 
 def _times(parameters: RouterParameters) -> tuple[int, int, int, int, int, int]:

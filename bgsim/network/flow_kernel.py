@@ -89,7 +89,8 @@ def measure(messages, details, times, columns):
     Parameters
     ----------
     messages, details
-        Hops word, source and packets; chunks of the last packet and injection FIFO.
+        Hops word, source and packets; chunks of the last packet and injection FIFO, one number where it is that
+        of all messages.
     times
         Cycles of a chunk and of the overhead of a packet on a link, of a full packet on a link, between two
         packets of a local copy, of a hop, and of both ends.
@@ -105,12 +106,13 @@ def measure(messages, details, times, columns):
     for flow in range(len(source)):
         hops = (word[flow] & 255) + (word[flow] >> 8 & 255) + (word[flow] >> 16 & 255)
         if hops:
-            size[flow] = (packets[flow] - 1) * full + chunk * last_chunks[flow] + overhead
+            last = last_chunks[flow if len(last_chunks) > 1 else 0]
+            size[flow] = (packets[flow] - 1) * full + chunk * last + overhead
             latency[flow] = hops * hop + endpoint
         else:
             size[flow] = packets[flow] * local
             latency[flow] = 0
-        queue[flow] = source[flow] * QUEUES + fifo[flow]
+        queue[flow] = source[flow] * QUEUES + fifo[flow if len(fifo) > 1 else 0]
         links = max(hops, 1)
         longest[links] += 1
         place += links

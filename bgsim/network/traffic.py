@@ -127,12 +127,17 @@ class Messages:
         Arrays of 64-bit integers become the table's columns as they are: nobody writes to them any more.
         """
         size = np.broadcast(*map(np.asarray, (source, destination, packets))).size
-        post_cycles = np.where(np.asarray(gate) >= 0, NEVER, np.asarray(post_cycles))
+        gated = np.asarray(gate) >= 0
+        if gated.size and gated.all():
+            post_cycles = NEVER
+        elif gated.any():
+            post_cycles = np.where(gated, NEVER, np.asarray(post_cycles))
         ends = (_kept(column, size) for column in (source, destination, packets))
         routing = (_setting(column, size) for column in (last_chunks, dynamic, priority, fifo))
-        countings = (_kept(column, size) for column in (post_cycles, gate, then, sent_then))
+        posting = _setting(post_cycles, size)
+        countings = (_kept(column, size) for column in (gate, then, sent_then))
         handling = (_setting(column, size) for column in (hints, deposit, memory_fifo))
-        return cls(*ends, *routing, *countings, *handling)
+        return cls(*ends, *routing, posting, *countings, *handling)
 
 
 @dataclass(slots=True)
