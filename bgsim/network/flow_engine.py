@@ -162,10 +162,15 @@ class FlowEngine:
         return count[: nodes * DIRECTIONS].reshape(nodes, DIRECTIONS).astype(np.int64)
 
     @property
+    def link_busy_cycles(self) -> NDArray[np.int64]:
+        """Time that the packets which crossed each link so far take on it, shape (nodes, 6)."""
+        return self.link_packets * self.parameters.link_cycles(FULL_CHUNKS)
+
+    @property
     def link_utilisation(self) -> NDArray[np.float64]:
         """Share of the time so far in which the links of each direction were busy, shape (6,)."""
         exist = (neighbour_table(self.shape, self.torus) >= 0).sum(axis=0)
-        busy = self.link_packets.sum(axis=0) * self.parameters.link_cycles(FULL_CHUNKS)
+        busy = self.link_busy_cycles.sum(axis=0)
         return np.asarray(busy / np.maximum(exist * max(self.now_cycles, 1), 1), np.float64)
 
     def run(self, until_cycles: int | None = None) -> int:

@@ -89,8 +89,8 @@ def measure(messages, details, times, columns):
     Parameters
     ----------
     messages, details
-        Hops word, source and packets; chunks of the last packet and injection FIFO, one number where it is that
-        of all messages.
+        Hops word, source and packets; chunks of the last packet and injection FIFO, one number if that
+        stands for all messages.
     times
         Cycles of a chunk and of the overhead of a packet on a link, of a full packet on a link, between two
         packets of a local copy, of a hop, and of both ends.

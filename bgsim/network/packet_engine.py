@@ -26,7 +26,7 @@ from bgsim.network.packet_kernel import (
     run_any,
     run_usual,
 )
-from bgsim.network.router import DIRECTIONS, RouterParameters
+from bgsim.network.router import BUBBLE, CHANNELS, DIRECTIONS, FIRST_INJECTION, RouterParameters
 from bgsim.network.topology import Closed, Shape, node_count
 from bgsim.network.traffic import FULL_CHUNKS, Gates, Ints, Messages, copies, hops_word
 
@@ -231,12 +231,27 @@ class PacketEngine:
         return self._link_counter(0)
 
     @property
+    def link_busy_cycles(self) -> Ints:
+        """Time for which each link was taken so far, shape (nodes, 6)."""
+        chunks, packets = self._link_counter(1), self._link_counter(0)
+        return chunks * self.parameters.chunk_cycles + packets * self.parameters.overhead_cycles
+
+    @property
     def link_utilisation(self) -> NDArray[np.float64]:
         """Share of the time so far in which the links of each direction were busy, shape (6,)."""
         exist = (neighbour_table(self.shape, self.torus) >= 0).sum(axis=0)
-        chunks, packets = self._link_counter(1), self._link_counter(0)
-        busy = chunks * self.parameters.chunk_cycles + packets * self.parameters.overhead_cycles
-        return np.asarray(busy.sum(axis=0) / np.maximum(exist * max(self.now_cycles, 1), 1), np.float64)
+        busy = self.link_busy_cycles.sum(axis=0)
+        return np.asarray(busy / np.maximum(exist * max(self.now_cycles, 1), 1), np.float64)
+
+    @property
+    def dynamic_occupancy(self) -> float:
+        """Share of the slots of the dynamic channels that are taken, or about to be, now."""
+        records = self._memory.reshape(-1, self._router.stride)
+        counts = records[:, at.COUNT : at.COUNT + FIRST_INJECTION].reshape(-1, DIRECTIONS, CHANNELS)
+        links = int((neighbour_table(self.shape, self.torus) >= 0).sum())
+        return float(counts[:, :, :BUBBLE].sum(dtype=np.int64)) / max(
+            links * BUBBLE * self.parameters.slots, 1
+        )
 
     @property
     def state_bytes(self) -> int:

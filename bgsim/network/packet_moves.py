@@ -285,11 +285,15 @@ def blocked_on(base, router, places):
 
 @nb.njit(**INNER)
 def inject(base, now, router, places, sent, done, gates, capacity):
-    """Move a packet of the next message that can from a DMA engine to an injection FIFO."""
+    """Move a packet of the next message that can from a DMA engine to an injection FIFO.
+
+    A DMA FIFO that cannot go on keeps its turn.
+    """
     memory, messages, scalars = places.memory, places.messages, places.scalars
     active = load8(memory, base + at.DMA_ACTIVE)
     turn = load8(memory, base + at.TURN + at.INJECTION)
     free = now
+    waiting = nb.int64(-1)
     rest = (active << 8 | active) >> turn & 0xFF
     while rest:
         fifo = (turn + lowest_bit(rest)) & 7
@@ -309,6 +313,7 @@ def inject(base, now, router, places, sent, done, gates, capacity):
         else:
             target, used = fifo_for(packet, base, router.injection_slots, memory)
             if target < 0:
+                waiting = fifo if waiting < 0 else waiting
                 continue
             packet |= chunks << at.CHUNKS_BIT | message << at.MESSAGE_BIT
             bit = FIRST_INJECTION + target
@@ -331,7 +336,7 @@ def inject(base, now, router, places, sent, done, gates, capacity):
                 store8(memory, base + at.DMA_ACTIVE, active ^ 1 << fifo)
             else:
                 store32(memory, base + router.dma_fifos + 4 * fifo, following)
-        store8(memory, base + at.TURN + at.INJECTION, (fifo + 1) & 7)
+        store8(memory, base + at.TURN + at.INJECTION, waiting if waiting >= 0 else (fifo + 1) & 7)
         free = now + interval
         store16(memory, base + at.FREE + 2 * at.INJECTION, free)
         break

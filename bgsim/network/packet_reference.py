@@ -198,6 +198,7 @@ class PacketReference:
 
     def _inject(self, node: Node, now: int) -> None:
         node.inject_at = -1
+        waiting = None
         for step in range(INJECTION_FIFOS):
             number = (node.turn + step) % INJECTION_FIFOS
             if not node.posted[number]:
@@ -209,6 +210,7 @@ class PacketReference:
             if any(packet.hops):
                 fifo = self._injection_fifo(node, packet)
                 if fifo is None:
+                    waiting = number if waiting is None else waiting
                     continue
             else:
                 interval = self.parameters.local_interval_cycles
@@ -225,7 +227,7 @@ class PacketReference:
                 fifo.packets.append(packet)
                 if len(fifo.packets) == 1:
                     self._introduce(fifo, max(now + 1, fifo.ready))
-            node.turn = (number + 1) % INJECTION_FIFOS
+            node.turn = (number + 1) % INJECTION_FIFOS if waiting is None else waiting
             node.free_at = now + interval
             self._start_engine(node, now)
             return

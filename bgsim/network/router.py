@@ -22,6 +22,8 @@ packet slots in a memory that is read faster than a link sends, one packet at a 
   by one; priority packets have a memory FIFO of their own.
 * **Hint bits.** Which way a packet goes round each dimension is settled where it starts: the shorter one;
   half way round, in positive direction from an even coordinate and in negative direction from an odd one.
+* **DMA FIFOs.** A node's DMA engine moves packets of the messages at the heads of its DMA FIFOs in turn, each
+  to the emptiest injection FIFO of its directions; a head for which there is no room keeps its turn.
 * **Arbitration.** A free link takes priority packets first. Then it serves the fullest of the input FIFOs
   that ask for it (in turn, if equal), and the injection FIFOs only if no packet of the network can use it.
   But for part of the time it draws lots between all of them instead, which keeps everyone alive.

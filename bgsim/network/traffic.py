@@ -134,10 +134,10 @@ class Messages:
             post_cycles = np.where(gated, NEVER, np.asarray(post_cycles))
         ends = (_kept(column, size) for column in (source, destination, packets))
         routing = (_setting(column, size) for column in (last_chunks, dynamic, priority, fifo))
-        posting = _setting(post_cycles, size)
+        posting = (_setting(column, size) for column in (post_cycles,))
         countings = (_kept(column, size) for column in (gate, then, sent_then))
         handling = (_setting(column, size) for column in (hints, deposit, memory_fifo))
-        return cls(*ends, *routing, posting, *countings, *handling)
+        return cls(*ends, *routing, *posting, *countings, *handling)
 
 
 @dataclass(slots=True)

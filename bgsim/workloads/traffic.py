@@ -31,7 +31,7 @@ from bgsim.network.traffic import Ints, packet_count
 from bgsim.workloads.active_nodes import ActiveNodes
 from bgsim.workloads.outcome import Json, Outcome
 from bgsim.workloads.resolved import ResolvedRun
-from bgsim.workloads.steady_state import Finding, alike, scaled_job, steady_rate
+from bgsim.workloads.steady_state import LEAST_PACKETS, Finding, alike, scaled_job, steady_rate
 from bgsim.workloads.traffic_config import TrafficConfig
 from bgsim.workloads.traffic_costs import OperationCosts
 from bgsim.workloads.traffic_loads import LINK_LOAD_NODES_MAX, Loads
@@ -53,10 +53,19 @@ COMPLETE_HOPS = 2**25
 WATCHED_HOPS = 2**23
 """Packet-hops that a steady state is watched for at least, so that the spread over nodes has a base."""
 
-SHORT_ROUNDS = 16
-"""A part of a job has as many operations as it needs; not fewer than these, which are then shorter."""
+SHORT_OPERATIONS = 16
+"""A part of a job has as many operations of a node as it needs; not fewer, which are then shorter."""
+
+WATCHED_OPERATIONS = 2**18
+"""Operations of all nodes of a job that is watched, unless it turns out that it takes more."""
 
 OPERATIONS_MAX = 2**26
+
+LOOK_CYCLES = 2**18
+"""How often the network is looked at, whether it is gridlocked."""
+
+GRIDLOCKED = 0.88
+"""Share of the dynamic channels' slots taken in a gridlock. Where all links are busy it is up to 0.81."""
 
 SHIFTING = ("shift", "antipodal", "all-to-all", "nearest-neighbour", "uniform-random")
 """Patterns in which all nodes of a torus are alike."""
@@ -82,6 +91,8 @@ class Setting:
         When each node of the partition begins.
     host_s, hops
         Host time and packet-hops of the engines so far.
+    gridlocked
+        Largest share of the dynamic channels' slots that were taken at two looks in a row.
     """
 
     config: TrafficConfig
@@ -95,6 +106,7 @@ class Setting:
     progress: Progress | None
     host_s: float = 0.0
     hops: int = 0
+    gridlocked: float = 0.0
     engine: Engine | None = field(default=None)
 
     @property
@@ -112,10 +124,14 @@ class Setting:
         """How often a node goes through its partners, or what it posts to one."""
         return self.config.posted
 
+    @property
+    def operations_of_round(self) -> int:
+        """Operations of a node each time it goes through its partners, at most."""
+        return int(self.partner.shape[1]) // self.rounds
+
     def job(self, rounds: int, packets: int) -> Job:
         """A job of fewer rounds, or shorter operations."""
-        columns = rounds * (self.partner.shape[1] // self.rounds)
-        return Job(self, self.partner[:, :columns], packets)
+        return Job(self, self.partner[:, : rounds * self.operations_of_round], packets)
 
 
 class Job:
@@ -150,7 +166,10 @@ class Job:
         """Go on until a time, or to the end; return the time reached."""
         setting, engine = self.setting, self.engine
         before, begin = engine.packet_hops if not isinstance(engine, FlowEngine) else 0, time.process_time()
-        now = engine.run() if isinstance(engine, PacketReference) else engine.run(until_cycles)
+        if isinstance(engine, PacketEngine):
+            now = self._run_watched(engine, until_cycles)
+        else:
+            now = engine.run() if isinstance(engine, PacketReference) else engine.run(until_cycles)
         setting.host_s += time.process_time() - begin
         if not isinstance(engine, FlowEngine):
             setting.hops += engine.packet_hops - before
@@ -159,6 +178,19 @@ class Job:
             frequency = setting.resolved.machine.integer("core.frequency")
             setting.progress(now / frequency, f"{setting.hops:,} packet-hops")
         return now
+
+    def _run_watched(self, engine: PacketEngine, until_cycles: int | None) -> int:
+        """Run, and note how full the network was."""
+        before = 0.0
+        while True:
+            look = engine.now_cycles + LOOK_CYCLES
+            limit = look if until_cycles is None else min(look, until_cycles)
+            now = engine.run(limit)
+            if now < limit or now == until_cycles:
+                return now
+            occupancy = engine.dynamic_occupancy
+            self.setting.gridlocked = max(self.setting.gridlocked, min(before, occupancy))
+            before = occupancy
 
     def moved(self) -> Ints:
         """Packets of data that have arrived, by the active node whose operations they belong to."""
@@ -217,7 +249,8 @@ def run(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
         metrics["deviation"] = deviation(metrics, known)
     loads = Loads.of(setting)
     metrics["packet_hops"] = loads.packet_hops
-    metrics |= loads.utilisation(setting, elapsed_s * frequency)
+    link_cycles = _link_cycles(setting, finding)
+    metrics |= loads.utilisation(setting, link_cycles)
     if setting.hops and setting.host_s:
         metrics["packet_hops_per_s_host"] = setting.hops / setting.host_s
     details: dict[str, Json] = {
@@ -228,8 +261,30 @@ def run(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
         "measured": dict(known) if known is not None else None,
     }
     if config.link_load:
-        details["link_load"] = loads.by_link(setting, elapsed_s * frequency)
-    return Outcome(metrics=metrics, details=details)
+        details["link_load"] = loads.by_link(setting, link_cycles)
+    return Outcome(metrics=metrics, details=details, warnings=_warnings(setting))
+
+
+def _warnings(setting: Setting) -> list[str]:
+    """Say what the times are not worth, if that is so."""
+    if setting.gridlocked < GRIDLOCKED:
+        return []
+    gridlock = (
+        f"the network was gridlocked ({setting.gridlocked:.0%} of the adaptive channels' slots taken); the "
+        "machine's router should then move more than the model's, so the times are too long: see 'Long jobs' "
+        "in docs/contention.md"
+    )
+    return [gridlock]
+
+
+def _link_cycles(setting: Setting, finding: Finding) -> float:
+    """Time until the last packet has arrived, which may be after the operations are complete."""
+    begin = int(setting.begin_cycles[setting.active].min())
+    last = float(finding.end_cycles.max())
+    if not finding.details["extrapolated"]:
+        assert setting.engine is not None, "the job was simulated"
+        last = max(last, float(setting.engine.done_cycles.max()))
+    return last - begin
 
 
 def prepare(resolved: ResolvedRun, progress: Progress | None = None) -> Setting:
@@ -289,28 +344,32 @@ def _finding(setting: Setting) -> Finding:
         config.extrapolate
         and config.engine in ("auto", "packet")
         and setting.kind != "eager"  # the cores may fall behind the packets
+        and total > LEAST_PACKETS
         and total * hops_of_packet > COMPLETE_HOPS
     )
     if not partly:
-        return _complete(setting)
+        return _ended(setting.job(rounds, packets))
     least = WATCHED_HOPS / hops_of_packet
+    fewest = max(1, SHORT_OPERATIONS // setting.operations_of_round)
     if config.pattern in SHIFTING and alike(partition.shape, partition.torus, setting.active):
         held = rounds
         # Few packets of many nodes are watched: a part of the operations is enough, and saves memory.
-        while held > SHORT_ROUNDS and held * len(setting.active) > 2**18:
-            held //= 2
+        together = setting.operations_of_round * len(setting.active)
+        while held > fewest and held * together > WATCHED_OPERATIONS:
+            held = max(fewest, held // 2)
         while True:
-            found = steady_rate(setting.job(held, packets), total, begin, config.tolerance, least)
+            job = setting.job(held, packets)
+            found = steady_rate(job, total, begin, config.tolerance, least)
             if isinstance(found, Finding):
                 return found
             if found == "leads last":
                 break
             if held == rounds:
-                return _complete(setting)
+                return _ended(job)
             held = min(rounds, 4 * held)
 
     def simulate(wanted: int) -> tuple[int, NDArray[np.float64]]:
-        part = min(rounds, max(SHORT_ROUNDS, -(-wanted // max(1, round(per_round * packets)))))
+        part = min(rounds, max(fewest, -(-wanted // max(1, round(per_round * packets)))))
         short = min(packets, max(1, round(wanted / (part * per_round))))
         job = setting.job(part, short)
         job.run()
@@ -320,8 +379,8 @@ def _finding(setting: Setting) -> Finding:
     return Finding(found.end_cycles + begin, found.details)
 
 
-def _complete(setting: Setting) -> Finding:
-    job = setting.job(setting.rounds, setting.packets)
+def _ended(job: Job) -> Finding:
+    """Run the whole job to its end, from where it is."""
     job.run()
     details = {"method": "complete", "extrapolated": False, "simulated_share": 1.0}
     return Finding(job.end_cycles().astype(np.float64), details)

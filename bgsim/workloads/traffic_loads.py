@@ -44,7 +44,7 @@ class Loads:
 
     @classmethod
     def of(cls, setting: Setting) -> Loads:
-        """Count the operations of a run; a tie between two ways is split evenly if routed adaptively."""
+        """Count the operations of a run; half way round, the hint bits of the hardware say which way."""
         partition, router = setting.resolved.partition, setting.router
         real = setting.partner >= 0
         origin = np.repeat(setting.active, real.sum(axis=1))
@@ -69,24 +69,24 @@ class Loads:
                 hops += int((counts * (packets + controls) * distance).sum())
         return cls(hops, cycles)
 
-    def utilisation(self, setting: Setting, elapsed_cycles: float) -> dict[str, float]:
-        """Share of the run for which links were busy: mean and largest, by direction.
+    def utilisation(self, setting: Setting, link_cycles: float) -> dict[str, float]:
+        """Share of the time until the last packet for which links were busy: mean and largest, by direction.
 
-        The largest is the mean times the ratio of the two in packets of the part that was simulated.
+        The largest is the mean times the ratio of the two in the part that was simulated.
         """
         found: dict[str, float] = {}
         for number, (direction, links) in enumerate(_directions(setting)):
             if not links:
                 continue
-            mean = self.link_cycles[number] / (links * elapsed_cycles)
+            mean = self.link_cycles[number] / (links * link_cycles)
             found[f"link_utilisation_{direction}"] = float(mean)
             ratios = _ratios(setting, number, links)
             if ratios is not None:  # the readable engine does not count by link
                 found[f"link_utilisation_{direction}_max"] = float(mean * ratios.max())
         return found
 
-    def by_link(self, setting: Setting, elapsed_cycles: float) -> dict[str, Json]:
-        """Share of the run for which each link was busy, by direction, then by the node it leaves.
+    def by_link(self, setting: Setting, link_cycles: float) -> dict[str, Json]:
+        """Share of that time for which each link was busy, by direction, then by the node it leaves.
 
         Rounded to millionths; directions without links are left out.
         """
@@ -94,7 +94,7 @@ class Loads:
         for number, (direction, links) in enumerate(_directions(setting)):
             ratios = _ratios(setting, number, links) if links else None
             if ratios is not None:
-                load = self.link_cycles[number] / (links * elapsed_cycles) * ratios
+                load = self.link_cycles[number] / (links * link_cycles) * ratios
                 found[direction] = [round(float(share), 6) for share in load]
         return found
 
@@ -113,5 +113,5 @@ def _ratios(setting: Setting, direction: int, links: int) -> NDArray[np.float64]
     assert engine is not None, "something has been simulated"
     if isinstance(engine, PacketReference):
         return None
-    column = engine.link_packets[:, direction].astype(np.float64)
+    column = engine.link_busy_cycles[:, direction].astype(np.float64)
     return column / (column.sum() / links) if column.sum() else np.ones(len(column))

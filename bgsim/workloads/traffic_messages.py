@@ -14,8 +14,9 @@ rendezvous   data; [complete] at the target, acknowledgement; [complete] at the 
 ===========  ========================================================================================
 
 A put's packets, and what follows them on their way, are routed deterministically; all others are adaptive:
-the measured eager messages are faster than the deterministic channel could carry them. Packets of a call go
-into the DMA FIFO of their first direction, data of remote gets into a FIFO of its own.
+the measured eager messages are faster than the deterministic channel could carry them. Data goes into the DMA
+FIFO of its first direction, whether a core or a remote get posts it, so that transfers in several directions
+do not wait for each other; the small packets of the protocols have a FIFO of their own.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ CONTROL_PACKETS: Mapping[Kind, tuple[bool, int, int]] = {
 }
 """By kind: whether the data comes from the partner, small packets to the partner, and those from it."""
 
-REMOTE_GET_FIFO = 6
+CONTROL_FIFO = 6
 """The first six DMA FIFOs are for the six directions."""
 
 
@@ -134,13 +135,13 @@ class _Builder:
         then: Ints | int = NEVER,
         sent_then: Ints | int = NEVER,
         dynamic: int = 1,
-        served: bool = False,
+        control: bool = False,
     ) -> None:
         """Add a message for each operation, from its origin to its partner or back."""
         ends = self.operations.origin, self.operations.partner
         source, destination = ends[::-1] if back else ends
-        fifo: Ints | int = REMOTE_GET_FIFO
-        if not served:
+        fifo: Ints | int = CONTROL_FIFO
+        if not control:
             fifo = first_direction(source, destination, self.shape, self.torus)
         self.messages.append(
             {
@@ -216,13 +217,13 @@ def build(
             behind = served()
             build.message(posted, False, packets, FULL_CHUNKS, dynamic=0)
             build.message(posted, False, small, request, then=behind, dynamic=0)
-            build.message(behind, True, small, request, then=complete, dynamic=0, served=True)
+            build.message(behind, True, small, request, then=complete, dynamic=0, control=True)
         return build.graph([complete], [origin], data=0)
     if operations.kind == "get":
         posted, complete = post(costs.get.post_cycles), build.gate(1, origin, costs.get.complete_cycles)
         ready = served()
-        build.message(posted, False, small, request, then=ready)
-        build.message(ready, True, packets, FULL_CHUNKS, then=complete, served=True)
+        build.message(posted, False, small, request, then=ready, control=True)
+        build.message(ready, True, packets, FULL_CHUNKS, then=complete)
         return build.graph([complete], [origin], data=1)
     if operations.kind == "eager":
         eager = costs.eager
@@ -236,10 +237,10 @@ def build(
     ready = served()
     arrived = build.gate(1, partner, costs.rendezvous.complete_cycles)
     complete = build.gate(1, origin, costs.rendezvous.complete_cycles)
-    build.message(posted, False, small, request, then=receive)
-    build.message(receive, True, small, request, then=ready)
-    build.message(ready, False, packets, FULL_CHUNKS, then=arrived, served=True)
-    build.message(arrived, True, small, request, then=complete)
+    build.message(posted, False, small, request, then=receive, control=True)
+    build.message(receive, True, small, request, then=ready, control=True)
+    build.message(ready, False, packets, FULL_CHUNKS, then=arrived)
+    build.message(arrived, True, small, request, then=complete, control=True)
     return build.graph([arrived, complete], [partner, origin], data=2)
 
 

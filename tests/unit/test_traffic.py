@@ -284,6 +284,58 @@ def test_utilisation_and_hops_are_those_the_engine_counts():
     assert found["link_utilisation_x_plus"] == pytest.approx(counted[0] * 544 / 64 / now)
 
 
+@pytest.mark.parametrize("size", ["240 B", "1 KiB"])
+def test_links_are_busy_until_the_last_packet_has_arrived(size):
+    """A put is complete when the data has left the DMA engine, which is before it has crossed the link."""
+    outcome = simulate(pattern="shift", displacement=[1, 0, 0], size=size, posted=1, active="node == 0")
+    assert 0 < outcome.metrics["link_utilisation_x_plus_max"] < 1
+
+
+def test_short_packets_count_as_what_they_are():
+    """One link carries more short packets than the others, and is busy for longer by their time only."""
+    arguments = {
+        "pattern": "shift",
+        "displacement": [1, 0, 0],
+        "operation": "send",
+        "posted": 4,
+        "link_load": True,
+    }
+    outcome = simulate(**arguments, size="2 KiB", active="x == 0")
+    data, small = 9 * 544, 2 * 64 + 32
+    busy = max(outcome.details["link_load"]["x_plus"])
+    answers = max(outcome.details["link_load"]["x_minus"])
+    assert busy / answers == pytest.approx((data + small) / (2 * small), rel=1e-3)
+
+
+@pytest.mark.parametrize("operation", ["get", "send"])
+def test_what_is_fetched_from_six_neighbours_uses_six_links(operation):
+    arguments = {"pattern": "nearest-neighbour", "size": "64 KiB", "posted": 6}
+    put, fetched = (simulate(**arguments, operation=name).metrics for name in ("put", operation))
+    assert fetched["operation_us_avg"] < 1.5 * put["operation_us_avg"]
+
+
+def test_a_gridlocked_run_says_so():
+    arguments = {
+        "shape": (8, 8, 8),
+        "pattern": "antipodal",
+        "operation": "get",
+        "size": "16 KiB",
+        "posted": 30,
+    }
+    (warning,) = simulate(**arguments, active="(x + y + z) % 2 == 0").warnings
+    assert warning.startswith("the network was gridlocked (9")
+    assert not simulate(**arguments).warnings
+
+
+def test_a_watched_job_that_runs_out_is_not_run_again(monkeypatch):
+    """Just more packets than a steady state takes, so none is found before the job ends."""
+    monkeypatch.setattr(traffic, "COMPLETE_HOPS", 1)
+    setting = traffic.prepare(resolved(pattern="antipodal", operation="get", size="4 KiB", posted=40))
+    finding = traffic._finding(setting)
+    assert finding.details["method"] == "complete"
+    assert setting.hops == traffic.Loads.of(setting).packet_hops
+
+
 @pytest.mark.parametrize("operation", ["put", "get", "send"])
 @pytest.mark.parametrize("pattern", ["antipodal", "uniform-random", "nearest-neighbour"])
 @pytest.mark.parametrize("size", ["200 B", "2 KiB"])
