@@ -325,7 +325,10 @@ class _Importer:
         self._exchange(rank, dict.fromkeys(range(self.ranks), size) if rank == root else {}, {root: size})
 
     def _allgatherv(self, rank: int, words: list[str]) -> None:
-        kind = words[self.ranks + 1 : self.ranks + 2] if len(words) <= self.ranks + 3 else []
+        behind = len(words) - self.ranks - 1
+        # Nothing, a type, displacements, or a type and displacements; told apart as SMPI's replay does.
+        typed = behind <= 2 or behind > self.ranks
+        kind = words[self.ranks + 1 : self.ranks + 2] if typed else []
         size = self._bytes(rank, float(words[0]), kind)
         counts = [self._bytes(rank, float(word), kind) for word in words[1 : self.ranks + 1]]
         self._exchange(rank, dict.fromkeys(range(self.ranks), size), dict(enumerate(counts)))

@@ -165,6 +165,19 @@ def test_simgrid_defaults_and_vectors(file):
 
 
 @pytest.mark.parametrize(
+    ("behind", "element"),
+    [("", 1), ("1", 4), ("0 10 30", 1), ("1 0 10 30", 4)],
+)
+def test_simgrid_allgatherv_has_a_type_with_and_without_displacements(file, behind, element):
+    content = "".join(
+        f"{rank} init\n{rank} allGatherV {own} 10 20 30 {behind}\n{rank} finalize\n"
+        for rank, own in enumerate((10, 20, 30))
+    )
+    sizes = sorted(match(simgrid.read(file(content), None)).size.tolist())
+    assert sizes == [element * size for size in (10, 10, 20, 20, 30, 30)]
+
+
+@pytest.mark.parametrize(
     ("content", "said"),
     [
         (NEW.replace("0 compute", "0 computer"), ":3: action 'computer': unknown; did you mean 'compute'?"),
