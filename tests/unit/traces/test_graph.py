@@ -60,9 +60,10 @@ def ran(bodies, network="uncontended", placement=None, costs=COSTS, detours=None
     ranks = "".join(f"rank {number}\n{body}\n" for number, body in enumerate(bodies))
     program = text.read_text(f"bgsim-messages 1\nranks {len(bodies)}\n{ranks}end {count}")
     placement = placement or line(len(bodies))
-    written = write_out(program, steps_of(placement, costs), options.pop("algorithm", "binomial"))
+    steps = steps_of(placement, costs, options.pop("seed", 1))
+    written = write_out(program, steps, options.pop("algorithm", "binomial"))
     matches = match(written.program)
-    graph = build(written, matches, steps_of(placement, costs), FREQUENCY_HZ, **options)
+    graph = build(written, matches, steps, FREQUENCY_HZ, **options)
     deadlock.check(written, matches, graph)
     result = run_graph(
         network,
@@ -172,12 +173,28 @@ ALGORITHMS = [
 def test_a_collective_in_a_trace_takes_what_the_built_in_one_takes(call, algorithm, built_in, size, network):
     placement = line(5)
     _, _, result = ran([call] * 5, network, placement, algorithm=algorithm)
-    steps = steps_of(placement, seed=0)
+    steps = steps_of(placement)
     built_in(steps, size)
     messages, gates, _ = steps.graph()
     other = run_graph(network, placement.shape, placement.torus, ROUTER, messages, gates, Detours.none())
     assert result.opened_cycles.max() == other.opened_cycles.max()
     assert result.packet_hops == other.packet_hops
+
+
+def test_an_alltoall_goes_in_the_order_that_the_run_draws():
+    placement = line(6)
+    costs = replace(COSTS, delivery=cost.Delivery((0.0, 900.0, 4000.0), (1.0, 1.0, 1.0)))
+    ends = []
+    for seed in (1, 2):
+        done, _, _ = ran(["alltoall 3000B"] * 6, "packet", placement, costs, seed=seed)
+        steps = steps_of(placement, costs, seed)
+        algorithms.torus_alltoall(steps, 3000)
+        messages, gates, _ = steps.graph()
+        other = run_graph("packet", placement.shape, placement.torus, ROUTER, messages, gates, Detours.none())
+        last = done.reshape(6, -1)[:, -1]
+        np.testing.assert_array_equal(last, other.opened_cycles[steps.last])  # rank for rank, waits too
+        ends.append(last.tolist())
+    assert ends[0] != ends[1]
 
 
 def test_a_ring_written_as_messages_takes_what_the_collective_takes():
