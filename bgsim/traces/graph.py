@@ -336,37 +336,34 @@ class _Builder:
 
     def _order(self, entry: Ints, done: Ints) -> None:
         """What follows what inside ranks."""
-        program = self.program
+        program, links = self.program, self.program.links
+        begin = self._beginnings(entry)
         follows = np.flatnonzero(program.chained)
         follows = follows[follows > program.first[self.rank[follows]]]
         before = follows - 1
         hands_on = np.where(is_started(program.kind[before]), entry[before], done[before])
-        self.edge(hands_on, entry[follows])
-        links = program.links
+        self.edge(hands_on, begin[follows])
         starts = links.started
-        self.edge(done[links.earlier[~starts]], entry[links.later[~starts]])
-        begun = links.earlier[starts]
-        if begun.size:
-            self.edge(self._beginnings(begun), entry[links.later[starts]])
+        # What a wait is linked to is what it waits for once it has begun.
+        held = np.where(self.kind[links.later] == Kind.WAIT, entry[links.later], begin[links.later])
+        self.edge(done[links.earlier[~starts]], held[~starts])
+        self.edge(begin[links.earlier[starts]], held[starts])
 
-    def _beginnings(self, operations: Ints) -> Ints:
-        """Gates that open when operations begin: of computations, before the core has taken them up.
+    def _beginnings(self, entry: Ints) -> Ints:
+        """Gates that open when each operation begins.
 
-        A send has begun when it has been posted, since its core is taken until then.
+        They are its own, but where another operation waits for the start of one that then waits itself: of a
+        computation, which waits for its core, and of a blocking receive and a wait. A send has begun when it
+        has been posted, since its core is taken until then.
         """
-        begins = operations.copy()
-        computes = np.isin(self.kind[operations], (Kind.COMPUTE, Kind.COMPUTE_CYCLES))
-        if computes.any():
-            distinct, place = np.unique(operations[computes], return_inverse=True)
-            ahead = self.gates.add(len(distinct))
-            moved = np.full(self.gates.size, NEVER)
-            moved[distinct] = ahead
-            self.edges = [
-                (earlier, np.where(moved[later] >= 0, moved[later], later)) for earlier, later in self.edges
-            ]
-            self.edge(ahead, distinct)
-            begins[computes] = ahead[place]
-        return begins
+        links = self.program.links
+        named = np.unique(links.earlier[links.started])
+        held = (Kind.COMPUTE, Kind.COMPUTE_CYCLES, Kind.RECEIVE, Kind.WAIT)
+        named = named[np.isin(self.kind[named], held)]
+        begin = entry.copy()
+        begin[named] = self.gates.add(len(named))
+        self.edge(begin[named], entry[named])
+        return begin
 
     # ---- the graph
 

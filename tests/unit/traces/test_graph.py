@@ -140,6 +140,17 @@ def test_dependencies_by_hand():
     assert done.tolist() == [100, 200, 210, 1]
 
 
+@pytest.mark.parametrize("size", [8, 3000])
+@pytest.mark.parametrize("receive", ["compute 50cycles\na: recv 0 {}B", "b: irecv 0 {}B\na: wait b"])
+def test_what_starts_since_a_receive_does_not_wait_for_the_message(receive, size):
+    body = f"{receive.format(size)}\ncompute 7cycles core 1 since a\ncompute 3cycles after a"
+    done, _, _ = ran([f"compute 1ms\nsend 1 {size}B", body], placement=line(2))
+    begun = 50 if receive.startswith("compute") else 0
+    assert done[4] == begun + 7
+    assert done[3] > 850_000
+    assert done[5] == done[3] + 3
+
+
 def test_computation_is_scaled():
     done, _, _ = ran(["compute 1us\ncompute 10cycles"], compute_scale=2.5)
     assert done.tolist() == [2125, 2150]
