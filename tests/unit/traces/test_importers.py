@@ -1,5 +1,6 @@
 """LogGOPSim's GOAL schedules and SimGrid's time-independent traces, on samples small enough to read."""
 
+import numpy as np
 import pytest
 
 from bgsim.traces import deadlock, goal, simgrid, text
@@ -110,6 +111,41 @@ def test_goal_refuses(file, content, said):
     if "itself" in said:
         content = content.replace("l2 requires l1", "l2 requires l1\nl1 requires l2")
     assert said in told(goal.read, file(content), 1000)
+
+
+def matched(file, first):
+    """Sizes of messages in the order of their receives, whose lines are in order."""
+    program = goal.read(file(f"num_ranks 2\nrank 0 {{\n{first}}}\nrank 1 {{\n{3 * RECEIVE}}}\n"), 1000)
+    matches = match(program)
+    return matches.size[np.argsort(matches.receive)].tolist(), program
+
+
+RECEIVE = "recv 100b from 0\n"
+
+
+def test_goal_matches_in_the_order_of_lines(file):
+    sends = "a: send 8b to 1\nb: send 100b to 1\nd: send 4b to 1\n"
+    assert matched(file, sends)[0] == [8, 100, 4]
+    sizes, program = matched(file, f"{sends}c: calc 1000\na requires c\n")
+    assert sizes == [8, 100, 4]  # though the second can leave before the first
+    assert program.line[:4].tolist() == [6, 3, 4, 5]
+    assert matched(file, f"{sends}a requires d\n")[0] == [4, 8, 100]  # what can only come behind it, does
+
+
+def test_goal_follows_long_chains(file):
+    lines = "".join(f"l{n}: calc 1\n" for n in range(5000))
+    needs = "".join(f"l{n} requires l{n + 1}\n" for n in range(4999))
+    program = goal.read(file(f"num_ranks 1\nrank 0 {{\n{lines}{needs}}}\n"), 1000)
+    assert program.line.tolist() == list(range(5002, 2, -1))
+
+
+def test_goal_irequires_waits_until_a_receive_is_posted(file):
+    schedule = (
+        "num_ranks 2\nrank 0 {\nl0: calc 1000\nl1: send 8b to 1\nl1 requires l0\n}\nrank 1 {\n"
+        "l1: recv 8b from 0\nl2: calc 5 cpu 1\nl2 irequires l1\n}\n"
+    )
+    links = goal.read(file(schedule), 1000).links
+    assert links.started.tolist() == [False, True]
 
 
 def test_simgrid_new(file):
