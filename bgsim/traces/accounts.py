@@ -62,7 +62,8 @@ def accounts(graph: Graph, ran: Executed, ranks: int, cores_per_rank: int = 1) -
         np.maximum.at(ready, counted[real], at[real])
     np.maximum.at(ready, gates.also[:, 1], opened[gates.also[:, 0]])
     served = np.flatnonzero(gates.core >= 0)
-    order = served[np.lexsort((gates.work_cycles[served] > 0, opened[served], gates.core[served]))]
+    # Of gates that open at one time on a core, those without work do so when another one's work is over.
+    order = served[np.lexsort((gates.work_cycles[served] == 0, opened[served], gates.core[served]))]
     core, end = gates.core[order], opened[order]
     before = np.zeros(len(order), np.int64)
     before[1:] = np.where(core[1:] == core[:-1], end[:-1], 0)

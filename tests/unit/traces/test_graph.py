@@ -285,11 +285,20 @@ def test_accounts_add_up():
         dict(zip(CAUSES, spent.cycles, strict=True))[c] for c in CAUSES
     )
     assert compute.tolist() == [4250, 850]
-    assert send.tolist() == [1000 + 3 * 100, 700]
+    assert send.tolist() == [1000 + 3 * 100, 700 + 300]
     assert receive.tolist() == [600 + 300, 500 + 3 * 200]
     assert (interrupted > 0).all()
     assert (wait > 0).all()
     assert spent.end_cycles.max() == spent.elapsed_cycles
+
+
+@pytest.mark.parametrize(("first", "second"), [("send 1 8B", "recv 0 8B"), ("bcast 8B", "bcast 8B")])
+def test_work_that_a_wait_follows_at_once_is_accounted_for(first, second):
+    blocking, started = [first, second], ["a: isend 1 8B\nwait a", "a: irecv 0 8B\nwait a"]
+    for bodies in (blocking, started):
+        _, graph, result = ran(bodies)
+        spent = dict(zip(CAUSES, accounts(graph, result, 2).cycles.tolist(), strict=True))
+        assert (spent["send"], spent["receive"]) == ([1100, 0], [0, 700])
 
 
 def test_histogram():
