@@ -156,6 +156,16 @@ def test_computation_is_scaled():
     assert done.tolist() == [2125, 2150]
 
 
+def test_sleep_is_no_computation():
+    bodies = ["sleep 1us\na: irecv 1 8B\nsleep 10us\nwait a", "send 0 8B"]
+    done, graph, result = ran(bodies, compute_scale=2.5)
+    assert done[[0, 2, 3]].tolist() == [850, 9350, 9350 + 700]  # a message that arrives is handled behind it
+    spent = dict(zip(CAUSES, accounts(graph, result, 2).cycles, strict=True))
+    assert spent["compute"].tolist() == [0, 0]
+    assert spent["interrupted"].tolist() == [0, 0]
+    assert (spent["receive"][0], spent["wait"][0]) == (700, 9350)
+
+
 def test_barrier_by_hand():
     done, _, _ = ran(["barrier", "compute 500cycles\nbarrier"], barrier_cycles=1000)
     assert done[-1] == 500 + 10 + 1000 + 20

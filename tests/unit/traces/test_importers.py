@@ -237,6 +237,12 @@ def test_simgrid_refuses(file, content, said):
     assert said in told(simgrid.read, file(content), 1e9)
 
 
+def test_simgrid_sleep_needs_none(file):
+    program = simgrid.read(file("0 init\n0 sleep 0.5\n0 finalize\n"), None)
+    assert (program.kind.tolist(), program.amount.tolist()) == ([Kind.SLEEP], [5 * 10**11])
+    assert text.read_text("\n".join(text.lines(program))).same(program)
+
+
 def test_simgrid_needs_a_rate_to_compute(file):
     assert ":3: the trace computes; say how fast a core does" in told(simgrid.read, file(NEW), None)
 
