@@ -2,6 +2,8 @@
 
 The ranks of a node meet in shared memory before and after: each *member* tells the node's first rank, the
 *master*, which takes their contributions in order of their cores, and then uses the network for all of them.
+A broadcast or reduce has a *root*; where that is a member, it gives the master what is broadcast, or gets the
+sum from it, and the other members' part is as ever.
 """
 
 # The compiled functions take arrays by position.
@@ -22,9 +24,10 @@ class NodeWork(NamedTuple):
     Attributes
     ----------
     gathers, scatters
-        Whether the master waits for the members' contributions, and members for their result.
+        Whether the master waits for the members' contributions, and members for their result: all members
+        but the root, which does the opposite.
     member_enter
-        A member: giving its contribution to the master.
+        A member that contributes: giving its contribution to the master.
     master_take
         The master, for each member: taking it.
     master_enter
@@ -55,7 +58,7 @@ def compute(cores, clock, work, detours, quiet):
 
 
 @compiled_unlocked
-def enter(begins, cores, clock, work, detours, quiet, ready):
+def enter(begins, cores, clock, work, root, detours, quiet, ready):
     """All ranks enter an operation: when each node's master has its first packet ready.
 
     Parameters
@@ -68,6 +71,8 @@ def enter(begins, cores, clock, work, detours, quiet, ready):
         Time of each rank, shape (ranks,); brought forward.
     work
         A :class:`NodeWork`.
+    root
+        Which rank is the root, by position, or -1 where there is none; one that is a master changes nothing.
     ready
         Filled in, shape (nodes,).
     """
@@ -75,15 +80,17 @@ def enter(begins, cores, clock, work, detours, quiet, ready):
         master = begins[node]
         now = clock[master]
         for member in range(master + 1, begins[node + 1]):
-            clock[member] = finish_watched(detours, quiet, cores[member], clock[member], work.member_enter)
-            if work.gathers:
+            gives = work.gathers or member == root
+            giving = work.member_enter if gives else 0
+            clock[member] = finish_watched(detours, quiet, cores[member], clock[member], giving)
+            if gives:
                 now = max(now, clock[member])
                 now = finish_watched(detours, quiet, cores[master], now, work.master_take)
         clock[master] = ready[node] = finish_watched(detours, quiet, cores[master], now, work.master_enter)
 
 
 @compiled_unlocked
-def leave(begins, cores, clock, work, detours, quiet, waits, number, done):
+def leave(begins, cores, clock, work, root, detours, quiet, waits, number, done):
     """All ranks leave an operation, masters first; see :func:`enter`.
 
     Parameters
@@ -98,7 +105,8 @@ def leave(begins, cores, clock, work, detours, quiet, waits, number, done):
         now = done[node] + wait_cycles(waits, cores[master], number)
         now = finish_watched(detours, quiet, cores[master], max(now, clock[master]), work.master_leave)
         for member in range(master + 1, begins[node + 1]):
-            if work.scatters:
+            # Of a broadcast all members but the root get the packets, of a reduce the root alone the sum.
+            if work.scatters != (member == root):
                 now = finish_watched(detours, quiet, cores[master], now, work.master_give)
                 begin = max(clock[member], now)
                 clock[member] = finish_watched(detours, quiet, cores[member], begin, work.member_leave)

@@ -6,13 +6,17 @@ from bgsim.machine.node_loops import NodeWork
 from bgsim.network.detours import Detours
 
 
-def enter_node(clock: list[int], cores: list[int], work: NodeWork, detours: Detours) -> tuple[list[int], int]:
+def enter_node(
+    clock: list[int], cores: list[int], work: NodeWork, root: int, detours: Detours
+) -> tuple[list[int], int]:
     """The ranks of one node enter an operation.
 
     Parameters
     ----------
     clock, cores
         Time and core of each rank of the node, the master first.
+    root
+        Which of them is the operation's root, or -1 where none is.
 
     Returns
     -------
@@ -22,8 +26,9 @@ def enter_node(clock: list[int], cores: list[int], work: NodeWork, detours: Deto
     after = list(clock)
     master = clock[0]
     for member in range(1, len(clock)):
-        after[member] = detours.finish(cores[member], clock[member], work.member_enter)
-        if work.gathers:
+        gives = work.gathers or member == root
+        after[member] = detours.finish(cores[member], clock[member], work.member_enter if gives else 0)
+        if gives:
             told = max(master, after[member])
             master = detours.finish(cores[0], told, work.master_take)
     after[0] = detours.finish(cores[0], master, work.master_enter)
@@ -31,13 +36,13 @@ def enter_node(clock: list[int], cores: list[int], work: NodeWork, detours: Deto
 
 
 def leave_node(
-    clock: list[int], cores: list[int], work: NodeWork, detours: Detours, wait: int, done: int
+    clock: list[int], cores: list[int], work: NodeWork, root: int, detours: Detours, wait: int, done: int
 ) -> list[int]:
     """The ranks of one node leave an operation; return their times."""
     after = list(clock)
     master = detours.finish(cores[0], max(done + wait, clock[0]), work.master_leave)
-    if work.scatters:
-        for member in range(1, len(clock)):
+    for member in range(1, len(clock)):
+        if work.scatters != (member == root):  # all but the root, or the root alone
             master = detours.finish(cores[0], master, work.master_give)
             after[member] = detours.finish(cores[member], max(clock[member], master), work.member_leave)
     after[0] = master

@@ -3,7 +3,8 @@
 The networks are the compiled passes over all nodes of :mod:`bgsim.network.barrier` and
 :mod:`bgsim.network.collective_vector`; the software around them is that of :mod:`bgsim.machine.node_loops`.
 The ranks of a node meet at the lockbox before and after a barrier, and give and take their vectors as local
-messages around the collective network; the node's master does the rest. An allgather is an allreduce of a
+messages around the collective network; the node's master does the rest. The root of a broadcast or reduce is
+rank 0, which a mapping may have put on another core than its node's first. An allgather is an allreduce of a
 vector with a slot for every rank.
 """
 
@@ -32,7 +33,8 @@ from bgsim.network.traffic import Ints
 from bgsim.network.tree import CollectiveTree
 
 TreeOperation = Literal["barrier", "broadcast", "reduce", "allreduce", "allgather"]
-
+ROOTED: tuple[TreeOperation, ...] = ("broadcast", "reduce")
+"""Operations of which one rank has the packets, or gets the sum."""
 
 THREADS = 2
 RANKS_PER_THREAD = 20_000
@@ -72,8 +74,8 @@ def tree_software(
     work = NodeWork(
         gathers=kind != "broadcast",
         scatters=kind != "reduce",
-        member_enter=round(local.send_cycles + copy) if kind != "broadcast" else 0,
-        master_take=round(local.receive_cycles + copy + add),
+        member_enter=round(local.send_cycles + copy),
+        master_take=round(local.receive_cycles + copy + (add if kind != "broadcast" else 0)),
         master_enter=round(own.call_cycles + inject),
         master_leave=receive_cycles,
         master_give=round(local.send_cycles + copy),
@@ -108,10 +110,13 @@ class NetworkOperation:
         Of the cores.
     network
         From when each node is ready to when each is served, shape (nodes,) both.
+    root
+        Place of the root in the order of cores, or -1 where there is none.
     """
 
     work: NodeWork
     network: Callable[[Ints], Ints]
+    root: int = -1
 
 
 class TreeRun:
@@ -164,7 +169,7 @@ class TreeRun:
         self._detours, self._quiet = detours, nothing_watched(int(self.cores.max()) + 1)
         self._waits = waits(costs.delivery, seed)
         self._number = 0
-        self._root = int(placement.node[0])
+        self._root, self._root_node = int(np.argmin(order)), int(placement.node[0])
 
     def operation(self, kind: TreeOperation, size_bytes: int) -> NetworkOperation:
         """Set up an operation."""
@@ -177,12 +182,12 @@ class TreeRun:
 
         def network(ready: Ints) -> Ints:
             if kind == "broadcast":
-                done = broadcast(tree, ready, packets, parameters, self._root)
+                done = broadcast(tree, ready, packets, parameters, self._root_node)
             else:
                 done = combine_broadcast(tree, ready, packets, parameters)
             return done - receive_cycles  # the core takes the last packet: a step of its own, with detours
 
-        return NetworkOperation(work, network)
+        return NetworkOperation(work, network, self._root if kind in ROOTED else -1)
 
     def _barrier(self) -> NetworkOperation:
         tree = BarrierTree.from_datasheet(self.nodes, self._datasheet)
@@ -211,7 +216,7 @@ class TreeRun:
     def perform(self, operation: NetworkOperation) -> None:
         """Every rank performs an operation."""
         ready = np.empty(self.nodes, np.int64)
-        common = (self.cores, self.clock, operation.work, self._detours.table, self._quiet)
+        common = (self.cores, self.clock, operation.work, operation.root, self._detours.table, self._quiet)
         self._in_parts(lambda first, last: enter(self.begins[first : last + 1], *common, ready[first:last]))
         done = operation.network(ready)
         self._number += 1

@@ -12,7 +12,7 @@ import numpy as np
 
 from bgsim.machine.uncontended import Executed
 from bgsim.network.traffic import Ints
-from bgsim.traces.graph import COMPUTE, RECEIVE, SEND, Graph
+from bgsim.traces.graph import COMPUTE, RECEIVE, SEND, SLEEP, Graph
 
 CAUSES = ("compute", "send", "receive", "interrupted", "wait")
 
@@ -26,8 +26,8 @@ class Accounts:
     end_cycles
         When each rank was done, shape (ranks,).
     cycles
-        By cause (:data:`CAUSES`) and rank, shape (5, ranks); each rank's add up to ``elapsed_cycles``. Time
-        after a rank's end counts as ``wait``.
+        By cause (:data:`CAUSES`) and rank, shape (5, ranks); each rank's add up to ``elapsed_cycles``. Sleep
+        and time after a rank's end count as ``wait``.
     elapsed_cycles
         When the last rank was done.
     """
@@ -62,7 +62,8 @@ def accounts(graph: Graph, ran: Executed, ranks: int, cores_per_rank: int = 1) -
         np.maximum.at(ready, counted[real], at[real])
     np.maximum.at(ready, gates.also[:, 1], opened[gates.also[:, 0]])
     served = np.flatnonzero(gates.core >= 0)
-    order = served[np.lexsort((gates.work_cycles[served] > 0, opened[served], gates.core[served]))]
+    # Of gates that open at one time on a core, those without work do so when another one's work is over.
+    order = served[np.lexsort((gates.work_cycles[served] == 0, opened[served], gates.core[served]))]
     core, end = gates.core[order], opened[order]
     before = np.zeros(len(order), np.int64)
     before[1:] = np.where(core[1:] == core[:-1], end[:-1], 0)
@@ -75,7 +76,7 @@ def accounts(graph: Graph, ran: Executed, ranks: int, cores_per_rank: int = 1) -
     for row, which in enumerate((COMPUTE, SEND, RECEIVE)):
         mine = purpose == which
         cycles[row] = np.bincount(rank[mine], weights=worked[mine], minlength=ranks)
-    spent = taken - np.where(np.isin(purpose, (COMPUTE, SEND, RECEIVE)), worked, 0)
+    spent = taken - np.where(np.isin(purpose, (COMPUTE, SEND, RECEIVE, SLEEP)), worked, 0)
     cycles[3] = np.bincount(rank, weights=spent, minlength=ranks)
     finished = np.zeros(ranks, np.int64)
     owned = graph.rank >= 0

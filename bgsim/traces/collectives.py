@@ -100,7 +100,8 @@ def write_out(
     program
         A trace.
     steps
-        Knows the placement of the ranks, the costs and the settings.
+        Knows the placement of the ranks, the costs and the settings; the orders of alltoalls are drawn from
+        its random numbers.
     algorithm
         ``binomial`` or ``ring``, for broadcast, reduce and allreduce.
     over_trees
@@ -147,8 +148,8 @@ def _alltoall(rows: _Rows, call: Ints, size: int, number: int, steps: Steps) -> 
     ranks = len(call)
     everyone = np.arange(ranks)
     rows.add(call, MARK, tag=number, extra_cycles=steps.costs.local.byte_cycles * size)
-    random = np.random.Generator(np.random.PCG64(number))
-    order = random.permuted(np.tile(np.arange(1, ranks), (ranks, 1)), axis=1)
+    # Drawn as the algorithm for the torus draws it, so that the same run takes the same time there.
+    order = steps.random.permuted(np.tile(np.arange(1, ranks), (ranks, 1)), axis=1)
     for turn in range(ranks - 1):
         rows.add(call, PUT, (everyone + order[:, turn]) % ranks, size, number)
     rows.add(call, COLLECT, tag=number)

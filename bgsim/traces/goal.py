@@ -2,7 +2,9 @@
 
 A rank is a graph, not a list: an operation starts when those it *requires* are complete and those it
 *irequires* have started, and operations without requirements start at once. ``cpu`` is a core of the rank.
-Matching follows the order of lines.
+Matching follows the order of lines, but an operation comes behind what it requires, which may stand below it.
+LogGOPSim matches in the order of time, whatever the sizes; matching here does not depend on timing, and the
+two differ where messages of one tag overtake the order of lines. Give such messages tags of their own.
 
 Source: the grammar of LogGOPSim's ``txt2bin`` (github.com/spcl/LogGOPSim), the schedules beside it. What the
 grammar has and this importer refuses: receives from any rank, which depend on timing; a second ``nic``, since
@@ -11,7 +13,6 @@ a node has one DMA engine; more cores than a node has.
 
 from __future__ import annotations
 
-import heapq
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -215,27 +216,32 @@ class _Importer:
             self.here.needs.append((self.here.labels[later], self.here.labels[earlier], started))
 
     def build(self, builder: Builder, rank: int, section: _Section) -> None:
-        """Add a rank's operations, each after those it requires, otherwise in the order of lines."""
+        """Add a rank's operations in the order of lines, each behind those it requires."""
         count = len(section.operations)
-        open_needs, followers = [0] * count, [[] for _ in range(count)]  # type: list[int], list[list[int]]
+        required: list[list[int]] = [[] for _ in range(count)]
         for later, earlier, _ in section.needs:
-            open_needs[later] += 1
-            followers[earlier].append(later)
-        ready = [place for place in range(count) if not open_needs[place]]
+            required[later].append(earlier)
+        for needs in required:
+            needs.sort(reverse=True)
         handles: dict[int, int] = {}
-        while ready:
-            place = heapq.heappop(ready)
-            one = section.operations[place]
-            handles[place] = builder.add(
-                rank, one.kind, one.amount, one.peer, one.tag, core=one.cpu, chained=False, line=one.line
-            )
-            for follower in followers[place]:
-                open_needs[follower] -= 1
-                if not open_needs[follower]:
-                    heapq.heappush(ready, follower)
-        if len(handles) < count:
-            stuck = next(place for place in range(count) if place not in handles)
-            self.problem("requires, over others, itself", section.operations[stuck].line)
-            return
+        opened: set[int] = set()
+        waiting = list(reversed(range(count)))
+        while waiting:
+            place = waiting[-1]
+            if place in handles:
+                waiting.pop()
+                continue
+            missing = [each for each in required[place] if each not in handles]
+            if not missing:
+                one = section.operations[waiting.pop()]
+                handles[place] = builder.add(
+                    rank, one.kind, one.amount, one.peer, one.tag, core=one.cpu, chained=False, line=one.line
+                )
+            elif place in opened:  # what it requires has been looked at, and requires it in turn
+                self.problem("requires, over others, itself", section.operations[place].line)
+                return
+            else:
+                opened.add(place)
+                waiting.extend(missing)
         for later, earlier, started in dict.fromkeys(section.needs):
             builder.link(handles[later], handles[earlier], started)

@@ -3,7 +3,7 @@
 The protocols are those of :mod:`bgsim.machine.program`, by the length of each message: *local* inside a node,
 *eager* up to ``mpi.eager_limit``, *rendezvous* above. Who does what when:
 
-* A computation and a send take the core in their turn.
+* A computation, a sleep and a send take the core in their turn.
 * A blocking receive takes the core in its turn, once its message has arrived. What has arrived for a
   non-blocking receive is handled when the core is free next, as a polling library does between calls.
 * A rendezvous is answered by the receiver's core once the request has arrived *and* the receive has been
@@ -30,7 +30,7 @@ from bgsim.traces.tables import gate_table, message_table
 from bgsim.traces.tree_gates import add_tree_call
 from bgsim.traces.trees import Trees
 
-COMPUTE, SEND, RECEIVE, WAIT = range(4)
+COMPUTE, SEND, RECEIVE, WAIT, SLEEP = range(5)
 """What a rank's core time goes to."""
 
 CORES_PER_NODE = 4
@@ -47,7 +47,8 @@ class Graph:
     entry, done
         Gates at whose opening each operation has been posted or begun, and is complete, shape (n,).
     purpose
-        What each gate's core time is for: :data:`COMPUTE`, :data:`SEND`, :data:`RECEIVE` or :data:`WAIT`.
+        What each gate's core time is for: :data:`COMPUTE`, :data:`SEND`, :data:`RECEIVE`, :data:`WAIT` or
+        :data:`SLEEP`.
     rank
         Rank whose core does a gate, or -1, shape (g,).
     post, arrival
@@ -237,6 +238,8 @@ class _Builder:
             kind[compute] == Kind.COMPUTE, self.frequency_hz / PICOSECONDS, 1.0
         )
         self.cost(compute, cycles * self.scale, COMPUTE)
+        sleeps = everything[kind == Kind.SLEEP]
+        self.cost(sleeps, amount[sleeps] * (self.frequency_hz / PICOSECONDS), SLEEP)
         self.cost(everything[kind == Kind.WAIT], 0.0, WAIT)
         copies = everything[(kind == MARK) & (self.extra > 0)]
         self.cost(copies, self.extra[copies], SEND)
@@ -336,37 +339,34 @@ class _Builder:
 
     def _order(self, entry: Ints, done: Ints) -> None:
         """What follows what inside ranks."""
-        program = self.program
+        program, links = self.program, self.program.links
+        begin = self._beginnings(entry)
         follows = np.flatnonzero(program.chained)
         follows = follows[follows > program.first[self.rank[follows]]]
         before = follows - 1
         hands_on = np.where(is_started(program.kind[before]), entry[before], done[before])
-        self.edge(hands_on, entry[follows])
-        links = program.links
+        self.edge(hands_on, begin[follows])
         starts = links.started
-        self.edge(done[links.earlier[~starts]], entry[links.later[~starts]])
-        begun = links.earlier[starts]
-        if begun.size:
-            self.edge(self._beginnings(begun), entry[links.later[starts]])
+        # What a wait is linked to is what it waits for once it has begun.
+        held = np.where(self.kind[links.later] == Kind.WAIT, entry[links.later], begin[links.later])
+        self.edge(done[links.earlier[~starts]], held[~starts])
+        self.edge(begin[links.earlier[starts]], held[starts])
 
-    def _beginnings(self, operations: Ints) -> Ints:
-        """Gates that open when operations begin: of computations, before the core has taken them up.
+    def _beginnings(self, entry: Ints) -> Ints:
+        """Gates that open when each operation begins.
 
-        A send has begun when it has been posted, since its core is taken until then.
+        They are its own, but where another operation waits for the start of one that then waits itself: of a
+        computation or a sleep, which wait for their core, and of a blocking receive and a wait. A send has
+        begun when it has been posted, since its core is taken until then.
         """
-        begins = operations.copy()
-        computes = np.isin(self.kind[operations], (Kind.COMPUTE, Kind.COMPUTE_CYCLES))
-        if computes.any():
-            distinct, place = np.unique(operations[computes], return_inverse=True)
-            ahead = self.gates.add(len(distinct))
-            moved = np.full(self.gates.size, NEVER)
-            moved[distinct] = ahead
-            self.edges = [
-                (earlier, np.where(moved[later] >= 0, moved[later], later)) for earlier, later in self.edges
-            ]
-            self.edge(ahead, distinct)
-            begins[computes] = ahead[place]
-        return begins
+        links = self.program.links
+        named = np.unique(links.earlier[links.started])
+        held = (Kind.COMPUTE, Kind.COMPUTE_CYCLES, Kind.SLEEP, Kind.RECEIVE, Kind.WAIT)
+        named = named[np.isin(self.kind[named], held)]
+        begin = entry.copy()
+        begin[named] = self.gates.add(len(named))
+        self.edge(begin[named], entry[named])
+        return begin
 
     # ---- the graph
 

@@ -34,23 +34,26 @@ class Kind(IntEnum):
     """For a time; the amount is in picoseconds."""
     COMPUTE_CYCLES = 1
     """For a number of core cycles."""
-    SEND = 2
-    RECEIVE = 3
-    SEND_START = 4
-    RECEIVE_START = 5
-    WAIT = 6
+    SLEEP = 2
+    """Nothing for a time, in picoseconds."""
+    SEND = 3
+    RECEIVE = 4
+    SEND_START = 5
+    RECEIVE_START = 6
+    WAIT = 7
     """Until the operations it is linked to are complete."""
-    BARRIER = 7
-    BROADCAST = 8
-    REDUCE = 9
-    ALLREDUCE = 10
-    ALLTOALL = 11
-    ALLGATHER = 12
+    BARRIER = 8
+    BROADCAST = 9
+    REDUCE = 10
+    ALLREDUCE = 11
+    ALLTOALL = 12
+    ALLGATHER = 13
 
 
 WORDS: dict[Kind, str] = {
     Kind.COMPUTE: "compute",
     Kind.COMPUTE_CYCLES: "compute",
+    Kind.SLEEP: "sleep",
     Kind.SEND: "send",
     Kind.RECEIVE: "recv",
     Kind.SEND_START: "isend",

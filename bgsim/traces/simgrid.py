@@ -225,12 +225,12 @@ class _Importer:
         if not seconds and self.rate is None and amount:
             self.rate = math.inf  # say it once
             self.problem("the trace computes; say how fast a core does, with flops_per_s")
-        rate = 1.0 if seconds else self.rate or math.inf
+        kind, rate = (Kind.SLEEP, 1.0) if seconds else (Kind.COMPUTE, self.rate or math.inf)
         time_ps = round(amount / rate * PICOSECONDS)
         if time_ps > INT64_MAX:
             self.problem("longer than 106 days; is the rate right?")
             return
-        self.builder.add(rank, Kind.COMPUTE, time_ps, line=self.line)
+        self.builder.add(rank, kind, time_ps, line=self.line)
 
     def _message(self, rank: int, name: str, words: list[str]) -> None:
         fewest = 3 if self.new else 2
@@ -325,7 +325,10 @@ class _Importer:
         self._exchange(rank, dict.fromkeys(range(self.ranks), size) if rank == root else {}, {root: size})
 
     def _allgatherv(self, rank: int, words: list[str]) -> None:
-        kind = words[self.ranks + 1 : self.ranks + 2] if len(words) <= self.ranks + 3 else []
+        behind = len(words) - self.ranks - 1
+        # Nothing, a type, displacements, or a type and displacements; told apart as SMPI's replay does.
+        typed = behind <= 2 or behind > self.ranks
+        kind = words[self.ranks + 1 : self.ranks + 2] if typed else []
         size = self._bytes(rank, float(words[0]), kind)
         counts = [self._bytes(rank, float(word), kind) for word in words[1 : self.ranks + 1]]
         self._exchange(rank, dict.fromkeys(range(self.ranks), size), dict(enumerate(counts)))

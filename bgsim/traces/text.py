@@ -376,7 +376,7 @@ def _picked(program: Program) -> Ints:
 
 def _line(kind: int, peer: int, amount: int, tag: int) -> str:
     text = WORDS[Kind(kind)]
-    if kind == Kind.COMPUTE:
+    if kind in (Kind.COMPUTE, Kind.SLEEP):
         return f"{text} {_time_text(amount)}"
     if kind == Kind.COMPUTE_CYCLES:
         return f"{text} {amount}cycles"

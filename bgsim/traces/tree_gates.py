@@ -1,7 +1,8 @@
 """The gates of a call over the collective or the barrier network.
 
 What cores do before and behind the network is done in the order of :mod:`bgsim.machine.node_loops`: the first
-rank of a node takes what the others give, one after the other, and hands the result on in the same order.
+rank of a node takes what the others give, one after the other, and hands the result on in the same order. The
+root of a broadcast gives, and that of a reduce takes, wherever on its node it runs.
 """
 
 from __future__ import annotations
@@ -73,14 +74,14 @@ def _enter(builder: Builder, times: TreeTimes, members: Ints, join: Ints) -> Int
     masters, work = join[members[:, 0]], times.work
     ready = masters.copy()
     for others in members.T[1:]:
-        here = np.flatnonzero(others >= 0)
+        builder.cost(join[others[others >= 0]], 0, SEND)
+        here = np.flatnonzero((others >= 0) & (work.gathers | (others == times.root)))
         given = join[others[here]]
         builder.cost(given, work.member_enter, SEND)
-        if work.gathers:
-            taken = builder.gate(masters[here], work.master_take, RECEIVE)
-            builder.edge(ready[here], taken)
-            builder.edge(given, taken)
-            ready[here] = taken
+        taken = builder.gate(masters[here], work.master_take, RECEIVE)
+        builder.edge(ready[here], taken)
+        builder.edge(given, taken)
+        ready[here] = taken
     alone = ready == masters
     builder.cost(masters[alone], work.master_enter, SEND)
     entered = builder.gate(masters[~alone], work.master_enter, SEND)
@@ -112,8 +113,9 @@ def _leave(builder: Builder, times: TreeTimes, members: Ints, part: Ints) -> Int
     masters, work = part[members[:, 0]], times.work
     builder.cost(masters, work.master_leave, RECEIVE)
     left = masters.copy()
-    for others in members.T[1:] if work.scatters else ():
-        here = np.flatnonzero(others >= 0)
+    for others in members.T[1:]:
+        # Of a broadcast all members but the root get the packets, of a reduce the root alone the sum.
+        here = np.flatnonzero((others >= 0) & (work.scatters != (others == times.root)))
         given = builder.gate(masters[here], work.master_give, SEND)
         builder.edge(left[here], given)
         left[here] = given

@@ -23,7 +23,14 @@ from bgsim.machine.cost_model import CostModel
 from bgsim.machine.delivery import fill_waits, waits
 from bgsim.machine.node_loops import NodeWork
 from bgsim.machine.program import Placement
-from bgsim.machine.tree_runs import TreeOperation, barrier_work, combined_bytes, tree_of, tree_software
+from bgsim.machine.tree_runs import (
+    ROOTED,
+    TreeOperation,
+    barrier_work,
+    combined_bytes,
+    tree_of,
+    tree_software,
+)
 from bgsim.network.barrier import BarrierTree
 from bgsim.network.collective_vector import broadcast, combine_broadcast
 from bgsim.network.traffic import Ints
@@ -40,7 +47,7 @@ class TreeCall(NamedTuple):
     number
         Which it is among the program's calls; the tag of its operations.
     kind, size_bytes, root
-        As in the trace; ``root`` is a rank.
+        As in the trace; ``root`` is a rank, or -1 where the kind has none.
     """
 
     number: int
@@ -60,6 +67,8 @@ class TreeTimes:
     up, down
         From a node's being ready to the root, and from there to its first rank's taking the last packet,
         shape (nodes,); of a broadcast, ``up`` is of the source alone.
+    root
+        Rank that has the packets of a broadcast, or gets the sum of a reduce; else -1.
     source
         Node that has the packets of a broadcast, or -1: all contribute.
     own
@@ -71,6 +80,7 @@ class TreeTimes:
     work: NodeWork
     up: Ints
     down: Ints
+    root: int
     source: int
     own: int
     notice: Ints
@@ -116,17 +126,18 @@ class Trees:
         if call.kind == "barrier":
             there_and_back = 2 * BarrierTree.from_datasheet(self.nodes, self._datasheet).latency_cycles
             work = barrier_work(self._costs, self._datasheet, self.members.shape[1])
-            return TreeTimes(work, none, none + there_and_back, -1, 0, notice)
+            return TreeTimes(work, none, none + there_and_back, -1, -1, 0, notice)
         size = combined_bytes(call.kind, call.size_bytes, self._placement.ranks)
         work, packets, parameters = tree_software(call.kind, size, self._costs, self._datasheet)
         tree = tree_of(self._placement.shape, self._pset)
         last = parameters.reception_interval_cycles  # the core's own step, with detours
+        root = max(call.root, 0) if call.kind in ROOTED else -1
         if call.kind == "broadcast":
-            source = int(self._placement.node[max(call.root, 0)])
+            source = int(self._placement.node[root])
             ready = np.full(self.nodes, LONG_BEFORE, np.int64)
             ready[source] = 0
             done = broadcast(tree, ready, packets, parameters, source)
-            return TreeTimes(work, none, done - last, source, (packets - 1) * last, notice)
+            return TreeTimes(work, none, done - last, root, source, (packets - 1) * last, notice)
         up = tree.level.astype(np.int64) * parameters.hop_cycles
         done = combine_broadcast(tree, none, packets, parameters)
-        return TreeTimes(work, up, done - int(up.max()) - last, -1, 0, notice)
+        return TreeTimes(work, up, done - int(up.max()) - last, root, -1, 0, notice)

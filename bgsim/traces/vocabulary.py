@@ -178,8 +178,8 @@ class Vocabulary(dict[str, int]):
             return
         peer, amount = -1, 0
         tag, core, chained = 0, 0, True
-        if kind == Kind.COMPUTE:
-            kind, amount = _time(arguments, words[0])
+        if kind in (Kind.COMPUTE, Kind.SLEEP):
+            kind, amount = _time(arguments, kind)
         elif kind in _MESSAGES:
             if not arguments:
                 raise _RefusalError(f"write '{words[0]} RANK SIZE'", words[0])
@@ -268,18 +268,19 @@ def _size(words: list[str], what: str) -> int:
     return size
 
 
-def _time(words: list[str], what: str) -> tuple[Kind, int]:
+def _time(words: list[str], kind: Kind) -> tuple[Kind, int]:
+    what = WORDS[kind]
     if not words:
-        raise _RefusalError("compute for how long? write a time or cycles, such as 2.5us or 850cycles", what)
+        or_cycles = " or cycles, such as 2.5us or 850cycles" if kind == Kind.COMPUTE else ", such as 2.5us"
+        raise _RefusalError(f"{what} for how long? write a time{or_cycles}", what)
     text = " ".join(words)
     number, unit = text[:-2], text[-2:]
     if unit in _SCALES and number.isascii() and number.isdigit():
-        kind, amount = Kind.COMPUTE, int(number) * _SCALES[unit]
-    elif text.endswith(("cycles", "cycle")):
+        amount = int(number) * _SCALES[unit]
+    elif text.endswith(("cycles", "cycle")) and kind == Kind.COMPUTE:
         kind = Kind.COMPUTE_CYCLES
         amount = _quantity(lambda: to_cycles(parse(text, "cycles"), 1), words[0])
     else:
-        kind = Kind.COMPUTE
         amount = round(_quantity(lambda: parse(text, "time").value, words[0]) * PICOSECONDS)
     if amount > INT64_MAX:
         raise _RefusalError(f"{text} is longer than 106 days", words[0])

@@ -39,11 +39,11 @@ def programs(draw):
         what = draw(st.sampled_from(["message", "message", "message", "compute", "wait", "collective"]))
         rank = draw(st.integers(0, ranks - 1))
         if what == "compute":
-            kind = draw(st.sampled_from([Kind.COMPUTE, Kind.COMPUTE_CYCLES]))
+            kind = draw(st.sampled_from([Kind.COMPUTE, Kind.COMPUTE_CYCLES, Kind.SLEEP]))
             builder.add(
                 rank,
                 kind,
-                draw(st.integers(0, 10**7)) if kind == Kind.COMPUTE else draw(st.integers(0, 5000)),
+                draw(st.integers(0, 5000)) if kind == Kind.COMPUTE_CYCLES else draw(st.integers(0, 10**7)),
             )
         elif what == "wait" and pending[rank]:
             taken = pending[rank][: draw(st.integers(1, len(pending[rank])))]

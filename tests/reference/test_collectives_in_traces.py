@@ -8,7 +8,7 @@ from bgsim.machine.cost_model import shipped
 from bgsim.machine.networks import run_graph
 from bgsim.machine.program import Placement, Settings
 from bgsim.machine.program import Program as Steps
-from bgsim.machine.tree_runs import TreeRun
+from bgsim.machine.tree_runs import ROOTED, TreeRun
 from bgsim.network.detours import Detours, DetourSource
 from bgsim.network.router import RouterParameters
 from bgsim.traces import deadlock, text
@@ -91,6 +91,43 @@ def test_a_root_elsewhere_gives_the_same_from_there():
     early, _ = by_trace(where, costs, begin, "bcast 8B", 1, Detours.none())
     assert found.min() > 90_000
     assert np.sort(early)[-2] < 90_000 < early.max()  # all but the one that comes late are through
+
+
+ROOT = 5
+"""A rank that is not the first of its node, with four on each."""
+
+
+@pytest.mark.parametrize("call", ["bcast 8B", "bcast 1800B", "reduce 8B"])
+def test_a_root_elsewhere_on_its_node_takes_part(call):
+    costs = shipped("bare-metal", "cnk")
+    where = Placement(SHAPE, CLOSED, np.arange(64) // 4, np.arange(64), 4)
+    begin = np.full(where.ranks, 100)
+    late = ROOT if call.startswith("bcast") else 42
+    begin[late] = 900_000
+    found, _ = by_trace(where, costs, begin, f"{call} root {ROOT}", 1, Detours.none())
+    waits = found > 900_000
+    if call.startswith("bcast"):
+        assert waits.all()
+        assert found[ROOT] == found.min()  # it has the packets, and only gives them
+    else:
+        masters = where.core % 4 == 0
+        assert set(np.flatnonzero(waits & ~masters).tolist()) == {ROOT, late}
+        assert found[ROOT] > found[4]  # its node's first rank hands the sum on
+
+
+@pytest.mark.parametrize("platform", ["bare-metal", "virtual-machine"])
+@pytest.mark.parametrize(("call", "kind", "size"), [each for each in CALLS if each[1] in ROOTED])
+def test_such_a_root_gives_the_same_as_in_the_workload(platform, call, kind, size):
+    costs = shipped(platform, "cnk")
+    ranks = np.arange(64)
+    ranks[[0, 2]] = 2, 0  # rank 0, the workload's root, on the third core of its node
+    where = Placement(SHAPE, CLOSED, ranks // 4, ranks, 4)
+    for late in (0, 2, 42):
+        begin = np.random.default_rng(late).integers(1, 60_000, where.ranks)
+        begin[late] = 200_000
+        expected = by_workload(where, costs, begin, kind, size, 2, Detours.none())
+        found, _ = by_trace(where, costs, begin, call, 2, Detours.none())
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_the_torus_is_left_alone():

@@ -23,8 +23,11 @@ works = st.builds(NodeWork, st.booleans(), st.booleans(), *[st.sampled_from([0, 
     works,
     st.integers(0, 2**32 - 1),
     st.booleans(),
+    st.integers(-1, 7),
 )
-def test_compiled_equals_readable(per_node: list[int], work: NodeWork, seed: int, noisy: bool) -> None:
+def test_compiled_equals_readable(
+    per_node: list[int], work: NodeWork, seed: int, noisy: bool, root: int
+) -> None:
     rng = np.random.default_rng(seed)
     begins = np.concatenate([[0], np.cumsum(per_node)])
     cores = np.concatenate([4 * node + np.arange(ranks) for node, ranks in enumerate(per_node)])
@@ -34,20 +37,22 @@ def test_compiled_equals_readable(per_node: list[int], work: NodeWork, seed: int
     table = waits(Delivery((0.0, 40.0), (1.0, 1.0)) if noisy else Delivery((25.0,), (1.0,)), seed)
     quiet, ready = nothing_watched(4 * len(per_node)), np.zeros(len(per_node), np.int64)
     now = clock.copy()
-    enter(begins, cores, now, work, detours.table, quiet, ready)
+    enter(begins, cores, now, work, root, detours.table, quiet, ready)
     expected = []
     for node, (first, last) in enumerate(pairwise(begins)):
-        after, told = enter_node(clock[first:last].tolist(), cores[first:last].tolist(), work, detours)
+        mine, here = cores[first:last].tolist(), root - first if root >= first else -1
+        after, told = enter_node(clock[first:last].tolist(), mine, work, here, detours)
         expected += after
         assert ready[node] == told
     assert now.tolist() == expected
     done = ready + 500
-    leave(begins, cores, now, work, detours.table, quiet, table, 3, done)
+    leave(begins, cores, now, work, root, detours.table, quiet, table, 3, done)
     left: list[list[int]] = []
     for node, (first, last) in enumerate(pairwise(begins)):
         clocks, mine = expected[first:last], cores[first:last].tolist()
+        here = root - first if root >= first else -1
         choices = {
-            tuple(leave_node(clocks, mine, work, detours, wait, int(done[node])))
+            tuple(leave_node(clocks, mine, work, here, detours, wait, int(done[node])))
             for wait in table.values.tolist()
         }
         assert tuple(now[first:last].tolist()) in choices

@@ -60,9 +60,10 @@ def ran(bodies, network="uncontended", placement=None, costs=COSTS, detours=None
     ranks = "".join(f"rank {number}\n{body}\n" for number, body in enumerate(bodies))
     program = text.read_text(f"bgsim-messages 1\nranks {len(bodies)}\n{ranks}end {count}")
     placement = placement or line(len(bodies))
-    written = write_out(program, steps_of(placement, costs), options.pop("algorithm", "binomial"))
+    steps = steps_of(placement, costs, options.pop("seed", 1))
+    written = write_out(program, steps, options.pop("algorithm", "binomial"))
     matches = match(written.program)
-    graph = build(written, matches, steps_of(placement, costs), FREQUENCY_HZ, **options)
+    graph = build(written, matches, steps, FREQUENCY_HZ, **options)
     deadlock.check(written, matches, graph)
     result = run_graph(
         network,
@@ -139,9 +140,30 @@ def test_dependencies_by_hand():
     assert done.tolist() == [100, 200, 210, 1]
 
 
+@pytest.mark.parametrize("size", [8, 3000])
+@pytest.mark.parametrize("receive", ["compute 50cycles\na: recv 0 {}B", "b: irecv 0 {}B\na: wait b"])
+def test_what_starts_since_a_receive_does_not_wait_for_the_message(receive, size):
+    body = f"{receive.format(size)}\ncompute 7cycles core 1 since a\ncompute 3cycles after a"
+    done, _, _ = ran([f"compute 1ms\nsend 1 {size}B", body], placement=line(2))
+    begun = 50 if receive.startswith("compute") else 0
+    assert done[4] == begun + 7
+    assert done[3] > 850_000
+    assert done[5] == done[3] + 3
+
+
 def test_computation_is_scaled():
     done, _, _ = ran(["compute 1us\ncompute 10cycles"], compute_scale=2.5)
     assert done.tolist() == [2125, 2150]
+
+
+def test_sleep_is_no_computation():
+    bodies = ["sleep 1us\na: irecv 1 8B\nsleep 10us\nwait a", "send 0 8B"]
+    done, graph, result = ran(bodies, compute_scale=2.5)
+    assert done[[0, 2, 3]].tolist() == [850, 9350, 9350 + 700]  # a message that arrives is handled behind it
+    spent = dict(zip(CAUSES, accounts(graph, result, 2).cycles, strict=True))
+    assert spent["compute"].tolist() == [0, 0]
+    assert spent["interrupted"].tolist() == [0, 0]
+    assert (spent["receive"][0], spent["wait"][0]) == (700, 9350)
 
 
 def test_barrier_by_hand():
@@ -172,12 +194,28 @@ ALGORITHMS = [
 def test_a_collective_in_a_trace_takes_what_the_built_in_one_takes(call, algorithm, built_in, size, network):
     placement = line(5)
     _, _, result = ran([call] * 5, network, placement, algorithm=algorithm)
-    steps = steps_of(placement, seed=0)
+    steps = steps_of(placement)
     built_in(steps, size)
     messages, gates, _ = steps.graph()
     other = run_graph(network, placement.shape, placement.torus, ROUTER, messages, gates, Detours.none())
     assert result.opened_cycles.max() == other.opened_cycles.max()
     assert result.packet_hops == other.packet_hops
+
+
+def test_an_alltoall_goes_in_the_order_that_the_run_draws():
+    placement = line(6)
+    costs = replace(COSTS, delivery=cost.Delivery((0.0, 900.0, 4000.0), (1.0, 1.0, 1.0)))
+    ends = []
+    for seed in (1, 2):
+        done, _, _ = ran(["alltoall 3000B"] * 6, "packet", placement, costs, seed=seed)
+        steps = steps_of(placement, costs, seed)
+        algorithms.torus_alltoall(steps, 3000)
+        messages, gates, _ = steps.graph()
+        other = run_graph("packet", placement.shape, placement.torus, ROUTER, messages, gates, Detours.none())
+        last = done.reshape(6, -1)[:, -1]
+        np.testing.assert_array_equal(last, other.opened_cycles[steps.last])  # rank for rank, waits too
+        ends.append(last.tolist())
+    assert ends[0] != ends[1]
 
 
 def test_a_ring_written_as_messages_takes_what_the_collective_takes():
@@ -257,11 +295,20 @@ def test_accounts_add_up():
         dict(zip(CAUSES, spent.cycles, strict=True))[c] for c in CAUSES
     )
     assert compute.tolist() == [4250, 850]
-    assert send.tolist() == [1000 + 3 * 100, 700]
+    assert send.tolist() == [1000 + 3 * 100, 700 + 300]
     assert receive.tolist() == [600 + 300, 500 + 3 * 200]
     assert (interrupted > 0).all()
     assert (wait > 0).all()
     assert spent.end_cycles.max() == spent.elapsed_cycles
+
+
+@pytest.mark.parametrize(("first", "second"), [("send 1 8B", "recv 0 8B"), ("bcast 8B", "bcast 8B")])
+def test_work_that_a_wait_follows_at_once_is_accounted_for(first, second):
+    blocking, started = [first, second], ["a: isend 1 8B\nwait a", "a: irecv 0 8B\nwait a"]
+    for bodies in (blocking, started):
+        _, graph, result = ran(bodies)
+        spent = dict(zip(CAUSES, accounts(graph, result, 2).cycles.tolist(), strict=True))
+        assert (spent["send"], spent["receive"]) == ([1100, 0], [0, 700])
 
 
 def test_histogram():

@@ -1,5 +1,6 @@
 """LogGOPSim's GOAL schedules and SimGrid's time-independent traces, on samples small enough to read."""
 
+import numpy as np
 import pytest
 
 from bgsim.traces import deadlock, goal, simgrid, text
@@ -112,6 +113,41 @@ def test_goal_refuses(file, content, said):
     assert said in told(goal.read, file(content), 1000)
 
 
+def matched(file, first):
+    """Sizes of messages in the order of their receives, whose lines are in order."""
+    program = goal.read(file(f"num_ranks 2\nrank 0 {{\n{first}}}\nrank 1 {{\n{3 * RECEIVE}}}\n"), 1000)
+    matches = match(program)
+    return matches.size[np.argsort(matches.receive)].tolist(), program
+
+
+RECEIVE = "recv 100b from 0\n"
+
+
+def test_goal_matches_in_the_order_of_lines(file):
+    sends = "a: send 8b to 1\nb: send 100b to 1\nd: send 4b to 1\n"
+    assert matched(file, sends)[0] == [8, 100, 4]
+    sizes, program = matched(file, f"{sends}c: calc 1000\na requires c\n")
+    assert sizes == [8, 100, 4]  # though the second can leave before the first
+    assert program.line[:4].tolist() == [6, 3, 4, 5]
+    assert matched(file, f"{sends}a requires d\n")[0] == [4, 8, 100]  # what can only come behind it, does
+
+
+def test_goal_follows_long_chains(file):
+    lines = "".join(f"l{n}: calc 1\n" for n in range(5000))
+    needs = "".join(f"l{n} requires l{n + 1}\n" for n in range(4999))
+    program = goal.read(file(f"num_ranks 1\nrank 0 {{\n{lines}{needs}}}\n"), 1000)
+    assert program.line.tolist() == list(range(5002, 2, -1))
+
+
+def test_goal_irequires_waits_until_a_receive_is_posted(file):
+    schedule = (
+        "num_ranks 2\nrank 0 {\nl0: calc 1000\nl1: send 8b to 1\nl1 requires l0\n}\nrank 1 {\n"
+        "l1: recv 8b from 0\nl2: calc 5 cpu 1\nl2 irequires l1\n}\n"
+    )
+    links = goal.read(file(schedule), 1000).links
+    assert links.started.tolist() == [False, True]
+
+
 def test_simgrid_new(file):
     path = file(NEW)
     program = simgrid.read(path, 1e9)
@@ -165,6 +201,19 @@ def test_simgrid_defaults_and_vectors(file):
 
 
 @pytest.mark.parametrize(
+    ("behind", "element"),
+    [("", 1), ("1", 4), ("0 10 30", 1), ("1 0 10 30", 4)],
+)
+def test_simgrid_allgatherv_has_a_type_with_and_without_displacements(file, behind, element):
+    content = "".join(
+        f"{rank} init\n{rank} allGatherV {own} 10 20 30 {behind}\n{rank} finalize\n"
+        for rank, own in enumerate((10, 20, 30))
+    )
+    sizes = sorted(match(simgrid.read(file(content), None)).size.tolist())
+    assert sizes == [element * size for size in (10, 10, 20, 20, 30, 30)]
+
+
+@pytest.mark.parametrize(
     ("content", "said"),
     [
         (NEW.replace("0 compute", "0 computer"), ":3: action 'computer': unknown; did you mean 'compute'?"),
@@ -186,6 +235,12 @@ def test_simgrid_defaults_and_vectors(file):
 )
 def test_simgrid_refuses(file, content, said):
     assert said in told(simgrid.read, file(content), 1e9)
+
+
+def test_simgrid_sleep_needs_none(file):
+    program = simgrid.read(file("0 init\n0 sleep 0.5\n0 finalize\n"), None)
+    assert (program.kind.tolist(), program.amount.tolist()) == ([Kind.SLEEP], [5 * 10**11])
+    assert text.read_text("\n".join(text.lines(program))).same(program)
 
 
 def test_simgrid_needs_a_rate_to_compute(file):
