@@ -20,8 +20,10 @@ from bgsim.network.topology import Closed, Shape, node_count
 
 Ints: TypeAlias = NDArray[np.int64]
 
-PAYLOAD_BYTES = 240
+CHUNK_BYTES = 32
+HEADER_BYTES = 16
 FULL_CHUNKS = 8
+PAYLOAD_BYTES = FULL_CHUNKS * CHUNK_BYTES - HEADER_BYTES
 REQUEST_CHUNKS = 2  # a descriptor of 32 bytes and the packet header
 NEVER = -1
 
@@ -137,7 +139,7 @@ class Messages:
         posting = _setting(post_cycles, size)
         countings = (_kept(column, size) for column in (gate, then, sent_then))
         handling = (_setting(column, size) for column in (hints, deposit, memory_fifo))
-        return cls(*ends, *routing, posting, *countings, *handling)
+        return cls(*ends, *routing, *(posting, *countings), *handling)
 
 
 @dataclass(slots=True)

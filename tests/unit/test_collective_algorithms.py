@@ -17,7 +17,7 @@ from bgsim.network.detours import Detours
 from bgsim.network.mapping import named
 from bgsim.network.router import RouterParameters
 
-SETTINGS = Settings(eager_limit=1200, segment=8192, combine_cycles=0.5, serve_cycles=200)
+SETTINGS = Settings(eager_limit=1200, segment=8192, combine_cycles=0.5, serve_cycles=200, cores=4)
 ROUTER = RouterParameters()
 
 
