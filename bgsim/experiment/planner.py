@@ -21,6 +21,7 @@ from bgsim.experiment.point import PointMaker, point_text
 from bgsim.experiment.resolve import (
     cure_findings,
     greedy_findings,
+    machine_tier_findings,
     placement_findings,
     plugins_used,
     refusals,
@@ -221,6 +222,7 @@ class Planner(PointMaker):
             used = plugins_used(kind, guest, chosen)
             config |= {"plugins": used} if used else {}
             self.report(axes, indexes, placement_findings(model.workload, config))
+            self.report(axes, indexes, machine_tier_findings(model.workload, config))
             same = canonical([config, model.platforms])
             if same in seen:
                 both = f"{point_text(seen[same])} and {point_text(point)}"

@@ -117,6 +117,38 @@ def placement_findings(workload: Any, config: Mapping[str, Any]) -> list[Finding
     return findings
 
 
+def machine_tier_findings(workload: Any, config: Mapping[str, Any]) -> list[Finding]:
+    """What the machine tier cannot follow of the machine of a point.
+
+    Parameters
+    ----------
+    workload
+        Its checked section.
+    config
+        The point, resolved.
+    """
+    changes, assumed = config["machine"]["set"], config["assume"]
+    if not any(name.startswith(("torus.", "node.")) for name in (*changes, *assumed)):
+        return []  # the shipped machine is one it can follow, and reading it takes long
+    from bgsim.network.router import packet_problems
+    from bgsim.workloads.machine_configs import MachineTierConfig
+    from bgsim.workloads.traffic_config import TrafficConfig
+
+    ranks = isinstance(workload, MachineTierConfig)
+    if not (isinstance(workload, TrafficConfig) or (ranks and workload.tier == "machine")):
+        return []
+    sheet, _ = machines(config)
+    findings = [
+        Finding(("machine", "set", name) if name in changes else ("assume", name), said)
+        for name, said in packet_problems(sheet).items()
+    ]
+    cores = sheet.integer("node.cores")
+    if ranks and workload.ranks_per_node > cores:
+        said = f"{workload.ranks_per_node} processes on a node of {cores} cores (node.cores)"
+        findings.append(Finding(("workload", "ranks_per_node"), said))
+    return findings
+
+
 def _has_neighbours(workload: Any) -> bool:
     return getattr(workload, "has_neighbours", False)
 

@@ -94,12 +94,15 @@ class Settings:
         Core time per byte of a reduction.
     serve_cycles
         From a remote get's arrival to the first packet of its data.
+    cores
+        Cores of a node.
     """
 
     eager_limit: int
     segment: int
     combine_cycles: float
     serve_cycles: int
+    cores: int
 
     @classmethod
     def from_datasheet(cls, datasheet: Datasheet) -> Settings:
@@ -109,6 +112,7 @@ class Settings:
             segment=int(datasheet.quantity("mpi.pipeline_segment").value),
             combine_cycles=float(datasheet.number("mpi.combine_cycles_per_byte")),
             serve_cycles=2 * datasheet.cycles("cache.l3_latency") + datasheet.cycles("memory.latency"),
+            cores=datasheet.integer("node.cores"),
         )
 
 

@@ -30,7 +30,10 @@ packet slots in a memory that is read faster than a link sends, one packet at a 
 
 At one instant headers that have come in join their FIFOs, then the links of a node are granted in order of
 direction, then the node receives, then its DMA engine injects. Software sees a message as sent once the DMA
-engine is done with its last packet. What a node does is seen by others no sooner than
+engine is done with its last packet. An engine that had nothing to do looks for packets one cycle after a
+message was posted, and the packet it moves asks for a link another cycle later: a message of an idle node
+takes two cycles longer than its links and hops do, a local copy one. What a node does is seen by others no
+sooner than
 :meth:`RouterParameters.window_cycles` later.
 
 The virtual channels, the bubble rule and token flow control follow Adiga et al., "Blue Gene/L torus
@@ -43,9 +46,11 @@ retransmission, the two-cycle phases of the arbiters, and the fixed periods in w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Final
 
 from bgsim.datasheet import Datasheet
+from bgsim.network.traffic import CHUNK_BYTES, FULL_CHUNKS, HEADER_BYTES
 
 DIRECTIONS: Final = 6
 CHANNELS: Final = 4
@@ -58,8 +63,28 @@ QUEUES: Final = DIRECTIONS * CHANNELS + INJECTION_FIFOS
 FIRST_INJECTION: Final = DIRECTIONS * CHANNELS
 NETWORK_MASK: Final = (1 << FIRST_INJECTION) - 1
 DITHER_RANGE: Final = 256
-FULL: Final = 8
 HORIZON_MOST: Final = 8192
+
+PACKET_BYTES: Final = {
+    "torus.packet_size_max": FULL_CHUNKS * CHUNK_BYTES,
+    "torus.packet_chunk": CHUNK_BYTES,
+    "torus.packet_header": HEADER_BYTES,
+}
+"""The only packets that message graphs are made of, by parameter."""
+
+
+class PacketFormatError(ValueError):
+    """A machine whose packets message graphs do not have."""
+
+
+def packet_problems(datasheet: Datasheet) -> dict[str, str]:
+    """What message graphs cannot follow of a machine's packets: sentences by parameter."""
+    return {
+        name: f"{datasheet.integer(name)} B, and packets of the machine tier have {size} B: other ones exist "
+        "in the detailed tier only (dcmf; tier: detailed)"
+        for name, size in PACKET_BYTES.items()
+        if datasheet.integer(name) != size
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +144,10 @@ class RouterParameters:
                 self.dma_interval_cycles,
                 self.local_interval_cycles,
                 self.reception_cycles,
-                self.chunk_cycles,
+                self.link_cycles(1),
             )
             < 1
-            or self.token_cycles < 0
+            or min(self.token_cycles, self.chunk_cycles, self.overhead_cycles) < 0
         ):
             raise ValueError("hops, packets and the DMA engine take at least one cycle")
         if self.horizon_cycles >= HORIZON_MOST:
@@ -132,18 +157,31 @@ class RouterParameters:
 
     @classmethod
     def from_datasheet(cls, datasheet: Datasheet) -> RouterParameters:
-        """Read the parameters of a machine."""
+        """Read the parameters of a machine.
+
+        A full packet's time on a link is rounded up to whole cycles, once. A chunk's is rounded to the
+        nearest, and the overhead has the rest: where a chunk does not take whole cycles, which it does in the
+        real machine, the time of a shorter packet is off by a few.
+
+        Raises
+        ------
+        PacketFormatError
+            If the machine's packets are not those of :data:`PACKET_BYTES`.
+        """
+        wrong = packet_problems(datasheet)
+        if wrong:
+            raise PacketFormatError("; ".join(f"{name}: {said}" for name, said in wrong.items()))
         per_byte = datasheet.integer("core.frequency") / datasheet.quantity("torus.link_rate").value
-        chunk = datasheet.integer("torus.packet_chunk") * per_byte
-        overhead = datasheet.integer("torus.packet_link_overhead") * per_byte
-        full = datasheet.integer("torus.packet_size_max")
+        packet = datasheet.integer("torus.packet_size_max")
+        full = ceil((packet + datasheet.integer("torus.packet_link_overhead")) * per_byte)
+        chunk = min(round(datasheet.integer("torus.packet_chunk") * per_byte), full // FULL_CHUNKS)
         lots = datasheet.integer("torus.router_lots_cycles")
         period = lots + datasheet.integer("torus.router_fullness_cycles")
         return cls(
-            slots=datasheet.integer("torus.virtual_channel_buffer") // full,
+            slots=datasheet.integer("torus.virtual_channel_buffer") // packet,
             injection_slots=datasheet.integer("torus.injection_fifo_packets"),
-            chunk_cycles=int(-(-chunk // 1)),
-            overhead_cycles=int(-(-overhead // 1)),
+            chunk_cycles=chunk,
+            overhead_cycles=full - FULL_CHUNKS * chunk,
             hop_cycles=datasheet.cycles("torus.hop_latency"),
             token_cycles=datasheet.cycles("torus.hop_latency"),
             read_cycles=datasheet.cycles("torus.router_read_time"),
@@ -162,7 +200,7 @@ class RouterParameters:
             self.reception_cycles,
             self.read_cycles,
         )
-        return max(self.link_cycles(FULL) + max(self.token_cycles, self.hop_cycles), *engines) + 1
+        return max(self.link_cycles(FULL_CHUNKS) + max(self.token_cycles, self.hop_cycles), *engines) + 1
 
     def window_cycles(self, shortest_chunks: int) -> int:
         """Time within which nothing that a node does is seen by another node, or by software.

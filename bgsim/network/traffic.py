@@ -20,8 +20,10 @@ from bgsim.network.topology import Closed, Shape, node_count
 
 Ints: TypeAlias = NDArray[np.int64]
 
-PAYLOAD_BYTES = 240
+CHUNK_BYTES = 32
+HEADER_BYTES = 16
 FULL_CHUNKS = 8
+PAYLOAD_BYTES = FULL_CHUNKS * CHUNK_BYTES - HEADER_BYTES
 REQUEST_CHUNKS = 2  # a descriptor of 32 bytes and the packet header
 NEVER = -1
 

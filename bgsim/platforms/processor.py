@@ -45,6 +45,39 @@ def access_memory(memory: Memory, access: MemoryAccess) -> Any:
     return memory.write(access.address, access.value)
 
 
+class PinnedEntriesError(ValueError):
+    """A guest's static mapping has more entries than the TLB that it sees."""
+
+
+def pinned_entries(guest: Guest, memory_bytes: int, entries: int) -> int:
+    """TLB entries that a guest pins, which must fit.
+
+    Parameters
+    ----------
+    guest
+        The guest. One that maps pages on demand needs an entry that is not pinned, to replace it.
+    memory_bytes
+        Memory the guest was given.
+    entries
+        Entries of the TLB the guest sees.
+
+    Raises
+    ------
+    PinnedEntriesError
+        If they do not fit, with the parameters to change.
+    """
+    pins = guest.pinned_entries(memory_bytes)
+    replaced = int(any(sequence.refill for sequence in guest.sequences))
+    if pins + replaced > entries:
+        more = ", needs one more for all other pages," if replaced else ""
+        raise PinnedEntriesError(
+            f"the guest maps {memory_bytes >> 20:,} MiB of memory with {pins:,} pinned TLB entries{more} and "
+            f"sees {entries:,} (tlb.entries; in a virtual machine l4.vtlb.entries): take more entries or "
+            "larger pinned pages (guest.pinned_page for Linux, cnk.page, zeptoos.bigmemory_page)"
+        )
+    return pins
+
+
 class Processor:
     """Frames and walk state of one guest processor.
 
@@ -60,6 +93,11 @@ class Processor:
         Entries of the TLB the guest sees.
     hardware_entries
         Entries the microkernel may use; 1 on bare metal.
+
+    Raises
+    ------
+    PinnedEntriesError
+        If the guest pins more entries than there are.
 
     Attributes
     ----------
@@ -84,7 +122,7 @@ class Processor:
         self.state = layout.new_state(
             guest.program.keys,
             guest_entries,
-            guest.pinned_entries(memory_bytes),
+            pinned_entries(guest, memory_bytes, guest_entries),
             hardware_entries,
             len(guest.sequences),
         )

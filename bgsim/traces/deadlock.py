@@ -186,7 +186,7 @@ def check_program(program: Program, eager_limit: int) -> None:
     )
     everyone = np.arange(program.ranks)
     placement = Placement((program.ranks, 1, 1), (False, False, False), everyone, everyone, 1)
-    settings = Settings(eager_limit, 1 << 30, 0.0, 0)
+    settings = Settings(eager_limit, 1 << 30, 0.0, 0, int(program.core.max(initial=0)) + 1)
     steps = Steps(placement, free, settings, np.zeros(program.ranks, np.int64), 0)
     written = write_out(program, steps, "binomial")
     matches = match(written.program)

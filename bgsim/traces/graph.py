@@ -33,8 +33,6 @@ from bgsim.traces.trees import Trees
 COMPUTE, SEND, RECEIVE, WAIT, SLEEP = range(5)
 """What a rank's core time goes to."""
 
-CORES_PER_NODE = 4
-
 
 @dataclass(frozen=True, slots=True)
 class Graph:
@@ -141,9 +139,9 @@ class _Builder:
         placement, own = self.steps.placement, self.program.core.astype(np.int64)
         if not own.any():
             return np.asarray(placement.core[self.rank], np.int64)
-        per_rank = CORES_PER_NODE // placement.per_node
+        per_rank = self.settings.cores // placement.per_node
         slot = placement.core[self.rank] % placement.per_node
-        return placement.node[self.rank] * CORES_PER_NODE + slot * per_rank + own
+        return placement.node[self.rank] * self.settings.cores + slot * per_rank + own
 
     # ---- tables
 

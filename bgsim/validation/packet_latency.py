@@ -62,7 +62,8 @@ CASE = Case(
     kind="closed form",
     unit="cycles",
     source="wire time of every packet + hops x hop latency + endpoint latency",
-    conditions="8 x 8 x 8 torus, no other traffic. Checks the event simulation, not the parameters.",
+    conditions="8 x 8 x 8 torus, no other traffic. Checks the event simulation, not the parameters. The "
+    "network is the detailed tier's; for the packet engine see pipelined-transfer-against-closed-form.",
     binding=True,
     rows=rows,
 )

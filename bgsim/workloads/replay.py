@@ -28,7 +28,7 @@ from bgsim.traces import deadlock
 from bgsim.traces.accounts import CAUSES, Accounts, accounts, histogram
 from bgsim.traces.collectives import TREES, write_out
 from bgsim.traces.files import digest
-from bgsim.traces.graph import CORES_PER_NODE, Graph, build
+from bgsim.traces.graph import Graph, build
 from bgsim.traces.loaded import checked
 from bgsim.traces.matching import match
 from bgsim.traces.program import Kind, Program
@@ -114,7 +114,7 @@ def replay(resolved: ResolvedRun, work: Job, progress: Progress | None = None) -
     if digest(config.path, config.format) != config.trace_digest:
         raise ReplayError(f"{config.trace}: the trace has changed since the run was planned; run it again")
     program = checked(config.path, config.format, config.options, config.trace_digest)
-    placement = place(resolved, work.placement, program)
+    placement = place(resolved, work.placement, program, work.settings.cores)
     cores_per_rank = int(program.core.max(initial=0)) + 1
     zeros = np.zeros(program.ranks, np.int64)
     steps = Steps(placement, work.costs, work.settings, zeros, work.seed)
@@ -136,8 +136,8 @@ def replay(resolved: ResolvedRun, work: Job, progress: Progress | None = None) -
         progress(0.0, f"{program.size:,} operations, {len(graph.size):,} messages")
     detours = work.detours
     if cores_per_rank > 1:
-        cores = partition.nodes * CORES_PER_NODE
-        detours = Detours.make(detours.sources, cores, work.seed, CORES_PER_NODE)
+        per_node = work.settings.cores
+        detours = Detours.make(detours.sources, partition.nodes * per_node, work.seed, per_node)
     ran = run_graph(
         NETWORK if config.network == "auto" else config.network,
         partition.shape,
@@ -150,8 +150,8 @@ def replay(resolved: ResolvedRun, work: Job, progress: Progress | None = None) -
     return Replayed(program, graph, ran, accounts(graph, ran, program.ranks, cores_per_rank))
 
 
-def place(resolved: ResolvedRun, places: Placement, program: Program) -> Placement:
-    """Where the ranks of a trace run.
+def place(resolved: ResolvedRun, places: Placement, program: Program, cores: int) -> Placement:
+    """Where the ranks of a trace run, on nodes of that many cores.
 
     Raises
     ------
@@ -165,7 +165,7 @@ def place(resolved: ResolvedRun, places: Placement, program: Program) -> Placeme
             f"{config.trace}: {ranks} ranks, and {resolved.partition.name} has places for {places.ranks} "
             f"with {places.per_node} on each node; take a larger partition or more ranks per node"
         )
-    own, most = CORES_PER_NODE // places.per_node, int(program.core.max(initial=0))
+    own, most = cores // places.per_node, int(program.core.max(initial=0))
     if most >= own:
         where = program.place(int(np.argmax(program.core)))
         raise ReplayError(f"{where}: core {most}, and with {places.per_node} ranks on a node each has {own}")

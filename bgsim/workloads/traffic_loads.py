@@ -44,7 +44,11 @@ class Loads:
 
     @classmethod
     def of(cls, setting: Setting) -> Loads:
-        """Count the operations of a run; half way round, the hint bits of the hardware say which way."""
+        """Count the operations of a run.
+
+        Half way round a dimension both ways are minimal: adaptive packets too go where the hint bits of
+        their message say, see :func:`bgsim.network.traffic.hops_word`.
+        """
         partition, router = setting.resolved.partition, setting.router
         real = setting.partner >= 0
         origin = np.repeat(setting.active, real.sum(axis=1))

@@ -81,7 +81,7 @@ def test_round_trip(program):
 def test_every_message_arrives_and_time_adds_up(program, per_node, network, noisy):
     ranks = np.arange(program.ranks)
     placement = Placement(SHAPE, TORUS, ranks // per_node % 4, ranks, per_node)
-    steps = Steps(placement, COSTS, Settings(1200, 1024, 0.5, 40), np.zeros(program.ranks, np.int64), 3)
+    steps = Steps(placement, COSTS, Settings(1200, 1024, 0.5, 40, 4), np.zeros(program.ranks, np.int64), 3)
     written = write_out(program, steps, "binomial")
     matches = match(written.program)
     kind = written.program.kind

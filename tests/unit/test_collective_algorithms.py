@@ -17,7 +17,7 @@ from bgsim.network.detours import Detours
 from bgsim.network.mapping import named
 from bgsim.network.router import RouterParameters
 
-SETTINGS = Settings(eager_limit=1200, segment=8192, combine_cycles=0.5, serve_cycles=200)
+SETTINGS = Settings(eager_limit=1200, segment=8192, combine_cycles=0.5, serve_cycles=200, cores=4)
 ROUTER = RouterParameters()
 
 
@@ -125,6 +125,15 @@ def test_all_networks_run_it(which: tuple[str, str], size: int) -> None:
         return
     assert times["uncontended"] == pytest.approx(times["packet"], rel=0.25)
     assert times["uncontended"] == pytest.approx(times["flow"], rel=0.25)
+
+
+@pytest.mark.parametrize("which", TORUS, ids=" ".join)
+def test_one_rank_sends_to_nobody(which: tuple[str, str]) -> None:
+    program = programmed(which, placed((1, 1, 1), 1), 5_000)
+    ran = executed(program)
+    copies = which[1] == "torus"  # an alltoall has a part for the rank itself
+    assert len(ran.done_cycles) == 0
+    assert (int(ran.opened_cycles[program.last].max()) > 0) == copies
 
 
 def test_a_binomial_broadcast_takes_its_rounds() -> None:

@@ -9,6 +9,7 @@ from bgsim.datasheet import Datasheet
 from bgsim.guests.application_memory import PagedMemory, StaticMemory
 from bgsim.guests.zeptoos import ZeptoOsBigMemory
 from bgsim.hardware.load_latency import random_load_cycles, stream_line_cycles
+from bgsim.platforms.processor import PinnedEntriesError
 from bgsim.profiles import program as ops
 from bgsim.profiles.program import operation
 from bgsim.workloads import execute
@@ -33,6 +34,37 @@ def test_static_memory_takes_no_miss_on_bare_metal(guest: str, pattern: str) -> 
     outcome = memory(guest, pattern=pattern, size="128 MiB")
     assert outcome.metrics["tlb_misses"] == outcome.metrics["guest_refills"] == 0
     assert "guest_tlb_refill" not in outcome.attribution
+
+
+@pytest.mark.parametrize(
+    ("guest", "platform", "parameter", "pins"),
+    [
+        ("cnk", "bare-metal", "cnk.page", "2,048"),
+        ("cnk", "virtual-machine", "cnk.page", "512"),
+        ("zeptoos-bigmemory", "bare-metal", "zeptoos.bigmemory_page", "1,793"),
+        ("kittyhawk-linux", "bare-metal", "guest.pinned_page", "768"),
+    ],
+)
+def test_a_mapping_that_the_tlb_cannot_hold_is_refused(
+    guest: str, platform: str, parameter: str, pins: str
+) -> None:
+    sheet = SHEET.with_values({parameter: "1 MiB"})
+    config = MemoryConfig.model_validate({"kind": "memory", "accesses": 1000})
+    with pytest.raises(PinnedEntriesError, match=f"{pins} pinned TLB entries.* 64 .*{parameter}"):
+        execute(ResolvedRun(sheet, SHEET, NODE, platform, guest, config, 1, 0))
+
+
+def test_only_paged_memory_needs_an_entry_that_is_not_pinned() -> None:
+    def run(guest: str, entries: int) -> float:
+        sheet = SHEET.with_values({"tlb.entries": entries})
+        config = MemoryConfig.model_validate({"kind": "memory", "accesses": 1000})
+        return execute(ResolvedRun(sheet, SHEET, NODE, "bare-metal", guest, config, 1, 0)).metrics[
+            "tlb_misses"
+        ]
+
+    assert run("cnk", 8) == 0, "2 GiB in pages of 256 MiB"
+    with pytest.raises(PinnedEntriesError, match="8 pinned TLB entries, needs one more"):
+        run("zeptoos-bigmemory", 8)
 
 
 def test_a_random_walk_misses_for_every_page_that_is_not_in_the_tlb() -> None:

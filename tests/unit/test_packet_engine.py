@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
+import simpy
 
+from bgsim.datasheet import Datasheet
 from bgsim.network.implicit import neighbour_table
 from bgsim.network.packet_engine import NetworkStuckError, PacketEngine
-from bgsim.network.router import RouterParameters
+from bgsim.network.packet_reference import PacketReference
+from bgsim.network.router import PacketFormatError, RouterParameters
 from bgsim.network.topology import Direction, neighbour
+from bgsim.network.torus import PacketFormat, TorusNetwork
 from bgsim.network.traffic import Gates, Messages, puts, shifted
 
 CLOSED = (True, True, True)
@@ -32,6 +36,41 @@ def test_packet_alone_takes_a_header_per_hop_and_its_length_once(dynamic):
     network = 6 * PARAMETERS.hop_cycles + PARAMETERS.link_cycles(8) + PARAMETERS.endpoint_cycles
     assert engine.done_cycles.tolist() == [injection + network]
     assert engine.packet_hops == 6
+
+
+@pytest.mark.parametrize("engine", [PacketEngine, PacketReference])
+def test_only_an_idle_engine_looks_a_cycle_later(engine):
+    copies = Messages.make([0, 0, 1, 1], [0, 0, 2, 2], [3, 1, 3, 1])
+    result = engine((4, 1, 1), (False,) * 3, PARAMETERS, copies)
+    result.run()
+    copied = [1 + packets * PARAMETERS.local_interval_cycles for packets in (3, 4)]
+    way = PARAMETERS.hop_cycles + PARAMETERS.endpoint_cycles
+    sent = [2 + packets * PARAMETERS.link_cycles(8) + way for packets in (3, 4)]
+    assert list(result.done_cycles) == copied + sent
+
+
+@pytest.mark.parametrize(
+    ("rate", "full"), [("425 MB/s", 544), ("600 MB/s", 386), ("850 MB/s", 272), ("700 MB/s", 331)]
+)
+def test_a_full_packet_s_time_is_rounded_once(rate, full):
+    sheet = Datasheet.load().with_values({"torus.link_rate": rate})
+    router, torus = RouterParameters.from_datasheet(sheet), PacketFormat(sheet)
+    network = TorusNetwork(simpy.Environment(), (2, 1, 1), (False,) * 3, sheet)
+    assert router.link_cycles(8) == full == network.serialization_cycles(torus.link_bytes(8))
+    for chunks in range(1, 8):
+        exact = network.serialization_cycles(torus.link_bytes(chunks))
+        assert abs(router.link_cycles(chunks) - exact) <= (0 if full in (544, 272) else 4)
+
+
+def test_links_may_be_faster_than_a_chunk_a_cycle():
+    sheet = Datasheet.load().with_values({"torus.link_rate": "100 GB/s"})
+    assert RouterParameters.from_datasheet(sheet).link_cycles(8) == 3
+
+
+def test_other_packets_than_those_of_message_graphs_are_refused():
+    sheet = Datasheet.load().with_values({"torus.packet_size_max": "512 B", "torus.packet_header": "32 B"})
+    with pytest.raises(PacketFormatError, match=r"size_max: 512 B, and .* 256 B.*packet_header: 32 B"):
+        RouterParameters.from_datasheet(sheet)
 
 
 def test_neighbours_stream_at_the_rate_of_a_link():

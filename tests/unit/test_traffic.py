@@ -336,6 +336,19 @@ def test_a_watched_job_that_runs_out_is_not_run_again(monkeypatch):
     assert setting.hops == traffic.Loads.of(setting).packet_hops
 
 
+def test_adaptive_packets_half_way_round_go_where_their_hint_bits_say():
+    setting = traffic.prepare(resolved(pattern="antipodal", operation="get", size="2 KiB", posted=2))
+    job = setting.job(setting.rounds, setting.packets)
+    now = job.run()
+    loads = traffic.Loads.of(setting)
+    assert loads.packet_hops == job.engine.packet_hops
+    assert loads.link_cycles / (64 * now) == pytest.approx(job.engine.link_utilisation)
+    one = traffic.prepare(resolved(pattern="antipodal", operation="get", posted=1, active="x + y + z == 0"))
+    plus, minus = traffic.Loads.of(one).link_cycles.reshape(3, 2).T
+    assert (plus > 0).all()
+    assert not minus.any(), "from even coordinates to even ones"
+
+
 @pytest.mark.parametrize("operation", ["put", "get", "send"])
 @pytest.mark.parametrize("pattern", ["antipodal", "uniform-random", "nearest-neighbour"])
 @pytest.mark.parametrize("size", ["200 B", "2 KiB"])

@@ -341,3 +341,35 @@ def test_skipping_everything_is_an_error() -> None:
         load(
             {**MATRIX, "unsupported": "skip", "sweep": {"guest": ["cnk"], "workload": [{"kind": "compile"}]}}
         )
+
+
+TORUS = {"name": "e", "platforms": ["bare-metal"], "guest": "cnk", "partition": {"topology": "pair"}}
+ALLREDUCE = {"kind": "collectives", "ranks_per_node": 4}
+
+
+@pytest.mark.parametrize("workload", [{"kind": "traffic"}, {"kind": "collectives"}, {"kind": "halo"}])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("torus.packet_size_max", "128 B"), ("torus.packet_header", "32 B"), ("torus.packet_chunk", "16 B")],
+)
+def test_message_graphs_have_packets_of_one_format(workload, name, value) -> None:
+    found = refusals({**TORUS, "machine": {"set": {name: value}}, "workload": workload})
+    assert len(found) == 1
+    assert f"machine.set.{name}: {value}, and packets of the machine tier have" in found[0]
+    found = refusals({**TORUS, "assume": {name: value}, "workload": workload})
+    assert f"assume.{name}: {value}" in found[0]
+
+
+def test_the_detailed_tier_has_packets_of_any_format() -> None:
+    machine = {"set": {"torus.packet_size_max": "128 B", "torus.packet_header": "32 B"}}
+    for workload in ({"kind": "dcmf"}, {"kind": "halo", "tier": "detailed"}):
+        assert load({**TORUS, "machine": machine, "workload": workload}).runs
+
+
+def test_a_node_has_at_least_a_core_for_each_rank() -> None:
+    machine = {"set": {"node.cores": 2}}
+    (found,) = refusals({**TORUS, "machine": machine, "workload": ALLREDUCE})
+    assert "workload.ranks_per_node: 4 processes on a node of 2 cores (node.cores)" in found
+    assert load({**TORUS, "machine": machine, "workload": {**ALLREDUCE, "ranks_per_node": 2}}).runs
+    swept = {"machine.set.node.cores": [2, 4]}
+    assert len(refusals({**TORUS, "workload": ALLREDUCE, "sweep": swept})) == 1

@@ -23,7 +23,7 @@ from bgsim.traces.matching import match
 FREQUENCY_HZ = 850_000_000
 ROUTER = RouterParameters()
 PACKET = 544  # cycles of a full packet on a link
-SETTINGS = Settings(eager_limit=1200, segment=4096, combine_cycles=1.0, serve_cycles=200)
+SETTINGS = Settings(eager_limit=1200, segment=4096, combine_cycles=1.0, serve_cycles=200, cores=4)
 COSTS = CostModel(
     name="bare-metal/cnk",
     platform="bare-metal",
@@ -149,6 +149,16 @@ def test_what_starts_since_a_receive_does_not_wait_for_the_message(receive, size
     assert done[4] == begun + 7
     assert done[3] > 850_000
     assert done[5] == done[3] + 3
+
+
+def test_cores_of_a_rank_are_among_those_of_its_node():
+    bodies = [["compute 1cycles core 1"], ["compute 1cycles core 3"], ["compute 1cycles"]]
+    lines = "".join(f"rank {rank}\n{body}\n" for rank, (body,) in enumerate(bodies))
+    program = text.read_text(f"bgsim-messages 1\nranks 3\n{lines}end 3")
+    steps = Steps(line(2, 2), COSTS, replace(SETTINGS, cores=8), np.zeros(4, np.int64), 1)
+    written = write_out(program, steps, "binomial")
+    graph = build(written, match(written.program), steps, FREQUENCY_HZ)
+    assert [int(graph.gates.core[graph.rank == rank].max()) for rank in range(3)] == [1, 4 + 3, 8]
 
 
 def test_computation_is_scaled():
