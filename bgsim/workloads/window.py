@@ -45,7 +45,7 @@ class Window:
         rows = []
         for row in self.platform.exits():
             before = self._exits.get(row.cause, ExitCause(row.cause, 0, 0, 0))
-            if row.count > before.count:
+            if row != before:  # the rest of one that was counted before has cycles only
                 rows.append(
                     ExitRow(
                         cause=row.cause,
