@@ -19,7 +19,7 @@ passes says nothing of the operation, and no ``elapsed_s`` is reported.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,10 +35,10 @@ from bgsim.profiles import program as ops
 from bgsim.profiles.program import Program, kernel_program, load, operation
 from bgsim.workloads.configs import MicroConfig
 from bgsim.workloads.micro_program import WALKED_PAGES, memory_of, system_call, touches
-from bgsim.workloads.outcome import ExitRow, Json, Outcome
+from bgsim.workloads.outcome import Json, Outcome
 from bgsim.workloads.resolved import ResolvedRun
 from bgsim.workloads.shared_node import Host
-from bgsim.workloads.window import Window
+from bgsim.workloads.window import Spent, Window
 
 HAND_COUNT_INSTRUCTIONS = {
     "null-system-call": 5_950,
@@ -74,29 +74,6 @@ _WAITED_FOR = frozenset({"timer-tick"})
 
 class IterationsError(ValueError):
     """More iterations were asked for than the trace holds."""
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What the iterations took.
-
-    Attributes
-    ----------
-    cycles
-        From the mark before them to the one behind, in core cycles; ``attribution`` adds up to it.
-    shared, details
-        How the core was shared, and what neighbours did meanwhile; empty where there are none.
-    ended
-        Simulated time of the mark behind them, in core cycles.
-    """
-
-    cycles: int
-    attribution: dict[str, int]
-    counters: dict[str, int]
-    exits: list[ExitRow]
-    shared: dict[str, int | float]
-    details: dict[str, Json]
-    ended: int
 
 
 class Loop:
@@ -193,7 +170,8 @@ def _traced(operation_name: str, iterations: int) -> Loop:
     return Loop(program, warm_up, measured)
 
 
-def _measure(resolved: ResolvedRun) -> Spent:
+def _measure(resolved: ResolvedRun) -> tuple[Spent, Host]:
+    """What the iterations took, and what they ran on."""
     config, machine, guest_name = resolved.workload, resolved.machine, resolved.guest
     assert isinstance(config, MicroConfig)
     loop = _loop(config.operation, config.iterations, machine, guest_name)
@@ -206,26 +184,21 @@ def _measure(resolved: ResolvedRun) -> Spent:
         guest = cnk.Cnk(machine, loop.code)
     else:
         guest = L4App(machine, loop.program, loop.code)
-    platform = host.put(guest)
+    host.put(guest)
     windows: list[Window] = []
     found: list[Spent] = []
 
     def mark() -> None:
         now = int(host.environment.now)
-        if not windows:
+        if windows:
+            found.append(windows[0].close(now))
+        else:
             windows.append(host.window(now))
-            return
-        (window,) = windows
-        attribution, counters = window.attribution(), window.counters()
-        cycles = now - window.opened
-        assert sum(attribution.values()) == cycles, "causes sum to the time between the marks"
-        shared, details = host.metrics(attribution, counters), host.details(attribution)
-        found.append(Spent(cycles, attribution, counters, window.exits(), shared, details, now))
 
     loop.before, loop.on_mark = host.late_start, mark
-    host.environment.run(platform.process)
+    host.environment.run(host.platform.process)
     (spent,) = found
-    return spent
+    return spent, host
 
 
 def priced_by_instructions(machine: Datasheet) -> Datasheet:
@@ -263,9 +236,9 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
     assert isinstance(config, MicroConfig)
     machine = resolved.machine
     frequency = machine.integer("core.frequency")
-    spent = _measure(resolved)
+    spent, host = _measure(resolved)
     if progress is not None:
-        progress(spent.ended / frequency, config.operation)
+        progress(spent.closed / frequency, config.operation)
     taken = spent.cycles - spent.attribution.get("idle", 0)
     busy = taken - spent.attribution.get("other_vms", 0)
     count = config.iterations
@@ -292,10 +265,10 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
     }
     if config.operation not in _WAITED_FOR:
         metrics["elapsed_s"] = spent.cycles / frequency
-    metrics |= spent.shared
+    metrics |= host.metrics(spent.attribution, spent.counters)
     counts_instructions = resolved.guest in SYSTEM_CALLS or system_call(config.operation) is not None
     if exits and counts_instructions and not config.has_neighbours:
-        counted = _measure(replace(resolved, machine=priced_by_instructions(machine)))
+        counted, _ = _measure(replace(resolved, machine=priced_by_instructions(machine)))
         kernel = (counted.counters["cycles_l4"] + counted.counters["cycles_vmm"]) / count
         row["kernel_instructions"] = kernel
         metrics["kernel_instructions_per_operation"] = kernel
@@ -305,5 +278,5 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
         metrics=metrics,
         exits=spent.exits,
         attribution=spent.attribution,
-        details={"operations": [row], **spent.details},
+        details={"operations": [row], **host.details(spent.attribution)},
     )
