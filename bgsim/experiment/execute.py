@@ -122,7 +122,11 @@ def _simulate(config: Mapping[str, Any], progress: Progress | None) -> dict[str,
         "attribution": dict(outcome.attribution),
         "details": dict(outcome.details),
         "warnings": [
-            f"{name}: changed nothing: the run never read it" for name in settings_without_effect(resolved)
+            *outcome.warnings,
+            *(
+                f"{name}: changed nothing: the run never read it"
+                for name in settings_without_effect(resolved)
+            ),
         ],
     }
 

@@ -32,9 +32,12 @@ class Outcome:
         Cause to core cycles. The values add up to the run's cycles exactly.
     details
         Documented extras of the workload: how work was scaled, sensitivity rows, histograms.
+    warnings
+        What the researcher should know, such as settings that were not followed to the letter.
     """
 
     metrics: dict[str, int | float]
     exits: list[ExitRow] = field(default_factory=list)
     attribution: dict[str, int] = field(default_factory=dict)
     details: dict[str, Json] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)

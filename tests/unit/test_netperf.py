@@ -115,6 +115,21 @@ def test_a_datagram_is_cut_to_what_ip_carries() -> None:
     assert outcome.details["message_bytes"] == 65_507
 
 
+@pytest.mark.parametrize(
+    ("test", "size", "said"),
+    [
+        ("tcp_stream", "8 KiB", "1 messages before measuring, not 4: at most a quarter of the 4 that"),
+        ("tcp_rr", "16 KiB", "0 transactions before measuring, not 4: at most a quarter of the 1 that"),
+    ],
+)
+def test_a_warm_up_that_was_cut_short_is_told(test: str, size: str, said: str) -> None:
+    cut = run("bare-metal", test=test, message_size=size, data="32 KiB", warmup=4)
+    (warning,) = cut.warnings
+    assert warning.startswith(f"workload.warmup: {said} workload.data allows; measured: ")
+    assert said.startswith(f"{cut.details['warmup_messages']} ")
+    assert not run("bare-metal", test=test, message_size="64 B", data="32 KiB", warmup=4).warnings
+
+
 def test_stack_path_lengths_follow_from_the_counts() -> None:
     sheet = Datasheet.load()
     measured = counts()
