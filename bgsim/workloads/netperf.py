@@ -232,8 +232,8 @@ def _count(config: NetperfConfig, size: int) -> tuple[int, int, list[str]]:
         return 0, messages, []
     warmup = min(config.warmup, fit // 4)
     reduced = (
-        f"workload.warmup: {warmup} used, not {config.warmup}: at most a quarter of what workload.data allows "
-        f"({what}: {fit}) goes before measuring; measured: {messages}"
+        f"workload.warmup: {warmup} used, not {config.warmup}: at most a quarter of what workload.data "
+        f"allows ({what}: {fit}) goes before measuring; measured: {messages}"
     )
     return warmup, messages, [reduced] if warmup < config.warmup else []
 
