@@ -49,7 +49,12 @@ METRICS: Mapping[str, Metric] = {
             "how many times longer than bare metal at the same point and seed; see SLOWDOWN_BASIS",
             "lower",
         ),
-        Metric("cycles_total", "cycles", "core cycles of the run; the attribution adds up to it", "lower"),
+        Metric(
+            "cycles_total",
+            "cycles",
+            "core cycles of the run, or of its measured part; the attribution adds up to it",
+            "lower",
+        ),
         Metric("instructions", "instructions", "instructions of the guest and its programs", ""),
         Metric("cycles_l4", "cycles", "core cycles spent in the microkernel", "lower"),
         Metric("cycles_vmm", "cycles", "core cycles spent in the user-level VMM", "lower"),
@@ -159,7 +164,8 @@ GAUGES = frozenset(
 """Shares of the run's time: over replications, each counts for as long as it took."""
 
 SLOWDOWN_BASIS = ("elapsed_s", "operation_us_avg", "latency_us", "throughput_bps", "bandwidth_MiBps")
-"""Slowdown is the ratio of the first of these that both partners report."""
+"""Slowdown is the ratio of the first of these that both partners report. A workload whose elapsed time is not
+what its work costs leaves it out."""
 
 
 def slowdown(native: Mapping[str, int | float], other: Mapping[str, int | float]) -> float | None:

@@ -87,8 +87,9 @@ class NetperfConfig(_Config):
     messages: int = Field(64, ge=2, le=1_000_000, description="messages or transactions measured")
     warmup: Annotated[int, Field(ge=0, le=WARMUP_MAX)] | Literal["auto"] = Field(
         8,
-        description="messages or transactions before measuring; auto: as many of the measured ones as the "
-        "run itself shows to be warm-up, at most half",
+        description="messages or transactions before measuring, at most a quarter of what data allows (a "
+        "warning says so); auto: as many of the measured ones as the run itself shows to be warm-up, at most "
+        "half",
     )
     data: Size = Field(
         default=parse("64 KiB", "bytes"),

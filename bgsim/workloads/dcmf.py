@@ -11,7 +11,8 @@ for, moves the FIFO's tail, and polls the counter. Data packets are of full size
 ``latency`` repeats one blocking DCMF operation. ``bandwidth`` streams non-blocking operations through the
 A1 library, as the benchmark behind the measured table does; it is the rate at which operations complete from
 the completion of the last warm-up operation to that of the last one, so that neither the filling of the
-pipeline nor the final wait is in it. The benchmark posts thousands of operations and divides by the
+pipeline nor the final wait is in it. Without warm-up operations it counts from the beginning of the first
+one, the filling included. The benchmark posts thousands of operations and divides by the
 whole time, in which both are lost. At most `OUTSTANDING_MAX` operations are under way.
 
 What is left out: other traffic, the target's processor (it takes no part), memory bandwidth, and the spread
@@ -71,6 +72,8 @@ class Benchmark:
         When the hardware completed each operation.
     moved, move_cycles
         Devices whose communication has moved to a native library, and the time that took.
+    begun
+        When the first operation began.
     on_begin
         Called when the library is ready and the first operation begins.
     """
@@ -85,6 +88,7 @@ class Benchmark:
         self.waiting_cycles = 0
         self.moved: tuple[str, ...] = ()
         self.move_cycles = 0
+        self.begun = -1
         self.on_begin: Callable[[], None] = lambda: None
         self._target = target
         self._config = config
@@ -107,10 +111,10 @@ class Benchmark:
     def main(self) -> Code:
         """Get ready, then run the operations."""
         yield from self.messenger.initialise()
-        begun = yield Now()
+        initialised = yield Now()
         self.moved = yield from move(self.messenger)
-        self.move_cycles = (yield Now()) - begun
-        yield Now()
+        self.begun = yield Now()
+        self.move_cycles = self.begun - initialised
         self.on_begin()
         yield from (self._stream() if self._config.measure == "bandwidth" else self._block())
 
@@ -148,9 +152,12 @@ class Benchmark:
         self.waiting_cycles += (yield Now()) - before
 
     def stream_cycles(self) -> int:
-        """Time from the completion of the last warm-up operation to that of the last one, in core cycles."""
+        """Time from the completion of the last warm-up operation to that of the last one, in core cycles.
+
+        Without warm-up it begins with the first operation.
+        """
         warmup = self._config.warmup
-        return self.completed_at[-1] - (self.completed_at[warmup - 1] if warmup else 0)
+        return self.completed_at[-1] - (self.completed_at[warmup - 1] if warmup else self.begun)
 
 
 def messaging_guest(resolved: ResolvedRun, main: Callable[[], Code]) -> tuple[Guest, DmaCalls]:

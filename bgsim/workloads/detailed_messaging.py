@@ -2,7 +2,9 @@
 
 The same operations the machine tier computes with a cost model are run here as guest programs on every node
 of a partition, so that the two can be compared. One process runs on each node. The nodes start at different
-phases of what interrupts them.
+phases of what interrupts them. Times, counts and exits are of the iterations: a core's begin with the common
+start and end with its process' last iteration. Packet hops are the network's, acknowledgements that come
+later among them.
 
 Where programs work the devices themselves, collective operations use the barrier and the collective network,
 halo exchanges the torus' DMA engine with eager or rendezvous messages; where they have sockets, both are
@@ -37,9 +39,10 @@ from bgsim.workloads.machine_configs import (
     HaloConfig,
     MachineTierConfig,
 )
-from bgsim.workloads.outcome import ExitRow, Json, Outcome
+from bgsim.workloads.outcome import Json, Outcome
 from bgsim.workloads.resolved import ResolvedRun
 from bgsim.workloads.support import SOCKET_GUESTS
+from bgsim.workloads.window import Spent, Window, total_exits
 
 NODES_MAX = 512
 
@@ -61,12 +64,15 @@ class DetailedTimes:
     begins, ends
         When each process entered and left each iteration, in core cycles, int64, shape (iterations, ranks).
     job
-        The job, for its counts.
+        The job, for what else happened.
+    spent
+        What each core did from the start to the end of its process' last iteration, in order of nodes.
     """
 
     begins: NDArray[np.int64]
     ends: NDArray[np.int64]
     job: Job
+    spent: list[Spent]
 
     @property
     def timeline(self) -> Timeline:
@@ -134,7 +140,7 @@ def run_detailed_collective(
             yield from perform(process)
             process.results.append((begun, (yield Now())))
 
-    return _times(_job(resolved, program), iterations)
+    return _times(resolved, program, iterations)
 
 
 def run_detailed_halo(
@@ -198,32 +204,41 @@ def run_detailed_halo(
                 yield from messenger.finish(send)
             process.results.append((begun, (yield Now())))
 
-    return _times(_job(resolved, program), iterations, rank_of)
+    return _times(resolved, program, iterations, rank_of)
 
 
-def _job(resolved: ResolvedRun, program: Callable[[Process], Code]) -> Job:
+def _times(
+    resolved: ResolvedRun,
+    program: Callable[[Process], Code],
+    iterations: int,
+    rank_of: dict[int, int] | None = None,
+) -> DetailedTimes:
     if resolved.partition.nodes > NODES_MAX:
         raise DetailedError(
             f"workload.tier: the detailed tier has up to {NODES_MAX} nodes, not {resolved.partition.nodes}"
         )
+    spent: dict[int, Spent] = {}
+
+    def watched(process: Process) -> Code:
+        window = Window(process.core, (yield Now()))
+        yield from program(process)
+        spent[process.rank] = window.close((yield Now()))
+
     job = Job(
         resolved.machine,
         resolved.platform,
         resolved.partition,
-        program,
+        watched,
         phase_seed=f"{resolved.seed}/{resolved.replication}",
         guest=resolved.guest,
     )
     job.run()
-    return job
-
-
-def _times(job: Job, iterations: int, rank_of: dict[int, int] | None = None) -> DetailedTimes:
     found = np.empty((2, iterations, len(job.processes)), np.int64)
     for process in job.processes:
         rank = rank_of[process.node.number] if rank_of else process.rank
         found[:, :, rank] = np.array(process.results, np.int64).T
-    return DetailedTimes(found[0] - job.start_cycles, found[1] - job.start_cycles, job)
+    start = job.start_cycles
+    return DetailedTimes(found[0] - start, found[1] - start, job, [spent[rank] for rank in sorted(spent)])
 
 
 # -- as workloads -----------------------------------------------------------------------------------
@@ -310,23 +325,15 @@ def _outcome(
     metrics = timeline.metrics(frequency)
     metrics["packet_hops"] = job.nodes.torus.packet_hops
     counters: Counter[str] = Counter()
-    exits: dict[str, ExitRow] = {}
-    for process in job.processes:
-        counters.update(process.core.counters())
-        for cause in process.core.exits():
-            row = exits.setdefault(
-                cause.cause, ExitRow(cause=cause.cause, count=0, cycles_l4=0, cycles_vmm=0)
-            )
-            row["count"] += cause.count
-            row["cycles_l4"] += cause.cycles_l4
-            row["cycles_vmm"] += cause.cycles_vmm
+    for each in times.spent:
+        counters.update(each.counters)
     counted = ("exits_total", "exits_ipc", "cycles_l4", "cycles_vmm", "instructions", "tlb_misses")
     metrics |= {name: counters[name] for name in counted}
     if progress is not None:
         progress(timeline.elapsed_cycles / frequency, f"{timeline.iterations} iterations")
     return Outcome(
         metrics=metrics,
-        exits=sorted(exits.values(), key=lambda row: (-row["cycles_l4"] - row["cycles_vmm"], row["cause"])),
+        exits=total_exits(times.spent),
         details={
             "tier": "detailed",
             "nodes": resolved.partition.nodes,

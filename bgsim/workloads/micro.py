@@ -10,12 +10,16 @@ register read that becomes one in a virtual machine. Under CNK only the system c
 are there to be measured; a program of the microkernel has TLB misses and page faults of its own kind.
 Beside other virtual machines an operation's cycles are those of its own, its latency has their time slices in
 it, and instructions are not counted apart.
+
+Everything that is reported is of the iterations alone, from the end of the warm-up to the end of the last
+one. A timer tick comes when its period is over, however long the one before has taken: there the time that
+passes says nothing of the operation, and no ``elapsed_s`` is reported.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,14 +30,15 @@ from bgsim.guests.l4_app import L4App
 from bgsim.guests.zeptoos import LINUX
 from bgsim.hardware import bic
 from bgsim.hardware.dma_registers import DCR_BASE
-from bgsim.platforms.seam import Code, Guest, Load, ReadDcr, Run, Wait
+from bgsim.platforms.seam import Code, Guest, Load, Now, ReadDcr, Run, Wait
 from bgsim.profiles import program as ops
 from bgsim.profiles.program import Program, kernel_program, load, operation
 from bgsim.workloads.configs import MicroConfig
 from bgsim.workloads.micro_program import WALKED_PAGES, memory_of, system_call, touches
-from bgsim.workloads.outcome import ExitRow, Json, Outcome
+from bgsim.workloads.outcome import Json, Outcome
 from bgsim.workloads.resolved import ResolvedRun
 from bgsim.workloads.shared_node import Host
+from bgsim.workloads.window import Spent, Window
 
 HAND_COUNT_INSTRUCTIONS = {
     "null-system-call": 5_950,
@@ -63,17 +68,12 @@ SYSTEM_CALLS: Mapping[str, tuple[int, tuple[int, ...], str]] = {
 text and MiB of data, and the parameter with its instructions."""
 
 
+_WAITED_FOR = frozenset({"timer-tick"})
+"""Operations that come when their time has come: what passes between them is no cost of theirs."""
+
+
 class IterationsError(ValueError):
     """More iterations were asked for than the trace holds."""
-
-
-@dataclass
-class Snapshot:
-    """Counters of a platform at one moment."""
-
-    counters: dict[str, int] = field(default_factory=dict)
-    attribution: dict[str, int] = field(default_factory=dict)
-    now: int = 0
 
 
 class Loop:
@@ -90,8 +90,10 @@ class Loop:
         """Warm-up, what comes before the measured part, mark, measured part, mark."""
         yield from self.warm_up()
         yield from self.before()
+        yield Now()  # at a mark no time is owed
         self.on_mark()
         yield from self.measured()
+        yield Now()
         self.on_mark()
 
 
@@ -168,8 +170,8 @@ def _traced(operation_name: str, iterations: int) -> Loop:
     return Loop(program, warm_up, measured)
 
 
-def _measure(resolved: ResolvedRun) -> tuple[Snapshot, Host]:
-    """Differences between the marks, and what the operation ran on, at the end of the whole run."""
+def _measure(resolved: ResolvedRun) -> tuple[Spent, Host]:
+    """What the iterations took, and what they ran on."""
     config, machine, guest_name = resolved.workload, resolved.machine, resolved.guest
     assert isinstance(config, MicroConfig)
     loop = _loop(config.operation, config.iterations, machine, guest_name)
@@ -182,26 +184,21 @@ def _measure(resolved: ResolvedRun) -> tuple[Snapshot, Host]:
         guest = cnk.Cnk(machine, loop.code)
     else:
         guest = L4App(machine, loop.program, loop.code)
-    platform = host.put(guest)
-    snapshots: list[Snapshot] = []
+    host.put(guest)
+    windows: list[Window] = []
+    found: list[Spent] = []
 
     def mark() -> None:
         now = int(host.environment.now)
-        if not snapshots:
-            host.window(now)
-        snapshots.append(Snapshot(platform.counters(), platform.running_attribution(), now))
+        if windows:
+            found.append(windows[0].close(now))
+        else:
+            windows.append(host.window(now))
 
     loop.before, loop.on_mark = host.late_start, mark
-    host.environment.run(platform.process)
-    before, after = snapshots
-    return (
-        Snapshot(
-            {name: value - before.counters.get(name, 0) for name, value in after.counters.items()},
-            {name: value - before.attribution.get(name, 0) for name, value in after.attribution.items()},
-            after.now - before.now,
-        ),
-        host,
-    )
+    host.environment.run(host.platform.process)
+    (spent,) = found
+    return spent, host
 
 
 def priced_by_instructions(machine: Datasheet) -> Datasheet:
@@ -240,10 +237,9 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
     machine = resolved.machine
     frequency = machine.integer("core.frequency")
     spent, host = _measure(resolved)
-    platform, total = host.platform, int(host.environment.now)
     if progress is not None:
-        progress(total / frequency, config.operation)
-    taken = spent.now - spent.attribution["idle"]
+        progress(spent.closed / frequency, config.operation)
+    taken = spent.cycles - spent.attribution.get("idle", 0)
     busy = taken - spent.attribution.get("other_vms", 0)
     count = config.iterations
     exits = spent.counters.get("exits_total", 0)
@@ -254,9 +250,8 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
         "exits": exits / count,
     }
     metrics: dict[str, int | float] = {
-        "elapsed_s": total / frequency,
         "latency_us": taken / count / frequency * 1e6,
-        "cycles_total": total,
+        "cycles_total": spent.cycles,
         "cycles_per_operation": busy / count,
         "exits_per_operation": exits / count,
         "messages": count,
@@ -268,6 +263,8 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
         "cycles_l4": spent.counters.get("cycles_l4", 0),
         "cycles_vmm": spent.counters.get("cycles_vmm", 0),
     }
+    if config.operation not in _WAITED_FOR:
+        metrics["elapsed_s"] = spent.cycles / frequency
     metrics |= host.metrics(spent.attribution, spent.counters)
     counts_instructions = resolved.guest in SYSTEM_CALLS or system_call(config.operation) is not None
     if exits and counts_instructions and not config.has_neighbours:
@@ -279,10 +276,7 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
             row["hand_count_instructions"] = HAND_COUNT_INSTRUCTIONS[config.operation]
     return Outcome(
         metrics=metrics,
-        exits=[
-            ExitRow(cause=e.cause, count=e.count, cycles_l4=e.cycles_l4, cycles_vmm=e.cycles_vmm)
-            for e in platform.exits()
-        ],
-        attribution=platform.attribution(),
+        exits=spent.exits,
+        attribution=spent.attribution,
         details={"operations": [row], **host.details(spent.attribution)},
     )

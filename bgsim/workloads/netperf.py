@@ -13,6 +13,8 @@ the attribution and the totals are of the whole run.
 Each node starts at a random time within the microkernel's tick, and the client after a random delay,
 the same on every platform, so that replications differ and pairs of them can be compared.
 
+The warm-up is at most a quarter of the messages that ``data`` allows; where that is less than what was
+asked for, the record has a warning.
 With ``warmup: auto`` the warm-up is found after the run (:mod:`bgsim.workloads.netperf_warmup`).
 
 TCP runs with TCP_NODELAY (netperf ``-D``). A datagram carries at most 65,507 bytes. Left out: netperf's
@@ -23,7 +25,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -124,7 +126,7 @@ def run(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
     size, mtu = int(config.message_size.value), int(config.mtu.value)
     if config.test.startswith("udp"):
         size = min(size, DATAGRAM_BYTES_MAX)
-    warmup, messages = _count(config, size)
+    warmup, messages, warnings = _count(config, size)
     environment = simpy.Environment()
     partition = resolved.partition
     nodes = build_nodes(environment, machine, partition.shape, partition.torus, numbers, partition.pset)
@@ -165,7 +167,7 @@ def run(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
     nodes.check()
     if progress is not None:
         progress(environment.now / machine.integer("core.frequency"), f"{resolved.platform}: done")
-    return _outcome(resolved, config, sides, recorder, marks)
+    return replace(_outcome(resolved, config, sides, recorder, marks), warnings=warnings)
 
 
 # -- what runs -------------------------------------------------------------------------------------
@@ -221,11 +223,19 @@ def _neighbours(partition: Partition) -> tuple[int, int]:
     raise NetperfError(f"node 0 of partition {partition.name!r} has no torus neighbour")
 
 
-def _count(config: NetperfConfig, size: int) -> tuple[int, int]:
-    """Messages before measuring and measured."""
-    directions = 2 if config.test.endswith("rr") else 1
+def _count(config: NetperfConfig, size: int) -> tuple[int, int, list[str]]:
+    """Messages before measuring and measured, and what is to be said of them."""
+    directions, what = (2, "transactions") if config.test.endswith("rr") else (1, "messages")
     fit = max(2 // directions, int(config.data.value) // (size * directions))
-    return 0 if config.warmup == "auto" else min(config.warmup, fit // 4), min(config.messages, fit)
+    messages = min(config.messages, fit)
+    if config.warmup == "auto":
+        return 0, messages, []
+    warmup = min(config.warmup, fit // 4)
+    reduced = (
+        f"workload.warmup: {warmup} used, not {config.warmup}: at most a quarter of what workload.data "
+        f"allows ({what}: {fit}) goes before measuring; measured: {messages}"
+    )
+    return warmup, messages, [reduced] if warmup < config.warmup else []
 
 
 def _key(resolved: ResolvedRun) -> int:

@@ -33,7 +33,7 @@ class Outcome:
     details
         Documented extras of the workload: how work was scaled, sensitivity rows, histograms.
     warnings
-        What a reader of the metrics must know, one sentence each.
+        What the researcher should know, such as settings that were not followed to the letter.
     """
 
     metrics: dict[str, int | float]

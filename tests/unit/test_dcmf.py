@@ -95,6 +95,15 @@ def test_without_warm_up_the_filling_of_the_pipeline_is_measured() -> None:
     assert rate.details["packets"] == 36 * 6
 
 
+@pytest.mark.parametrize("platform", ["bare-metal", "virtual-machine"])
+@pytest.mark.parametrize("operation", ["get", "put"])
+def test_what_goes_before_the_first_operation_is_not_in_the_bandwidth(operation: str, platform: str) -> None:
+    """Neither the library's start-up nor the target's: only the end of the last wait is not streamed."""
+    metrics = simulate(operation, "local", "bandwidth", 4096, messages=16, platform=platform).metrics
+    whole = 16 * 4096 / 2**20 / metrics["elapsed_s"]
+    assert whole <= metrics["bandwidth_MiBps"] < 1.2 * whole
+
+
 def test_warm_up_operations_are_not_in_the_latency() -> None:
     cold = simulate("put", size=2048, messages=1)
     warm = simulate("put", size=2048, messages=1, warmup=16)

@@ -88,6 +88,36 @@ def test_the_same_run_gives_the_same_times() -> None:
     assert np.array_equal(first.ends, second.ends)
 
 
+@pytest.mark.parametrize("guest", ["cnk", "kittyhawk-linux"])
+def test_counts_are_of_the_iterations(guest: str) -> None:
+    """Starting up, spinning until all are ready and lingering are in none of them."""
+    pair = Partition("pair", (2, 1, 1), (False, False, False))
+
+    def barriers(platform: str, iterations: int) -> Outcome:
+        config = CollectivesConfig.model_validate(
+            {"kind": "collectives", "operation": "barrier", "tier": "detailed", "iterations": iterations}
+        )
+        return collectives.run(resolved(config, platform, pair, guest))
+
+    one, four = (barriers("bare-metal", count).metrics["instructions"] for count in (1, 4))
+    assert four == 4 * one
+    outcome = barriers("virtual-machine", 2)
+    metrics, rows = outcome.metrics, outcome.exits
+    counted = sum(row["count"] for row in rows if row["cause"].startswith("PPC_HVM"))
+    assert counted == metrics["exits_total"] > 0
+    assert sum(row["cycles_vmm"] for row in rows) == metrics["cycles_vmm"]
+    assert sum(row["cycles_l4"] for row in rows) <= metrics["cycles_l4"]
+    assert metrics["cycles_l4"] + metrics["cycles_vmm"] < 2 * metrics["cycles_total"]
+
+
+def test_what_each_core_did_adds_up_to_its_time() -> None:
+    times = run_detailed_collective(resolved(None, "virtual-machine"), "allreduce", 8, 2)
+    for rank, spent in enumerate(times.spent):
+        assert spent.opened == times.begins[0, rank] + times.job.start_cycles
+        assert spent.closed == times.ends[-1, rank] + times.job.start_cycles
+        assert sum(spent.attribution.values()) == spent.cycles
+
+
 @pytest.mark.parametrize("protocol", ["eager", "rendezvous"])
 @pytest.mark.parametrize("overlap", [False, True])
 def test_halo_protocols(protocol: Any, overlap: bool) -> None:

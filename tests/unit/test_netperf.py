@@ -115,6 +115,19 @@ def test_a_datagram_is_cut_to_what_ip_carries() -> None:
     assert outcome.details["message_bytes"] == 65_507
 
 
+@pytest.mark.parametrize(
+    ("test", "size", "used", "allowed"),
+    [("tcp_stream", "8 KiB", 1, "messages: 4"), ("tcp_rr", "16 KiB", 0, "transactions: 1")],
+)
+def test_a_warm_up_that_was_cut_short_is_told(test: str, size: str, used: int, allowed: str) -> None:
+    cut = run("bare-metal", test=test, message_size=size, data="32 KiB", warmup=4)
+    (warning,) = cut.warnings
+    assert warning.startswith(f"workload.warmup: {used} used, not 4: ")
+    assert allowed in warning
+    assert cut.details["warmup_messages"] == used
+    assert not run("bare-metal", test=test, message_size="64 B", data="32 KiB", warmup=4).warnings
+
+
 def test_stack_path_lengths_follow_from_the_counts() -> None:
     sheet = Datasheet.load()
     measured = counts()

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import signal
@@ -148,6 +149,16 @@ def test_records_of_an_edited_program_are_kept_and_said(experiment, workload, tm
     assert watch.started_runs == []
     assert len(watch.notes) == 1
     assert "with source 0123456789abcdef; they are kept" in watch.notes[0]
+
+
+def test_what_a_workload_warns_of_is_kept_and_said(experiment, workload, tmp_path, watch):
+    really = workload.run
+    workload.run = lambda resolved, progress: dataclasses.replace(
+        really(resolved, progress), warnings=["workload.iterations: half of them"]
+    )
+    study = bgsim.run(experiment, tmp_path, workers=1, watch=watch)
+    assert all(record["warnings"] == ["workload.iterations: half of them"] for record in study.records)
+    assert "workload.iterations: half of them (in 12 runs)" in study.remarks()
 
 
 def test_what_had_no_effect_is_said(experiment, workload, tmp_path, watch):
