@@ -38,10 +38,9 @@ from bgsim.workloads.machine_configs import (
     MachineTierConfig,
 )
 from bgsim.workloads.outcome import ExitRow, Json, Outcome
+from bgsim.workloads.quantities import DETAILED_NODES_MAX
 from bgsim.workloads.resolved import ResolvedRun
 from bgsim.workloads.support import SOCKET_GUESTS
-
-NODES_MAX = 512
 
 Operation = Literal["barrier", "broadcast", "reduce", "allreduce"]
 OPERATIONS: tuple[Operation, ...] = ("barrier", "broadcast", "reduce", "allreduce")
@@ -202,9 +201,10 @@ def run_detailed_halo(
 
 
 def _job(resolved: ResolvedRun, program: Callable[[Process], Code]) -> Job:
-    if resolved.partition.nodes > NODES_MAX:
+    if resolved.partition.nodes > DETAILED_NODES_MAX:
         raise DetailedError(
-            f"workload.tier: the detailed tier has up to {NODES_MAX} nodes, not {resolved.partition.nodes}"
+            f"workload.tier: the detailed tier has up to {DETAILED_NODES_MAX} nodes, "
+            f"not {resolved.partition.nodes}"
         )
     job = Job(
         resolved.machine,

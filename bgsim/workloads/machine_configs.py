@@ -249,6 +249,13 @@ class HaloConfig(MachineTierConfig):
     )
     iterations: int = Field(20, ge=1, le=1_000_000, description="how often")
 
+    @field_validator("protocol")
+    @classmethod
+    def _is_sent_in_detail(cls, protocol: str, info: ValidationInfo) -> str:
+        if protocol == "put" and info.data.get("tier") == "detailed":
+            raise ValueError("the detailed tier sends faces, it does not put them")
+        return protocol
+
     @field_validator("grid", "process_grid")
     @classmethod
     def _positive(cls, value: list[int] | None) -> list[int] | None:

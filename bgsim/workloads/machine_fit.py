@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from bgsim.workloads.machine_configs import AUTO, HaloConfig, MachineTierConfig, NoiseConfig
+from bgsim.workloads.quantities import DETAILED_NODES_MAX
 from bgsim.workloads.replay_config import ReplayConfig
 from bgsim.workloads.resolved import Partition, ResolvedRun
 from bgsim.workloads.support import Refusal
@@ -34,6 +35,9 @@ def misfits(
         except MappingError as error:
             yield Refusal("partition.mapping", str(error))
             return
+    if config.tier == "detailed" and partition.nodes > DETAILED_NODES_MAX:
+        said = f"the detailed tier has up to {DETAILED_NODES_MAX} nodes, not {partition.nodes:,}"
+        yield Refusal("workload.tier", said)
     if isinstance(config.noise, NoiseConfig):
         refused = noise_misfit(config.noise, resolved().machine.integer("core.frequency"))
         if refused is not None:

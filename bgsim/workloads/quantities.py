@@ -45,13 +45,14 @@ Size = Annotated[
     Quantity, BeforeValidator(_reader("bytes")), PlainSerializer(format_quantity), _schema("64 KiB")
 ]
 
+DETAILED_NODES_MAX = 512
+"""Nodes that the detailed tier simulates at once; a run of more would take days."""
+
 ProgramTime = Annotated[Duration, _at_most("86400 s", "time", "which is a day")]
 """How long a program does something. More than a day is a slip, and its run would have no end."""
 
 MessageSize = Annotated[Size, _at_most("4 GiB", "bytes", "the memory of a node")]
 """What a node sends, or a call hands over, at once. The largest nodes of Blue Gene/P had 4 GiB."""
 
-FileSize = Annotated[
-    Size, _at_most("1 TiB", "bytes", "which no process of this machine wrote")
-]
+FileSize = Annotated[Size, _at_most("1 TiB", "bytes", "which no process of this machine wrote")]
 """Size of a file."""

@@ -187,6 +187,18 @@ def _traffic(workload: Any, partition: Partition, resolved: Callable[[], Resolve
     return misfits(workload, partition)
 
 
+def _places(workload: Any, partition: Partition, resolved: Callable[[], ResolvedRun]) -> Iterable[Refusal]:
+    from bgsim.workloads.quantities import DETAILED_NODES_MAX
+
+    fit = partition.nodes * workload.processes_per_node
+    processes = fit if workload.processes is None else workload.processes
+    if processes > fit:
+        yield Refusal("workload.processes", f"{processes:,} do not fit {fit:,} places")
+    elif workload.tier == "detailed" and processes > DETAILED_NODES_MAX:
+        said = f"the detailed tier has up to {DETAILED_NODES_MAX} nodes, not {processes:,}; say 'processes'"
+        yield Refusal("workload.tier", said)
+
+
 def _ranks(workload: Any, partition: Partition, resolved: Callable[[], ResolvedRun]) -> Iterable[Refusal]:
     from bgsim.workloads.machine_fit import misfits
 
@@ -205,7 +217,9 @@ SUPPORT: Mapping[str, Support] = {
     ),
     "netperf": Support(_BOTH, _LINUX, 2, ("pset",), because=_NO_SOCKETS, elsewhere=_SOCKETS_STAY),
     "dcmf": Support(_ALL, ("cnk", "zeptoos-bigmemory", "l4-app"), 2, because=_NO_USER_DMA),
-    "io": Support(_MACHINES, _OPERATING_SYSTEMS, 1, ("pset",), because=_NO_FILES, settings=_io),
+    "io": Support(
+        _MACHINES, _OPERATING_SYSTEMS, 1, ("pset",), because=_NO_FILES, settings=_io, misfits=_places
+    ),
     "traffic": Support(_BOTH, ("cnk", "zeptoos-bigmemory"), 2, because=_NO_USER_DMA, misfits=_traffic),
     "collectives": Support(
         _ALL, (*_MESSAGING, "l4-app"), 1, ("mapping", "pset"), settings=_messages, misfits=_ranks

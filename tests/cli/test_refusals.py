@@ -7,7 +7,8 @@ import pytest
 def micro(tmp_path):
     path = tmp_path / "m.yaml"
     path.write_text(
-        "name: m\npartition: {topology: pair}\nplatforms: [bare-metal]\nworkload: {kind: micro, iterations: 1}\n"
+        "name: m\npartition: {topology: pair}\nplatforms: [bare-metal]\n"
+        "workload: {kind: micro, iterations: 1}\n"
     )
     return path
 

@@ -78,6 +78,8 @@ def refusals(tmp_path):
             "{kind: halo, scaling: strong, grid: ^[1, 8, 8]}",
             "workload.grid: (1, 8, 8) cells cannot be divided among (2, 1, 1) ranks",
         ),
+        ("{kind: halo, tier: detailed, protocol: ^put}", "workload.protocol: the detailed tier sends faces"),
+        ("{kind: io, processes: ^3}", "workload.processes: 3 do not fit 2"),
         ("{kind: compile, native_time: ^0 s}", "workload.native_time: 0 s is too short"),
         ("{kind: compile, native_time: ^1e30 s}", "workload.native_time: "),
         ("{kind: compile, native_time: ^1e400 s}", "workload.native_time: '1e400 s' is too large"),
@@ -143,3 +145,11 @@ def test_a_directory_does_not_suggest_itself(tmp_path):
     (tmp_path / "dir.yaml").mkdir()
     with pytest.raises(ExperimentError, match=r"is a directory, not an experiment file$"):
         load(tmp_path / "dir.yaml")
+
+
+@pytest.mark.parametrize("kind", ["halo", "io"])
+def test_the_detailed_tier_ends_at_512_nodes(refusals, kind):
+    assert refusals(f"{{kind: {kind}, tier: detailed}}", "{shape: [8, 8, 8]}") == []
+    found = refusals(f"{{kind: {kind}, tier: detailed}}", "{shape: [16, 8, 8]}")
+    assert len(found) == 1
+    assert "workload.tier: the detailed tier has up to 512 nodes, not 1,024" in found[0]
