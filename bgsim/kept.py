@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-FORM = 1
+FORM = 2
 """Raised when the form of anything kept changes."""
 
 

@@ -48,8 +48,11 @@ __all__ = [
 Rounding = Literal["nearest", "up", "down"]
 
 _NUMBER: Final = re.compile(
-    r"(?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?)(?:/(?P<divisor>0*[1-9][0-9]*))?"
+    r"(?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE](?P<exponent>[+-]?[0-9]{1,18}))?)(?:/(?P<divisor>0*[1-9][0-9]*))?"
 )
+
+_EXPONENT_MAX: Final = 99
+"""Exact arithmetic writes every digit out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,9 @@ def parse(text: str | int | float, dimension: str) -> Quantity:
     found = _NUMBER.match(shown)
     if found is None:
         raise UnitError(f"{shown!r} does not begin with a number; write {expected(dimension)}")
+    if abs(int(found["exponent"] or 0)) > _EXPONENT_MAX:
+        size = "small" if found["exponent"].startswith("-") else "large"
+        raise UnitError(f"{shown!r} is too {size}; the power of ten goes to {_EXPONENT_MAX}")
     number = Fraction(found["number"]) / int(found["divisor"] or 1)
     unit = " ".join(shown[found.end() :].split())
     units = UNITS[dimension]

@@ -10,6 +10,7 @@ import typer
 
 from bgsim.cli import executing, exploring, messages, seeing, studies, timeline, topology
 from bgsim.cli.failures import guarded, leave, say
+from bgsim.cli.outputs import output_path
 from bgsim.experiment.errors import EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_RUN_FAILED
 
 if TYPE_CHECKING:
@@ -63,7 +64,11 @@ def run(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="DIR", help="Where the study is kept [default: results/NAME]."
+            "-o",
+            "--output",
+            parser=output_path,
+            metavar="DIR",
+            help="Where the study is kept [default: results/NAME].",
         ),
     ] = None,
     set_: SetOption = None,
@@ -129,7 +134,13 @@ def plan(
     experiment: ExperimentArgument,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="DIR", help="Where the study is [default: results/NAME]."),
+        typer.Option(
+            "-o",
+            "--output",
+            parser=output_path,
+            metavar="DIR",
+            help="Where the study is [default: results/NAME].",
+        ),
     ] = None,
     set_: SetOption = None,
     seed: SeedOption = None,
@@ -174,7 +185,11 @@ def explain(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="FILE", help="Where the figure goes [default: DIR/explain-RUN.svg]."
+            "-o",
+            "--output",
+            parser=output_path,
+            metavar="FILE",
+            help="Where the figure goes [default: DIR/explain-RUN.svg].",
         ),
     ] = None,
     figure: Annotated[bool, typer.Option(help="Draw the stacked figure too.")] = True,
@@ -308,7 +323,11 @@ def characterize(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="FILE", help="Where the cost model goes [default: standard output]."
+            "-o",
+            "--output",
+            parser=output_path,
+            metavar="FILE",
+            help="Where the cost model goes [default: standard output].",
         ),
     ] = None,
     check: Annotated[

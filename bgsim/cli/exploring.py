@@ -10,6 +10,7 @@ import typer
 
 from bgsim.cli import executing
 from bgsim.cli.failures import guarded, leave, say
+from bgsim.cli.outputs import output_path
 from bgsim.experiment.errors import EXIT_BAD_INPUT, EXIT_CHANGED, EXIT_RUN_FAILED
 
 if TYPE_CHECKING:
@@ -24,7 +25,13 @@ SetOption = Annotated[
 ]
 OutputOption = Annotated[
     Path | None,
-    typer.Option("-o", "--output", metavar="DIR", help="Where the study is kept [default: below results]."),
+    typer.Option(
+        "-o",
+        "--output",
+        parser=output_path,
+        metavar="DIR",
+        help="Where the study is kept [default: below results].",
+    ),
 ]
 SmokeOption = Annotated[bool, typer.Option("--smoke", help="The experiment's reduced form.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Replaces the experiment's seed.")]

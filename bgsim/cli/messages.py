@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bgsim.cli.failures import guarded, leave, say
+from bgsim.cli.outputs import output_path
 from bgsim.experiment.errors import EXIT_BAD_INPUT
 
 if TYPE_CHECKING:
@@ -24,6 +26,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+
+def _rate(text: str) -> float:
+    """A number above zero."""
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not 0 < rate < math.inf:
+        raise typer.BadParameter(f"{text!r} is not a number above 0")
+    return rate
+
+
 TraceArgument = Annotated[Path, typer.Argument(metavar="TRACE", help="A trace file.")]
 FormatOption = Annotated[
     str, typer.Option("--format", metavar="|".join(FORMATS), help="What the trace is written in.")
@@ -33,7 +47,9 @@ CalcOption = Annotated[
 ]
 FlopsOption = Annotated[
     float | None,
-    typer.Option("--flops-per-s", min=0.0, help="Of a SimGrid trace: how fast a core computes."),
+    typer.Option(
+        "--flops-per-s", parser=_rate, metavar="FLOAT", help="Of a SimGrid trace: how fast a core computes."
+    ),
 ]
 DialectOption = Annotated[
     str,
@@ -98,7 +114,10 @@ def show(
 def import_(
     trace: TraceArgument,
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FILE", help="The trace to write; .gz packs it.")
+        Path,
+        typer.Option(
+            "-o", "--output", parser=output_path, metavar="FILE", help="The trace to write; .gz packs it."
+        ),
     ],
     trace_format: FormatOption = "auto",
     calc_unit: CalcOption = "1 ns",
@@ -121,7 +140,7 @@ def _options(calc_unit: str, flops_per_s: float | None, dialect: str) -> ImportO
 
     if dialect not in DIALECTS:
         leave(EXIT_BAD_INPUT, f"bgsim: --dialect {dialect}: expected {', '.join(DIALECTS)}")
-    return ImportOptions(parse(calc_unit, "time").value, flops_per_s or None, cast(Dialect, dialect))
+    return ImportOptions(parse(calc_unit, "time").value, flops_per_s, cast(Dialect, dialect))
 
 
 def _checked(trace: Path, trace_format: str, options: ImportOptions) -> Program:

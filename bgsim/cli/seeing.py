@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bgsim.cli.failures import guarded, leave, say
+from bgsim.cli.outputs import output_path
 from bgsim.experiment.errors import EXIT_BAD_INPUT
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ def report(
     directory: StudyArgument,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help=f"The page [default: DIR/{PAGE}]."),
+        typer.Option(
+            "-o", "--output", parser=output_path, metavar="FILE", help=f"The page [default: DIR/{PAGE}]."
+        ),
     ] = None,
 ) -> None:
     """Write a study as one HTML page that opens offline: numbers, figures, tables, provenance."""
@@ -53,7 +56,11 @@ def plot(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="PATH", help="A directory for all figures, or the file of a chosen one."
+            "-o",
+            "--output",
+            parser=output_path,
+            metavar="PATH",
+            help="A directory for all figures, or the file of a chosen one.",
         ),
     ] = None,
     formats: Annotated[

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from bgsim.cli.failures import guarded, leave, say
+from bgsim.cli.outputs import output_path
 from bgsim.experiment.errors import EXIT_BAD_INPUT, EXIT_INTERNAL
 
 StudyArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The directory of a study.")]
@@ -124,7 +125,11 @@ def cite(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="DIR", help="Write references.bib and references.txt there instead."
+            "-o",
+            "--output",
+            parser=output_path,
+            metavar="DIR",
+            help="Write references.bib and references.txt there instead.",
         ),
     ] = None,
     bibtex: Annotated[bool, typer.Option("--bibtex", help="Print BibTeX instead of text.")] = False,

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from bgsim.cli.failures import guarded, leave, say
+from bgsim.cli.outputs import output_path
 from bgsim.experiment.errors import EXIT_BAD_INPUT
 
 WINDOW_DEFAULT = "1 ms"
@@ -34,6 +35,7 @@ def trace(
         typer.Option(
             "-o",
             "--output",
+            parser=output_path,
             metavar="FILE",
             help=".json, .pftrace, .pdf, ... [default: timeline-RUN.json here].",
         ),

@@ -1,7 +1,8 @@
 """YAML read together with where each key and each value stands.
 
 Only plain data is accepted: mappings with text keys, lists, text, numbers, true and false, null.
-YAML 1.2 rules hold, so ``on`` and ``yes`` are text. What has no place in an experiment (two equal
+YAML 1.2 rules hold, so ``on`` and ``yes`` are text; merge keys (``<<``), which
+are older, work as in YAML 1.1. What has no place in an experiment (two equal
 keys, tags, infinities, aliases that blow up) is refused with its line and column.
 """
 
@@ -29,6 +30,10 @@ type_of_tag = {
     "tag:yaml.org,2002:null": "null",
     "tag:yaml.org,2002:timestamp": "str",
 }
+
+MAPPING = "tag:yaml.org,2002:map"
+SEQUENCE = "tag:yaml.org,2002:seq"
+MERGE = "tag:yaml.org,2002:merge"
 
 NODES_MAX = 100_000
 BYTES_MAX = 1_000_000
@@ -228,9 +233,9 @@ class _Builder:
         self.document.values[path] = self.place(node)
         try:
             tag = str(node.tag)
-            if tag == "tag:yaml.org,2002:map":
+            if tag == MAPPING:
                 return self.mapping(node, path)
-            if tag == "tag:yaml.org,2002:seq":
+            if tag == SEQUENCE:
                 return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
             if tag in type_of_tag and isinstance(node.value, str):
                 return self.scalar(node, type_of_tag[tag], path)
@@ -241,7 +246,13 @@ class _Builder:
 
     def mapping(self, node: Node, path: Path) -> dict[str, Any]:
         result: dict[str, Any] = {}
+        merged: list[Node] = []
         for key_node, value_node in node.value:
+            if str(key_node.tag) == MERGE:
+                if merged:
+                    raise self.fail(key_node, path, "'<<' is written twice; merge several as a list")
+                merged = self.merged(value_node, path)
+                continue
             if not isinstance(key_node.value, str):
                 raise self.fail(key_node, path, "a key must be text")
             key = key_node.value
@@ -252,7 +263,34 @@ class _Builder:
                 raise self.fail(key_node, inner, f"written twice, first at {first.line}:{first.column}")
             self.document.keys[inner] = self.place(key_node)
             result[key] = self.build(value_node, inner)
+        for other in merged:
+            self.merge(other, path, result)
         return result
+
+    def merged(self, node: Node, path: Path) -> list[Node]:
+        """The mappings that a merge key takes in, the first one counting first."""
+        found = list(node.value) if str(node.tag) == SEQUENCE else [node]
+        for each in found:
+            if str(each.tag) != MAPPING:
+                raise self.fail(each, path, "'<<' merges a mapping, or a list of them")
+        return found
+
+    def merge(self, node: Node, path: Path, result: dict[str, Any]) -> None:
+        """Put the keys of a merged mapping beside those that are there already and count more."""
+        if id(node) in self.open:
+            raise self.fail(node, path, "an alias that contains itself")
+        aside = _Builder(Document(None, self.document.source))
+        aside.count, aside.open = self.count, self.open
+        taken = aside.build(node, path)
+        self.count = aside.count
+        for key in [key for key in taken if key not in result]:
+            result[key] = taken[key]
+            depth = len(path) + 1
+            for places, found in (
+                (self.document.keys, aside.document.keys),
+                (self.document.values, aside.document.values),
+            ):
+                places.update((at, place) for at, place in found.items() if at[:depth] == (*path, key))
 
     def scalar(self, node: Node, kind: str, path: Path) -> Any:
         text = node.value

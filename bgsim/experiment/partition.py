@@ -132,6 +132,8 @@ def mapping_of(value: object, beside: Path | None) -> tuple[MappingName, list[Fi
     if sorted(value) == sorted(MAPPING_DEFAULT):
         return value, []
     path = (beside or Path()) / value
+    if path.is_dir():
+        return MAPPING_DEFAULT, [Finding("mapping", f"'{value}' is a directory, not a mapping file")]
     if not path.is_file():
         permutations_ = ["".join(letters) for letters in permutations(MAPPING_DEFAULT)]
         near = did_you_mean(value, permutations_) or " (expected a permutation of XYZT, or a file)"

@@ -19,7 +19,9 @@ from bgsim.experiment.locate import Place, split_path
 from bgsim.experiment.plan import Experiment, Run
 from bgsim.experiment.point import PointMaker, point_text
 from bgsim.experiment.resolve import (
+    Finding,
     cure_findings,
+    fit_findings,
     greedy_findings,
     machine_tier_findings,
     placement_findings,
@@ -163,6 +165,7 @@ class Planner(PointMaker):
 
         found: list[Run] = []
         seen: dict[str, Mapping[str, Any]] = {}
+        misfits: list[tuple[tuple[int, ...], list[Finding]]] = []
         for indexes in points(axes):
             value, point = self.at(axes, indexes)
             if axes and not self.kept(value, point):
@@ -231,9 +234,14 @@ class Planner(PointMaker):
             for platform in platforms:
                 if model.guest is None:
                     config = {**config, "guest": usual_guest(WORKLOADS[kind].support, platform)}
+                drawn_runs = []
                 for replication in range(model.replications):
                     drawn = {"replication": replication, "seed": seed_of_replication(model.seed, replication)}
-                    found.append(Run(model.name, {**config, "platform": platform, **drawn}, point))
+                    drawn_runs.append(Run(model.name, {**config, "platform": platform, **drawn}, point))
+                misfits.append((indexes, fit_findings(model.workload, drawn_runs[0].config)))
+                found += drawn_runs
+        for indexes, findings in misfits:  # reported last, so that one point's do not hide another's
+            self.report(axes, indexes, findings)
         return found
 
     def supported(self, model: ExperimentModel) -> list[Platform]:

@@ -24,7 +24,7 @@ from bgsim.spelling import did_you_mean
 from bgsim.workloads.support import Refusal, Support, platforms_of
 
 if TYPE_CHECKING:
-    from bgsim.workloads.resolved import ResolvedRun
+    from bgsim.workloads.resolved import Partition, ResolvedRun
 
 
 DEFAULT_BASE = "bgp"
@@ -149,6 +149,24 @@ def machine_tier_findings(workload: Any, config: Mapping[str, Any]) -> list[Find
     return findings
 
 
+def fit_findings(workload: Any, config: Mapping[str, Any]) -> list[Finding]:
+    """What of a workload does not fit the partition and the machine of a run.
+
+    Parameters
+    ----------
+    workload
+        Its checked section.
+    config
+        The run, resolved.
+    """
+    from bgsim.workloads.catalogue import WORKLOADS
+
+    refused = WORKLOADS[workload.kind].support.misfits(
+        workload, _resolved_partition(config["partition"]), lambda: resolved_run(config)
+    )
+    return [Finding(split_path(each.key), each.message) for each in refused]
+
+
 def _has_neighbours(workload: Any) -> bool:
     return getattr(workload, "has_neighbours", False)
 
@@ -197,6 +215,9 @@ def partition_findings(
         if not isinstance(name, str) or findings:
             return None, findings
         path = partitions.find_topology(name, beside)
+        if path is None and _is_directory(name, beside):
+            said = f"'{name}' is a directory, not a topology file"
+            return None, [Finding(("partition", "topology"), said)]
         if path is None:
             known = shipped.names("topologies")
             near = did_you_mean(name, known) or f" (shipped: {', '.join(known)})"
@@ -210,6 +231,11 @@ def partition_findings(
         return None, findings
     topology, more = _with_choices(partitions.from_shape(shape, section.get("torus")), section, beside)
     return topology, findings + more
+
+
+def _is_directory(name: str, beside: FilePath | None) -> bool:
+    """Whether what should be a file is none; an empty name is not meant as one."""
+    return bool(name) and ((beside or FilePath()) / name).is_dir()
 
 
 def _with_choices(
@@ -334,25 +360,31 @@ def _topology(path: FilePath) -> partitions.Topology:
     return partitions.load_topology(path)
 
 
+def _resolved_partition(section: Mapping[str, Any]) -> Partition:
+    """The partition of a configuration."""
+    from bgsim.workloads.resolved import Partition
+
+    x, y, z = section["shape"]
+    closed_x, closed_y, closed_z = section["torus"]
+    return Partition(
+        section["topology"],
+        (x, y, z),
+        (closed_x, closed_y, closed_z),
+        section["pset"],
+        section["mapping"],
+    )
+
+
 def resolved_run(config: Mapping[str, Any]) -> ResolvedRun:
     """What a workload is handed: a configuration with its datasheets and models built."""
     from bgsim.experiment.schema import workload_config
-    from bgsim.workloads.resolved import Partition, ResolvedRun
+    from bgsim.workloads.resolved import ResolvedRun
 
     machine, reference = machines(config)
-    section = config["partition"]
-    x, y, z = section["shape"]
-    closed_x, closed_y, closed_z = section["torus"]
     return ResolvedRun(
         machine=machine,
         reference_machine=reference,
-        partition=Partition(
-            section["topology"],
-            (x, y, z),
-            (closed_x, closed_y, closed_z),
-            section["pset"],
-            section["mapping"],
-        ),
+        partition=_resolved_partition(config["partition"]),
         platform=config["platform"],
         guest=config["guest"],
         workload=workload_config(config["workload"]),

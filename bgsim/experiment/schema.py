@@ -202,6 +202,9 @@ class ExperimentModel(Section):
     )
 
 
+DIGEST = "_digest"
+"""How keys of workloads end that are filled in when a run is planned: the hash of the file before it."""
+
 KEYS = tuple(ExperimentModel.model_fields)
 REQUIRED = tuple(name for name, field in ExperimentModel.model_fields.items() if field.is_required())
 
@@ -225,6 +228,8 @@ def _explained(detail: ErrorDetails, value: Mapping[str, Any]) -> tuple[Path, st
     """One pydantic error in the words of this program."""
     kind, context = detail["type"], detail.get("ctx", {})
     path = _written_path(detail["loc"], value)
+    if detail["type"] == "value_error":
+        path = _owner(path, value)
     given = detail.get("input")
     if kind == "extra_forbidden":
         known = [key for key in _known_keys(path[:-1], value) if key != "kind"]
@@ -290,6 +295,15 @@ def _written_path(location: tuple[int | str, ...], value: Mapping[str, Any]) -> 
         path.append(step)
         here = here[step] if inside else None
     return tuple(path)
+
+
+def _owner(path: Path, value: Mapping[str, Any]) -> Path:
+    """The key that the researcher wrote, of one that is filled in from it: ``trace`` of ``trace_digest``."""
+    name = str(path[-1])
+    section = value.get(str(path[0])) if len(path) == 2 else None
+    if not isinstance(section, Mapping) or name in section or not name.endswith(DIGEST):
+        return path
+    return (path[0], name.removesuffix(DIGEST))
 
 
 def _known_keys(path: Path, value: Mapping[str, Any]) -> list[str]:

@@ -109,6 +109,7 @@ def settings(overrides: Overrides) -> list[Setting]:
 
 def _yaml_beside(path: Path) -> list[str]:
     try:
-        return [entry.name for entry in path.parent.iterdir() if entry.suffix in (".yaml", ".yml")]
+        beside = [entry for entry in path.parent.iterdir() if entry.suffix in (".yaml", ".yml")]
+        return [entry.name for entry in beside if entry.is_file()]
     except OSError:
         return []

@@ -30,6 +30,9 @@ LOCK = ".lock"
 BOUNDS = "bounds"
 """Directory, inside a study's, of the runs that move guessed parameters to their ends."""
 
+DAMAGED_MAX = 100
+"""So many lines at the beginning of a file, none of them a record, and it is something else."""
+
 PORTION_BYTES = 1 << 24
 BUFFER_BYTES = 1 << 20
 """Read at once; of lines of kilobytes, few fit into the usual 8 KiB."""
@@ -50,15 +53,25 @@ def read_records(directory: Path, note: Note) -> Iterator[Record]:
     Raises
     ------
     StoreError
-        The directory holds no study, or it cannot be read.
+        The directory holds no study, or it cannot be read; or a file has no record at all.
     """
     path = records_file(directory)
+    of_records = path != directory  # a file that was named may be anything
+    held: list[str] = []
     try:
         with path.open("rb", buffering=BUFFER_BYTES) as stream:
             for number, line in enumerate(stream, 1):
                 record = from_line(line)
                 if record is not None:
+                    of_records = True
+                    for said in held:
+                        note(said)
+                    held.clear()
                     yield record
+                elif not of_records:
+                    held.append(f"{path}:{number}: not a record; left out")
+                    if len(held) == DAMAGED_MAX:
+                        break
                 elif line.endswith(b"\n"):
                     note(f"{path}:{number}: not a record; left out")
                 else:
@@ -69,6 +82,8 @@ def read_records(directory: Path, note: Note) -> Iterator[Record]:
         raise StoreError(f"{directory}: no such directory") from None
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from None
+    if held:
+        raise StoreError(f"{path}: not a file of records; name the directory of a study, or its {RECORDS}")
 
 
 def records_file(source: Path) -> Path:
@@ -270,6 +285,11 @@ def told(path: Path, ending: str = "") -> Iterator[None]:
             why = "not writable; choose another directory (-o)"
         elif error.errno in (errno.EEXIST, errno.ENOTDIR):
             why = "a file stands where a directory is needed; choose another directory (-o)"
+        elif error.errno == errno.EISDIR:
+            path = Path(error.filename or path)
+            why = "a directory stands where a file is needed; move it away, or choose another directory (-o)"
+        elif error.errno in (errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL):
+            why = f"cannot be made ({(error.strerror or str(error)).lower()}); choose another directory (-o)"
         else:
             why = error.strerror or str(error)
         raise StoreError(f"{path}: {why}{ending}") from None

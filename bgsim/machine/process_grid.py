@@ -12,7 +12,22 @@ from bgsim.network.traffic import Ints
 
 
 class ProcessGridError(ValueError):
-    """A process grid that does not fit the ranks."""
+    """A process grid that does not fit the ranks.
+
+    Parameters
+    ----------
+    key
+        What of the experiment stands against it.
+    message
+        One sentence.
+    """
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(key, message)
+        self.key, self.message = key, message
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.message}"
 
 
 def grid_of(order: str | None, shape: Shape, per_node: int, ranks: int) -> Shape:
@@ -43,7 +58,7 @@ def grid_of(order: str | None, shape: Shape, per_node: int, ranks: int) -> Shape
     sizes[max(0, letters.index("T") - 1)] *= per_node
     if math.prod(sizes) != ranks:
         said = f"the mapping has {ranks} ranks, the partition {math.prod(sizes)} places"
-        raise ProcessGridError(f"{said}; give workload.process_grid")
+        raise ProcessGridError("partition.mapping", f"{said}; give workload.process_grid")
     return sizes[0], sizes[1], sizes[2]
 
 

@@ -150,22 +150,9 @@ class _Waits:
         return self.program.words(operation)
 
 
-def check_program(program: Program, eager_limit: int) -> None:
-    """Refuse a program in which ranks wait for each other for ever, wherever it runs.
-
-    Parameters
-    ----------
-    program
-        A trace.
-    eager_limit
-        Longest message in bytes that a sender need not wait with for its receiver.
-
-    Raises
-    ------
-    TraceError
-        See :func:`check`; and for what does not match.
-    """
-    free = CostModel(
+def free_costs() -> CostModel:
+    """A cost model of a guest that has everything for nothing: who waits for whom needs no more."""
+    return CostModel(
         name="none",
         platform="none",
         guest="none",
@@ -184,10 +171,27 @@ def check_program(program: Program, eager_limit: int) -> None:
         detours=(),
         measured=(),
     )
+
+
+def check_program(program: Program, eager_limit: int) -> None:
+    """Refuse a program in which ranks wait for each other for ever, wherever it runs.
+
+    Parameters
+    ----------
+    program
+        A trace.
+    eager_limit
+        Longest message in bytes that a sender need not wait with for its receiver.
+
+    Raises
+    ------
+    TraceError
+        See :func:`check`; and for what does not match.
+    """
     everyone = np.arange(program.ranks)
     placement = Placement((program.ranks, 1, 1), (False, False, False), everyone, everyone, 1)
     settings = Settings(eager_limit, 1 << 30, 0.0, 0, int(program.core.max(initial=0)) + 1)
-    steps = Steps(placement, free, settings, np.zeros(program.ranks, np.int64), 0)
+    steps = Steps(placement, free_costs(), settings, np.zeros(program.ranks, np.int64), 0)
     written = write_out(program, steps, "binomial")
     matches = match(written.program)
     check(written, matches, build(written, matches, steps, 1))

@@ -224,7 +224,7 @@ class _Importer:
             return
         if not seconds and self.rate is None and amount:
             self.rate = math.inf  # say it once
-            self.problem("the trace computes; say how fast a core does, with flops_per_s")
+            self.problem("the trace computes; say how fast a core does, with flops_per_s (--flops-per-s)")
         kind, rate = (Kind.SLEEP, 1.0) if seconds else (Kind.COMPUTE, self.rate or math.inf)
         time_ps = round(amount / rate * PICOSECONDS)
         if time_ps > INT64_MAX:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from bgsim.units import Quantity, parse
-from bgsim.workloads.quantities import Duration, Size
+from bgsim.workloads.quantities import Duration, MessageSize, ProgramTime, Size
 from bgsim.workloads.shared_node_config import SharedNodeConfig
 
 WARMUP_MAX = 1_000_000
@@ -44,15 +44,23 @@ class CompileConfig(SharedNodeConfig):
     program: Literal["gcc346", "lcc", "gcc12"] = Field(
         "gcc346", description="whose build: GCC 3.4.6 -O2, lcc, or GCC 12 -O2"
     )
-    native_time: Duration = Field(
+    native_time: ProgramTime = Field(
         default=parse("3 s", "time"),
-        description="the job is as much of the build as takes this long on the bare reference machine",
+        description="the job is as much of the build as takes this long on the bare reference machine, "
+        "1 us to a day",
     )
     sensitivity: bool = Field(
         True,
         validate_default=True,
         description="move every uncertain parameter to its ends too, which takes most of a short run",
     )
+
+    @field_validator("native_time")
+    @classmethod
+    def _has_a_job(cls, time: Quantity) -> Quantity:
+        if time.value < parse("1 us", "time").value:
+            raise ValueError(f"{time} is too short for anything to be built; at least 1 us")
+        return time
 
     @field_validator("sensitivity")
     @classmethod
@@ -80,8 +88,9 @@ class NetperfConfig(_Config):
         "tcp_stream", description="which test"
     )
     network: Literal["torus", "collective"] = Field("torus", description="the network below the driver")
-    message_size: Size = Field(
-        default=parse("16 KiB", "bytes"), description="bytes per send call, or per request and response"
+    message_size: MessageSize = Field(
+        default=parse("16 KiB", "bytes"),
+        description="bytes per send call, or per request and response, at most 4 GiB",
     )
     mtu: Size = Field(default=parse("1500 B", "bytes"), description="largest IP packet")
     messages: int = Field(64, ge=2, le=1_000_000, description="messages or transactions measured")
@@ -131,7 +140,9 @@ class DcmfConfig(_Config):
         "local", description="when a put counts as done: source reusable, or data at the target"
     )
     measure: Literal["latency", "bandwidth"] = Field("latency", description="one at a time, or streamed")
-    size: Size = Field(default=parse("1 KiB", "bytes"), description="bytes per operation")
+    size: MessageSize = Field(
+        default=parse("1 KiB", "bytes"), description="bytes per operation, at most 4 GiB"
+    )
     messages: int = Field(16, ge=1, le=100_000, description="operations measured")
     warmup: int = Field(
         16,
@@ -164,10 +175,13 @@ class NoiseConfig(SharedNodeConfig):
         "fwq", description="a fixed quantum of work, timed; or a fixed quantum of time, its work counted"
     )
     quantum: Duration = Field(default=parse("100 us", "time"), description="work, or time, of a quantum")
-    duration: Duration = Field(
-        default=parse("1 s", "time"), description="quanta for so long are recorded, detours apart"
+    duration: ProgramTime = Field(
+        default=parse("1 s", "time"),
+        description="quanta for so long are recorded, detours apart; at most a day",
     )
-    warmup: Duration = Field(default=parse("20 ms", "time"), description="quanta for so long go before them")
+    warmup: ProgramTime = Field(
+        default=parse("20 ms", "time"), description="quanta for so long go before them; at most a day"
+    )
     samples: Literal["touched", "fresh"] = Field(
         "touched",
         description="whether the memory the samples go to has been touched before; a guest that pages on "

@@ -40,11 +40,10 @@ from bgsim.workloads.machine_configs import (
     MachineTierConfig,
 )
 from bgsim.workloads.outcome import Json, Outcome
+from bgsim.workloads.quantities import DETAILED_NODES_MAX
 from bgsim.workloads.resolved import ResolvedRun
 from bgsim.workloads.support import SOCKET_GUESTS
 from bgsim.workloads.window import Spent, Window, total_exits
-
-NODES_MAX = 512
 
 Operation = Literal["barrier", "broadcast", "reduce", "allreduce"]
 OPERATIONS: tuple[Operation, ...] = ("barrier", "broadcast", "reduce", "allreduce")
@@ -213,9 +212,10 @@ def _times(
     iterations: int,
     rank_of: dict[int, int] | None = None,
 ) -> DetailedTimes:
-    if resolved.partition.nodes > NODES_MAX:
+    if resolved.partition.nodes > DETAILED_NODES_MAX:
         raise DetailedError(
-            f"workload.tier: the detailed tier has up to {NODES_MAX} nodes, not {resolved.partition.nodes}"
+            f"workload.tier: the detailed tier has up to {DETAILED_NODES_MAX} nodes, "
+            f"not {resolved.partition.nodes}"
         )
     spent: dict[int, Spent] = {}
 

@@ -25,7 +25,7 @@ from bgsim.network.traffic import PAYLOAD_BYTES
 from bgsim.workloads.machine_configs import HaloConfig
 from bgsim.workloads.machine_tier import Job, job, outcome
 from bgsim.workloads.outcome import Json, Outcome
-from bgsim.workloads.resolved import ResolvedRun
+from bgsim.workloads.resolved import Partition, ResolvedRun
 from bgsim.workloads.support import SOCKET_GUESTS
 
 PACKETS_MAX = 5_000_000
@@ -86,25 +86,7 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
 
 def exchange_of(resolved: ResolvedRun, config: HaloConfig, work: Job) -> HaloExchange:
     """What every rank does, from the configuration."""
-    placement = work.placement
-    if config.process_grid is not None:
-        x, y, z = config.process_grid
-        if x * y * z != placement.ranks:
-            raise ProcessGridError(
-                f"workload.process_grid: {x} x {y} x {z} places for {placement.ranks} ranks"
-            )
-        grid: Shape = (x, y, z)
-    else:
-        order = resolved.partition.mapping
-        natural = order if isinstance(order, str) else None
-        grid = grid_of(natural, placement.shape, placement.per_node, placement.ranks)
-    cells = tuple(config.grid)
-    if config.scaling == "strong":
-        if any(part > whole for part, whole in zip(grid, cells, strict=True)):
-            raise ProcessGridError(
-                f"workload.grid: {cells} cells cannot be divided among {grid} ranks; each needs one"
-            )
-        cells = tuple(-(-whole // part) for part, whole in zip(grid, cells, strict=True))
+    grid, cells = divided(config, resolved.partition, work.placement.ranks)
     volume, cell = math.prod(cells), int(config.cell.value)
     if config.compute is not None:
         compute = work.cycles(config.compute)
@@ -121,6 +103,31 @@ def exchange_of(resolved: ResolvedRun, config: HaloConfig, work: Job) -> HaloExc
         overlap=config.overlap,
         protocol=(kinds[0], kinds[1], kinds[2]),
     )
+
+
+def divided(config: HaloConfig, partition: Partition, ranks: int) -> tuple[Shape, tuple[int, ...]]:
+    """Ranks in three dimensions, and the cells of each.
+
+    Raises
+    ------
+    ProcessGridError
+        If the ranks do not fill the grid, or a rank has no cell.
+    """
+    if config.process_grid is not None:
+        x, y, z = config.process_grid
+        if x * y * z != ranks:
+            raise ProcessGridError("workload.process_grid", f"{x} x {y} x {z} places for {ranks} ranks")
+        grid: Shape = (x, y, z)
+    else:
+        natural = partition.mapping if isinstance(partition.mapping, str) else None
+        grid = grid_of(natural, partition.shape, config.ranks_per_node, ranks)
+    cells = tuple(config.grid)
+    if config.scaling == "strong":
+        if any(part > whole for part, whole in zip(grid, cells, strict=True)):
+            said = f"{cells} cells cannot be divided among {grid} ranks; each needs one"
+            raise ProcessGridError("workload.grid", said)
+        cells = tuple(-(-whole // part) for part, whole in zip(grid, cells, strict=True))
+    return grid, cells
 
 
 def _protocol(

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from bgsim.units import Quantity, parse
-from bgsim.workloads.quantities import Size
+from bgsim.workloads.quantities import FileSize, MessageSize
 from bgsim.workloads.support import NFS_GUESTS
 
 IoPattern = Literal["python-startup", "image-startup", "shared-file-startup", "open-close", "read", "write"]
@@ -31,12 +31,13 @@ class IoConfig(BaseModel):
         "the lookups and files of an interpreter; image-startup: the same with a compiled program's image; "
         "open-close: a file opened and closed; read, write: a file from its beginning to its end",
     )
-    size: Size = Field(
-        default=parse("1 MiB", "bytes"), description="bytes of each process's file, or of the shared one"
+    size: FileSize = Field(
+        default=parse("1 MiB", "bytes"),
+        description="bytes of each process's file, or of the shared one; at most 1 TiB",
     )
-    transfer_size: Size = Field(
+    transfer_size: MessageSize = Field(
         default=parse("87600 B", "bytes"),
-        description="bytes of a read or write call; by default the daemon's buffer, 87,600 B",
+        description="bytes of a read or write call, at most 4 GiB; by default the daemon's buffer, 87,600 B",
     )
     shared: bool = Field(
         False, description="whether all processes use one file, or each its own; of patterns read and write"

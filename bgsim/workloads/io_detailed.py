@@ -33,9 +33,9 @@ from bgsim.platforms import PLATFORMS
 from bgsim.platforms.seam import Code, Guest, Move, Now
 from bgsim.workloads.io_programs import ProgramCall, file_bytes
 from bgsim.workloads.outcome import Json
+from bgsim.workloads.quantities import DETAILED_NODES_MAX
 from bgsim.workloads.resolved import Partition
 
-NODES_MAX = 512
 WATCH_CYCLES = 8_500_000
 """How often it is looked whether a virtual device has lost a packet."""
 
@@ -140,8 +140,8 @@ class IoJob:
         daemon: str = "ciod",
     ) -> None:
         count = partition.nodes if processes is None else processes
-        if count > NODES_MAX:
-            raise IoError(f"workload.tier: detailed takes up to {NODES_MAX} nodes, not {count:,}")
+        if count > DETAILED_NODES_MAX:
+            raise IoError(f"workload.tier: detailed takes up to {DETAILED_NODES_MAX} nodes, not {count:,}")
         self.environment = simpy.Environment()
         self.calls = list(calls)
         self._open_to_write = {call.file for call in calls if call.call == Call.WRITE}

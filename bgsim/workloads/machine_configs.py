@@ -9,12 +9,12 @@ import hashlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from bgsim.units import Quantity, parse
-from bgsim.workloads.quantities import Duration, Size
+from bgsim.workloads.quantities import Duration, MessageSize, ProgramTime
 
 AUTO = "auto"
 
@@ -76,7 +76,28 @@ class NoiseConfig(_Config):
         durations = info.data.get("durations")
         if weights is not None and durations is not None and len(weights) != len(durations):
             raise ValueError(f"expected {len(durations)} weights, one per duration, got {len(weights)}")
+        if weights is not None and (min(weights) < 0 or not 0 < sum(weights) < math.inf):
+            raise ValueError("weights are numbers of at least 0, and not all 0")
         return weights
+
+    @field_validator("period")
+    @classmethod
+    def _comes_again(cls, period: Quantity) -> Quantity:
+        if not period.value:
+            raise ValueError("a period is above zero; interruptions that always come leave a core nothing")
+        return period
+
+
+def _word_or_section(noise: object) -> str:
+    """Which of both a value of ``noise`` is meant to be, so that it is refused for one reason only."""
+    return "section" if isinstance(noise, (Mapping, NoiseConfig)) else "word"
+
+
+Noise = Annotated[
+    Annotated[Literal["cost-model", "none"], Tag("word")] | Annotated[NoiseConfig, Tag("section")],
+    Discriminator(_word_or_section),
+]
+"""Interruptions of the cores."""
 
 
 class MachineTierConfig(_Config):
@@ -92,7 +113,7 @@ class MachineTierConfig(_Config):
     network: TorusNetwork = Field(
         "auto", description="how messages on the torus are simulated; auto: packets where they are affordable"
     )
-    noise: Literal["cost-model", "none"] | NoiseConfig = Field(
+    noise: Noise = Field(
         "cost-model", description="interruptions of the cores: measured ones, none, or given ones"
     )
     cost_model: str = Field(
@@ -140,14 +161,15 @@ class CollectivesConfig(MachineTierConfig):
         validate_default=True,
         description="how; auto: the library's default for all ranks of a partition",
     )
-    size: Size = Field(
+    size: MessageSize = Field(
         default=parse("8 B", "bytes"),
         description="bytes: of the vector (broadcast, reduce, allreduce), of each rank's block (allgather), "
-        "or from each rank to each (alltoall)",
+        "or from each rank to each (alltoall); at most 4 GiB",
     )
     iterations: int = Field(100, ge=1, le=1_000_000, description="how often")
-    compute: Duration = Field(
-        default=parse("0 s", "time"), description="core time between two iterations, before each"
+    compute: ProgramTime = Field(
+        default=parse("0 s", "time"),
+        description="core time between two iterations, before each; at most a day",
     )
     synchronised: bool = Field(
         False, description="whether each iteration begins with a barrier, which is not part of the operation"
@@ -204,12 +226,14 @@ class HaloConfig(MachineTierConfig):
         max_length=3,
         description="cells in three dimensions: of each rank (weak) or of all ranks together (strong)",
     )
-    cell: Size = Field(default=parse("8 B", "bytes"), description="bytes of a cell that neighbours need")
-    compute_per_cell: Duration = Field(
-        default=parse("20 ns", "time"), description="core time per cell and iteration"
+    cell: MessageSize = Field(
+        default=parse("8 B", "bytes"), description="bytes of a cell that neighbours need, at most 4 GiB"
     )
-    compute: Duration | None = Field(
-        None, description="core time of a rank per iteration, instead of compute_per_cell"
+    compute_per_cell: ProgramTime = Field(
+        default=parse("20 ns", "time"), description="core time per cell and iteration, at most a day"
+    )
+    compute: ProgramTime | None = Field(
+        None, description="core time of a rank per iteration, instead of compute_per_cell; at most a day"
     )
     overlap: bool = Field(False, description="whether the faces travel while the rank computes")
     protocol: Literal["auto", "put", "eager", "rendezvous"] = Field(
@@ -224,6 +248,13 @@ class HaloConfig(MachineTierConfig):
         "dimension that the mapping runs through before or after them",
     )
     iterations: int = Field(20, ge=1, le=1_000_000, description="how often")
+
+    @field_validator("protocol")
+    @classmethod
+    def _is_sent_in_detail(cls, protocol: str, info: ValidationInfo) -> str:
+        if protocol == "put" and info.data.get("tier") == "detailed":
+            raise ValueError("the detailed tier sends faces, it does not put them")
+        return protocol
 
     @field_validator("grid", "process_grid")
     @classmethod

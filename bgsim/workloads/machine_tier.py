@@ -59,8 +59,15 @@ class Job:
         return round(time.value * self.frequency_hz)
 
 
-def job(resolved: ResolvedRun, config: MachineTierConfig) -> Job:
+def job(resolved: ResolvedRun, config: MachineTierConfig, costs: CostModel | None = None) -> Job:
     """Set up the ranks of a run.
+
+    Parameters
+    ----------
+    resolved, config
+        The run, and its workload.
+    costs
+        Instead of the cost model that the workload names.
 
     Raises
     ------
@@ -77,7 +84,7 @@ def job(resolved: ResolvedRun, config: MachineTierConfig) -> Job:
         node * config.ranks_per_node + mapping.cores,
         config.ranks_per_node,
     )
-    costs, source = _costs(resolved, config)
+    costs, source = (costs, "given") if costs is not None else costs_of(resolved, config)
     frequency = machine.integer("core.frequency")
     cores = partition.nodes * config.ranks_per_node
     return Job(
@@ -92,7 +99,14 @@ def job(resolved: ResolvedRun, config: MachineTierConfig) -> Job:
     )
 
 
-def _costs(resolved: ResolvedRun, config: MachineTierConfig) -> tuple[CostModel, str]:
+def costs_of(resolved: ResolvedRun, config: MachineTierConfig) -> tuple[CostModel, str]:
+    """The cost model of a run, and whether it was ``shipped``, ``characterised`` or read from a ``file``.
+
+    Raises
+    ------
+    CostModelError
+        If that of a file is wrong, of another platform or guest, or not what it was when the run was planned.
+    """
     if config.cost_model == AUTO:
         from bgsim.workloads.characterize import cost_model_for
 

@@ -17,6 +17,7 @@ from typing import Literal
 
 import numpy as np
 
+from bgsim.machine.cost_model import CostModel
 from bgsim.machine.networks import run_graph
 from bgsim.machine.program import Placement
 from bgsim.machine.program import Program as Steps
@@ -45,7 +46,22 @@ Progress = Callable[[float, str], None]
 
 
 class ReplayError(ValueError):
-    """The trace cannot be run on this partition."""
+    """The trace cannot be run on this partition.
+
+    Parameters
+    ----------
+    key
+        What of the experiment stands against it.
+    message
+        One sentence.
+    """
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(key, message)
+        self.key = key
+
+    def __str__(self) -> str:
+        return str(self.args[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,29 +125,14 @@ def replay(resolved: ResolvedRun, work: Job, progress: Progress | None = None) -
     progress
         Told the size of the job.
     """
-    config, machine, partition = resolved.workload, resolved.machine, resolved.partition
+    config, partition = resolved.workload, resolved.partition
     assert isinstance(config, ReplayConfig)
     if digest(config.path, config.format) != config.trace_digest:
-        raise ReplayError(f"{config.trace}: the trace has changed since the run was planned; run it again")
+        said = f"{config.trace}: the trace has changed since the run was planned; run it again"
+        raise ReplayError("workload.trace", said)
     program = checked(config.path, config.format, config.options, config.trace_digest)
-    placement = place(resolved, work.placement, program, work.settings.cores)
     cores_per_rank = int(program.core.max(initial=0)) + 1
-    zeros = np.zeros(program.ranks, np.int64)
-    steps = Steps(placement, work.costs, work.settings, zeros, work.seed)
-    over_trees, algorithm = algorithms(config, placement, work)
-    written = write_out(program, steps, algorithm, over_trees)
-    trees = Trees(placement, work.costs, machine, partition.pset, work.seed) if over_trees else None
-    matches = match(written.program)
-    graph = build(
-        written,
-        matches,
-        steps,
-        work.frequency_hz,
-        barrier_cycles=2 * BarrierTree.from_datasheet(partition.nodes, machine).latency_cycles,
-        compute_scale=config.compute_scale,
-        trees=trees,
-    )
-    deadlock.check(written, matches, graph)
+    graph = graph_of(resolved, work, program)
     if progress is not None:
         progress(0.0, f"{program.size:,} operations, {len(graph.size):,} messages")
     detours = work.detours
@@ -150,6 +151,71 @@ def replay(resolved: ResolvedRun, work: Job, progress: Progress | None = None) -
     return Replayed(program, graph, ran, accounts(graph, ran, program.ranks, cores_per_rank))
 
 
+def graph_of(resolved: ResolvedRun, work: Job, program: Program) -> Graph:
+    """The message graph of a trace on a partition, whose ranks can run to their ends.
+
+    Raises
+    ------
+    ReplayError
+        If the trace does not fit the partition.
+    TraceError
+        If its ranks wait for each other for ever.
+    """
+    config, machine, partition = resolved.workload, resolved.machine, resolved.partition
+    assert isinstance(config, ReplayConfig)
+    placement = place(resolved, work.placement, program, work.settings.cores)
+    zeros = np.zeros(program.ranks, np.int64)
+    steps = Steps(placement, work.costs, work.settings, zeros, work.seed)
+    over_trees, algorithm = algorithms(config, placement, work)
+    written = write_out(program, steps, algorithm, over_trees)
+    trees = Trees(placement, work.costs, machine, partition.pset, work.seed) if over_trees else None
+    matches = match(written.program)
+    graph = build(
+        written,
+        matches,
+        steps,
+        work.frequency_hz,
+        barrier_cycles=2 * BarrierTree.from_datasheet(partition.nodes, machine).latency_cycles,
+        compute_scale=config.compute_scale,
+        trees=trees,
+    )
+    deadlock.check(written, matches, graph)
+    return graph
+
+
+def check(resolved: ResolvedRun, costs: CostModel | None) -> None:
+    """See, without running it, whether a trace fits its partition and its ranks can run to their ends.
+
+    Which messages wait for their receivers and which calls go over which network follows from the machine,
+    the partition and what the cost model has; none of it from what anything costs.
+
+    Parameters
+    ----------
+    resolved
+        The run.
+    costs
+        The cost model of a file; None stands for that of a guest whose programs work the networks themselves.
+
+    Raises
+    ------
+    ReplayError, TraceError
+        As :func:`graph_of`.
+    """
+    config, partition = resolved.workload, resolved.partition
+    assert isinstance(config, ReplayConfig)
+    questions = (config.model_dump(mode="json"), partition, resolved.machine.digest(), costs and costs.digest)
+    key = repr(questions)
+    if key in _seen:
+        return
+    program = checked(config.path, config.format, config.options, config.trace_digest)
+    graph_of(resolved, job(resolved, config, costs or deadlock.free_costs()), program)
+    _seen.add(key)
+
+
+_seen: set[str] = set()
+"""What :func:`check` has found good: platforms and replications of a point ask the same again."""
+
+
 def place(resolved: ResolvedRun, places: Placement, program: Program, cores: int) -> Placement:
     """Where the ranks of a trace run, on nodes of that many cores.
 
@@ -161,14 +227,21 @@ def place(resolved: ResolvedRun, places: Placement, program: Program, cores: int
     config, ranks = resolved.workload, program.ranks
     assert isinstance(config, ReplayConfig)
     if ranks > places.ranks:
+        mapping = resolved.partition.mapping
+        if not isinstance(mapping, str):
+            said = f"{mapping['file']}: {places.ranks} {'ranks' if places.ranks > 1 else 'rank'}"
+            said += f", and the trace {config.trace} has {ranks}; write a line 'x y z t' for each"
+            raise ReplayError("partition.mapping", said)
         raise ReplayError(
+            "workload.trace",
             f"{config.trace}: {ranks} ranks, and {resolved.partition.name} has places for {places.ranks} "
-            f"with {places.per_node} on each node; take a larger partition or more ranks per node"
+            f"with {places.per_node} on each node; take a larger partition or more ranks per node",
         )
     own, most = cores // places.per_node, int(program.core.max(initial=0))
     if most >= own:
         where = program.place(int(np.argmax(program.core)))
-        raise ReplayError(f"{where}: core {most}, and with {places.per_node} ranks on a node each has {own}")
+        said = f"{where}: core {most}, and with {places.per_node} ranks on a node each has {own}"
+        raise ReplayError("workload.trace", said)
     return dataclasses.replace(places, node=places.node[:ranks], core=places.core[:ranks])
 
 
@@ -187,8 +260,9 @@ def algorithms(
     if chosen == "collective-network" and not whole:
         empty = int(np.prod(placement.shape)) - len(np.unique(placement.node))
         raise ReplayError(
+            "workload.collectives",
             f"{config.trace}: the collective network is of all nodes of a partition, and {empty} have no "
-            f"rank; take a smaller partition, or let 'collectives' be binomial or ring"
+            f"rank; take a smaller partition, or let 'collectives' be binomial or ring",
         )
     over: set[Kind] = set()
     if whole and work.costs.barrier is not None:

@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, field_validator
 
+from bgsim.traces.errors import TraceError
 from bgsim.traces.files import Dialect, ImportOptions, TraceFormat, digest, format_of
 from bgsim.units import Quantity, parse
 from bgsim.workloads.machine_configs import MachineTierConfig
-from bgsim.workloads.quantities import Duration
+from bgsim.workloads.quantities import ProgramTime
 
 NETWORK: Literal["packet"] = "packet"
 """What ``auto`` stands for."""
@@ -35,10 +36,10 @@ class ReplayConfig(MachineTierConfig):
         validate_default=True,
         description="bgsim's own, a GOAL schedule of LogGOPSim, or a time-independent SimGrid trace",
     )
-    calc_unit: Duration = Field(
+    calc_unit: ProgramTime = Field(
         default=parse("1 ns", "time"),
         validate_default=True,
-        description="of a GOAL schedule: what one unit of calc is",
+        description="of a GOAL schedule: what one unit of calc is, at most a day",
     )
     flops_per_s: Number | None = Field(
         None, gt=0, validate_default=True, description="of a SimGrid trace: how fast a core computes"
@@ -78,7 +79,10 @@ class ReplayConfig(MachineTierConfig):
         trace = info.data.get("trace")
         if trace is None or chosen != "auto" or not Path(trace).is_file():
             return chosen
-        return format_of(Path(trace))
+        try:
+            return format_of(Path(trace))
+        except TraceError:
+            return chosen  # what is wrong with the file is said of the trace
 
     @field_validator("calc_unit", "flops_per_s", "dialect")
     @classmethod
@@ -103,7 +107,7 @@ class ReplayConfig(MachineTierConfig):
             return given
         path = Path(info.data["trace"])
         if not path.is_file():
-            raise ValueError(f"no such file: {path}")
+            raise ValueError(f"{'a directory, not a trace' if path.is_dir() else 'no such file'}: {path}")
         options = ImportOptions(info.data["calc_unit"].value, info.data["flops_per_s"], info.data["dialect"])
         found = digest(path, info.data["format"])
         from bgsim.traces.loaded import checked  # it brings numpy, and few experiments replay anything

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from bgsim.workloads.resolved import Partition, ResolvedRun
 
 
 class Refusal(NamedTuple):
@@ -17,6 +20,11 @@ class Refusal(NamedTuple):
 def _accept(workload: Any, guest: str) -> Refusal | None:
     """Every setting runs under every guest of the workload."""
     return None
+
+
+def _fit(workload: Any, partition: Partition, resolved: Callable[[], ResolvedRun]) -> Iterable[Refusal]:
+    """Every setting fits every partition and machine."""
+    return ()
 
 
 class Support(NamedTuple):
@@ -38,6 +46,10 @@ class Support(NamedTuple):
     settings
         What a guest lacks for some settings of the workload: from the checked section and the guest's name
         to a refusal, or None.
+    misfits
+        What of the workload does not fit the partition or the machine of a run: from the checked section,
+        the partition, and a function that makes the whole run, which takes its time, to refusals. It is asked
+        when the run is planned and simulates nothing.
     """
 
     platforms: tuple[str, ...]
@@ -47,6 +59,7 @@ class Support(NamedTuple):
     because: Mapping[str, str] = MappingProxyType({})
     elsewhere: str = ""
     settings: Callable[[Any, str], Refusal | None] = _accept
+    misfits: Callable[[Any, Partition, Callable[[], ResolvedRun]], Iterable[Refusal]] = _fit
 
 
 _BOTH = ("bare-metal", "virtual-machine")
@@ -168,6 +181,30 @@ def _neighbours(workload: Any, guest: str) -> Refusal | None:
     return Refusal("workload.program", f"'build' under {guest}: {_NO_FORK.get(guest, 'it has no processes')}")
 
 
+def _traffic(workload: Any, partition: Partition, resolved: Callable[[], ResolvedRun]) -> Iterable[Refusal]:
+    from bgsim.workloads.traffic_fit import misfits
+
+    return misfits(workload, partition)
+
+
+def _places(workload: Any, partition: Partition, resolved: Callable[[], ResolvedRun]) -> Iterable[Refusal]:
+    from bgsim.workloads.quantities import DETAILED_NODES_MAX
+
+    fit = partition.nodes * workload.processes_per_node
+    processes = fit if workload.processes is None else workload.processes
+    if processes > fit:
+        yield Refusal("workload.processes", f"{processes:,} do not fit {fit:,} places")
+    elif workload.tier == "detailed" and processes > DETAILED_NODES_MAX:
+        said = f"the detailed tier has up to {DETAILED_NODES_MAX} nodes, not {processes:,}; say 'processes'"
+        yield Refusal("workload.tier", said)
+
+
+def _ranks(workload: Any, partition: Partition, resolved: Callable[[], ResolvedRun]) -> Iterable[Refusal]:
+    from bgsim.workloads.machine_fit import misfits
+
+    return misfits(workload, partition, resolved)
+
+
 def platforms_of(guest: str) -> tuple[str, ...]:
     """The platforms that a guest can stand on."""
     return HOMES.get(guest, _MACHINES)
@@ -180,12 +217,22 @@ SUPPORT: Mapping[str, Support] = {
     ),
     "netperf": Support(_BOTH, _LINUX, 2, ("pset",), because=_NO_SOCKETS, elsewhere=_SOCKETS_STAY),
     "dcmf": Support(_ALL, ("cnk", "zeptoos-bigmemory", "l4-app"), 2, because=_NO_USER_DMA),
-    "io": Support(_MACHINES, _OPERATING_SYSTEMS, 1, ("pset",), because=_NO_FILES, settings=_io),
-    "traffic": Support(_BOTH, ("cnk", "zeptoos-bigmemory"), 2, because=_NO_USER_DMA),
-    "collectives": Support(_ALL, (*_MESSAGING, "l4-app"), 1, ("mapping", "pset"), settings=_messages),
-    "halo": Support(_ALL, (*_MESSAGING, "l4-app"), 1, ("mapping",), settings=_messages),
+    "io": Support(
+        _MACHINES, _OPERATING_SYSTEMS, 1, ("pset",), because=_NO_FILES, settings=_io, misfits=_places
+    ),
+    "traffic": Support(_BOTH, ("cnk", "zeptoos-bigmemory"), 2, because=_NO_USER_DMA, misfits=_traffic),
+    "collectives": Support(
+        _ALL, (*_MESSAGING, "l4-app"), 1, ("mapping", "pset"), settings=_messages, misfits=_ranks
+    ),
+    "halo": Support(_ALL, (*_MESSAGING, "l4-app"), 1, ("mapping",), settings=_messages, misfits=_ranks),
     "replay": Support(
-        _BOTH, ("cnk", "zeptoos-bigmemory"), 1, ("mapping", "pset"), because=_NO_USER_DMA, settings=_messages
+        _BOTH,
+        ("cnk", "zeptoos-bigmemory"),
+        1,
+        ("mapping", "pset"),
+        because=_NO_USER_DMA,
+        settings=_messages,
+        misfits=_ranks,
     ),
     "noise": Support(_ALL, (*_OPERATING_SYSTEMS, "l4-app"), 1),
     "memory": Support((*_BOTH, "l4-native"), (*_OPERATING_SYSTEMS, "l4-app"), 1, elsewhere=_NOTHING_MOVES),

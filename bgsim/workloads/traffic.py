@@ -28,13 +28,13 @@ from bgsim.network.packet_engine import PacketEngine
 from bgsim.network.packet_reference import PacketReference
 from bgsim.network.router import RouterParameters
 from bgsim.network.traffic import Ints, packet_count
-from bgsim.workloads.active_nodes import ActiveNodes
 from bgsim.workloads.outcome import Json, Outcome
 from bgsim.workloads.resolved import ResolvedRun
 from bgsim.workloads.steady_state import LEAST_PACKETS, Finding, alike, scaled_job, steady_rate
 from bgsim.workloads.traffic_config import TrafficConfig
 from bgsim.workloads.traffic_costs import OperationCosts
-from bgsim.workloads.traffic_loads import LINK_LOAD_NODES_MAX, Loads
+from bgsim.workloads.traffic_fit import misfits, posting
+from bgsim.workloads.traffic_loads import Loads
 from bgsim.workloads.traffic_measured import deviation, measured
 from bgsim.workloads.traffic_messages import Graph, Kind, Operations, build, kind_of
 from bgsim.workloads.traffic_patterns import PatternError, partners, random_stream
@@ -58,8 +58,6 @@ SHORT_OPERATIONS = 16
 
 WATCHED_OPERATIONS = 2**18
 """Operations of all nodes of a job that is watched, unless it turns out that it takes more."""
-
-OPERATIONS_MAX = 2**26
 
 LOOK_CYCLES = 2**18
 """How often the network is looked at, whether it is gridlocked."""
@@ -224,7 +222,7 @@ def run(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
 
     Raises
     ------
-    TrafficError, PatternError, ActiveError
+    TrafficError
         If the workload makes no sense on this partition.
     """
     setting = prepare(resolved, progress)
@@ -292,26 +290,17 @@ def prepare(resolved: ResolvedRun, progress: Progress | None = None) -> Setting:
 
     Raises
     ------
-    TrafficError, PatternError, ActiveError
+    TrafficError
         If the workload makes no sense on this partition.
     """
     config, machine, partition = resolved.workload, resolved.machine, resolved.partition
     assert isinstance(config, TrafficConfig)
-    active = ActiveNodes(config.active).select(partition.shape)
+    for refused in misfits(config, partition):
+        raise TrafficError(f"{refused.key}: {refused.message}")
+    active = posting(config, partition.shape)
     streams = {
         name: random_stream(resolved.seed, resolved.replication, name) for name in ("pattern", "begin")
     }
-    each = config.posted * (partition.nodes - 1 if config.pattern == "all-to-all" else 1)
-    if each * len(active) > OPERATIONS_MAX:
-        raise TrafficError(
-            f"workload.posted: {each:,} operations of {len(active):,} nodes are more than fit into memory; "
-            f"at most {OPERATIONS_MAX:,} in all"
-        )
-    if config.link_load and partition.nodes > LINK_LOAD_NODES_MAX:
-        raise TrafficError(
-            f"workload.link_load: {partition.nodes:,} nodes have more links than belong into a record; "
-            f"at most {LINK_LOAD_NODES_MAX:,} nodes"
-        )
     partner = partners(config, partition.shape, partition.torus, active, streams["pattern"])
     skew = machine.cycles("barrier.exit_skew")
     return Setting(

@@ -19,7 +19,7 @@ from pydantic import (
 
 from bgsim.units import Quantity, parse
 from bgsim.workloads.active_nodes import ALL, ActiveNodes
-from bgsim.workloads.quantities import Size
+from bgsim.workloads.quantities import MessageSize
 
 TrafficPattern = Literal[
     "shift",
@@ -60,14 +60,16 @@ class TrafficConfig(BaseModel):
     completion: Literal["local", "remote"] = Field(
         "local", description="when a put counts as done: source reusable, or data at the target"
     )
-    size: Size = Field(default=parse("1 MiB", "bytes"), description="bytes per operation")
+    size: MessageSize = Field(
+        default=parse("1 MiB", "bytes"), description="bytes per operation, at most 4 GiB"
+    )
     posted: int = Field(
         100, ge=1, le=100_000, description="operations each active node posts back to back, to each partner"
     )
     active: str = Field(
         ALL,
         description="which nodes post, as a condition over x, y, z, node, X, Y, Z, nodes, such as "
-        "x % 2 == 0; the others serve and route",
+        "x % 2 == 0; the others serve and route; all leaves the target of a hotspot out",
     )
     engine: Literal["auto", "packet", "flow", "reference"] = Field(
         "auto",

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 DIRECTIONS = ("x_plus", "x_minus", "y_plus", "y_minus", "z_plus", "z_minus")
 
-LINK_LOAD_NODES_MAX = 4096
-"""Nodes of which a record can hold the loads of all links: some 200 KB."""
-
 
 @dataclass(frozen=True)
 class Loads:

@@ -41,7 +41,7 @@ def random_stream(seed: int, replication: int, name: str) -> np.random.Generator
 def partners(
     config: TrafficConfig, shape: Shape, torus: Closed, active: Ints, random: np.random.Generator
 ) -> Ints:
-    """Partners of each active node's operations.
+    """Partners of each active node's operations; what :mod:`bgsim.workloads.traffic_fit` refuses is left out.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def partners(
     Raises
     ------
     PatternError
-        A node would be its own partner, or a file does not fit.
+        A file of a permutation does not fit.
     """
     nodes, posted = node_count(shape), config.posted
     pattern = config.pattern
@@ -76,25 +76,14 @@ def partners(
     if pattern == "nearest-neighbour":
         return np.tile(_neighbours(shape, torus)[active], (1, posted))
     if pattern == "hotspot":
-        if config.target >= nodes:
-            raise PatternError(f"workload.target: {config.target} is not one of the {nodes} nodes")
-        if (active == config.target).any():
-            raise PatternError(
-                f"workload.active: node {config.target} is the hot spot and cannot send to itself; "
-                f"leave it out, such as with 'node != {config.target}'"
-            )
         one = np.full(nodes, config.target, dtype=np.int64)
     elif pattern == "random-permutation":
-        one = _read(config, nodes) if config.permutation else derangement(nodes, random)
+        one = permutation_of(config, nodes) if config.permutation else derangement(nodes, random)
     else:
         x, y, z = config.displacement or (0, 0, 0)
         if pattern == "antipodal":
             x, y, z = (extent // 2 for extent in shape)
         one = shifted(shape, (x, y, z))
-        if (one == np.arange(nodes)).any():
-            raise PatternError(
-                f"workload.displacement: by {[x, y, z]} a node of {'x'.join(map(str, shape))} reaches itself"
-            )
     return np.repeat(one[active][:, None], posted, axis=1)
 
 
@@ -148,7 +137,26 @@ def read_permutation(name: str) -> tuple[Ints, str]:
     return destination[np.argsort(source)], hashlib.sha256(data).hexdigest()
 
 
-def _read(config: TrafficConfig, nodes: int) -> Ints:
+def permutation_of(config: TrafficConfig, nodes: int) -> Ints:
+    """The permutation that a workload names.
+
+    Parameters
+    ----------
+    config
+        A workload with a permutation.
+    nodes
+        Of the partition.
+
+    Returns
+    -------
+    numpy.ndarray
+        Destination by source, shape (nodes,).
+
+    Raises
+    ------
+    PatternError
+        It holds no permutation, is of another number of nodes, or has changed since the run was planned.
+    """
     assert config.permutation is not None
     destination, digest = read_permutation(config.permutation)
     if config.permutation_digest and digest != config.permutation_digest:

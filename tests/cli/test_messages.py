@@ -134,18 +134,19 @@ def test_settings_of_another_format_are_refused(bgsim, replay):
     assert (done.code, "only a simgrid trace has a use for this" in done.err) == (2, True)
 
 
-def test_a_deadlock_is_a_failed_run(bgsim, replay, trace, tmp_path):
+def test_a_deadlock_is_told_before_anything_runs(bgsim, replay, trace):
     trace.write_text(
         "bgsim-messages 1\nranks 2\nrank 0\nsend 1 8KiB\nrecv 1 8KiB\n"
         "rank 1\nsend 0 8KiB\nrecv 0 8KiB\nend 4\n"
     )
-    done = bgsim("run", replay, "-o", tmp_path / "study", "--no-figures", "-q")
-    assert done.code == 3
+    done = bgsim("check", replay)
+    assert (done.code, done.err.count(f"{replay}:")) == (2, 1)
+    assert done.err.startswith(f"{replay}:4:33: workload.trace: {trace}:4: deadlock")
     assert f"{trace}:4: deadlock: rank 0 waits for ever for rank 1, in 'send to rank 1" in done.err
 
 
 def test_too_many_ranks(bgsim, replay, trace, tmp_path):
     trace.write_text("bgsim-messages 1\nranks 3\nend 0\n")
-    done = bgsim("run", replay, "-o", tmp_path / "study", "--no-figures", "-q")
-    assert done.code == 3
+    done = bgsim("check", replay)
+    assert (done.code, done.err.count(f"{replay}:4:33: workload.trace: ")) == (2, 1)
     assert "3 ranks, and pair has places for 2 with 1 on each node" in done.err

@@ -11,7 +11,8 @@ from bgsim.validation_data import table
 from bgsim.workloads import traffic
 from bgsim.workloads.resolved import Partition, ResolvedRun
 from bgsim.workloads.traffic_config import TrafficConfig
-from bgsim.workloads.traffic_loads import DIRECTIONS, LINK_LOAD_NODES_MAX
+from bgsim.workloads.traffic_fit import LINK_LOAD_NODES_MAX
+from bgsim.workloads.traffic_loads import DIRECTIONS
 from bgsim.workloads.traffic_messages import Operations, build, first_direction, kind_of
 from bgsim.workloads.traffic_patterns import PatternError, partners, random_stream, read_permutation
 
@@ -149,7 +150,7 @@ def test_settings_that_make_no_sense_are_refused(settings, message):
     [
         ({"pattern": "shift", "displacement": [4, 0, 0]}, "reaches itself"),
         ({"pattern": "hotspot", "target": 64}, "not one of the 64 nodes"),
-        ({"pattern": "hotspot"}, "cannot send to itself"),
+        ({"pattern": "hotspot", "active": "x >= 0"}, "cannot send to itself"),
         ({"pattern": "random-permutation", "permutation": "8x8x8"}, "permutes 512 nodes"),
         ({"pattern": "all-to-all", "posted": 100_000}, "more than fit into memory"),
     ],

@@ -67,6 +67,8 @@ def test_parse_is_exact(text: str | int | float, dimension: str, value: Fraction
         ("850 Mhz", "frequency", "did you mean 'MHz'"),
         ("3 furlongs", "time", "'3 furlongs' has the unknown unit 'furlongs'; write a time"),
         ("-3 s", "time", "'-3 s' is negative; a time here is never below zero"),
+        ("1e400 s", "time", "'1e400 s' is too large; the power of ten goes to 99"),
+        ("1e-100 s", "time", "'1e-100 s' is too small; the power of ten goes to 99"),
         ("fast", "time", "'fast' does not begin with a number; write a time"),
         ("", "time", "'' does not begin with a number"),
         ("3/0 s", "time", "'3/0 s' has the unknown unit '/0 s'"),

@@ -118,3 +118,42 @@ def test_python_data_becomes_plain():
         from_mapping({"a": float("nan")})
     with pytest.raises(ExperimentError, match=r"a\[0\]: .* is not plain data"):
         from_mapping({"a": [object()]})
+
+
+MERGED = """\
+platforms: &both [bare-metal, virtual-machine]
+workload: &usual
+  <<: [{kind: micro, iterations: 1}, {iterations: 2, probe: fwq}]
+  iterations: 10
+smoke:
+  <<: *usual
+  kind: noise
+"""
+
+
+def test_merge_keys_give_way_to_what_is_written_and_keep_their_places():
+    document = read_text(MERGED, "f.yaml")
+    workload = {"kind": "micro", "iterations": 10, "probe": "fwq"}
+    assert document.value["workload"] == workload
+    assert document.value["smoke"] == {**workload, "kind": "noise"}
+    assert str(document.place_of_value(("workload", "kind"))) == "f.yaml:3:15"
+    assert str(document.place_of_value(("workload", "iterations"))) == "f.yaml:4:15"
+    assert str(document.place_of_key(("smoke", "probe"))) == "f.yaml:3:54"
+    assert read_text("'<<': {a: 1}", "f").value == {"<<": {"a": 1}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: {<<: 5}", "f.yaml:1:9: a: '<<' merges a mapping, or a list of them"),
+        ("a: {<<: [{b: 1}, 5]}", "f.yaml:1:18: a: '<<' merges a mapping, or a list of them"),
+        ("a: {<<: {b: 1, b: 2}}", "f.yaml:1:16: a.b: written twice, first at 1:10"),
+        ("a: {<<: {b: 1}, b: 1, b: 2}", "f.yaml:1:23: a.b: written twice, first at 1:17"),
+        ("a: {<<: {b: 1}, <<: {c: 1}}", "f.yaml:1:17: a: '<<' is written twice; merge several as a list"),
+        ("a: {<<: {}, <<: {}}", "f.yaml:1:13: a: '<<' is written twice; merge several as a list"),
+        ("a: &a {<<: *a}", "f.yaml:1:4: a: an alias that contains itself"),
+        ("a: &a {b: {<<: *a}}", "f.yaml:1:4: a.b: an alias that contains itself"),
+    ],
+)
+def test_merge_keys_that_make_no_sense(text, message):
+    assert refusal(text) == message

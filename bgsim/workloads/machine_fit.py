@@ -1,0 +1,99 @@
+"""Whether collectives, halo exchanges and replays fit their partition and machine, told when planned.
+
+Whatever takes long to import or to read is brought in only where an experiment needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from bgsim.workloads.machine_configs import AUTO, HaloConfig, MachineTierConfig, NoiseConfig
+from bgsim.workloads.quantities import DETAILED_NODES_MAX
+from bgsim.workloads.replay_config import ReplayConfig
+from bgsim.workloads.resolved import Partition, ResolvedRun
+from bgsim.workloads.support import Refusal
+
+if TYPE_CHECKING:
+    from bgsim.machine.cost_model import CostModel
+
+PERIOD_CYCLES_MAX = 1 << 39
+"""What a period must stay below so that its drawings fit into a machine word."""
+
+
+def misfits(
+    config: MachineTierConfig, partition: Partition, resolved: Callable[[], ResolvedRun]
+) -> Iterator[Refusal]:
+    """What of the workload makes no sense on a partition and its machine, each with the key that says it."""
+    from_file = not isinstance(partition.mapping, str)
+    ranks = partition.nodes * config.ranks_per_node
+    if from_file:
+        from bgsim.network.mapping import MappingError
+
+        try:
+            ranks = partition.rank_mapping(config.ranks_per_node).ranks
+        except MappingError as error:
+            yield Refusal("partition.mapping", str(error))
+            return
+    if config.tier == "detailed" and partition.nodes > DETAILED_NODES_MAX:
+        said = f"the detailed tier has up to {DETAILED_NODES_MAX} nodes, not {partition.nodes:,}"
+        yield Refusal("workload.tier", said)
+    if isinstance(config.noise, NoiseConfig):
+        refused = noise_misfit(config.noise, resolved().machine.integer("core.frequency"))
+        if refused is not None:
+            yield refused
+            return
+    if isinstance(config, HaloConfig) and (from_file or config.process_grid or config.scaling == "strong"):
+        from bgsim.machine.process_grid import ProcessGridError
+        from bgsim.workloads.halo import divided
+
+        try:
+            divided(config, partition, ranks)
+        except ProcessGridError as grid_error:
+            yield Refusal(grid_error.key, grid_error.message)
+    costs: CostModel | None = None
+    if config.cost_model != AUTO:
+        from bgsim.machine.cost_reader import CostModelError
+        from bgsim.workloads.machine_tier import costs_of
+
+        try:
+            costs, _ = costs_of(resolved(), config)
+        except CostModelError as cost_error:
+            yield Refusal("workload.cost_model", str(cost_error))
+            return
+    if isinstance(config, ReplayConfig):
+        from bgsim.traces.errors import TraceError
+        from bgsim.workloads.replay import ReplayError, check
+
+        try:
+            check(resolved(), costs)
+        except ReplayError as replay_error:
+            yield Refusal(replay_error.key, str(replay_error))
+        except TraceError as trace_error:
+            yield Refusal("workload.trace", str(trace_error))
+
+
+def noise_misfit(noise: NoiseConfig, frequency_hz: int) -> Refusal | None:
+    """What a core cannot serve of given interruptions, in the words of the experiment.
+
+    The conditions are those of :class:`bgsim.network.detours.DetourSource` and
+    :meth:`bgsim.network.detours.Detours.make`, which know cycles only.
+
+    Parameters
+    ----------
+    noise
+        The interruptions.
+    frequency_hz
+        Of the cores.
+    """
+    period = float(noise.period.value * frequency_hz)
+    if not 1 <= round(period) < PERIOD_CYCLES_MAX:
+        said = f"{noise.period} is not 1 to 2^39 cycles of a core, at {frequency_hz / 1e6:g} MHz"
+        return Refusal("workload.noise.period", said)
+    longest = max(noise.durations, key=lambda each: each.value)
+    gap_cycles = round(period) - round(noise.jitter * period)
+    if gap_cycles <= round(float(longest.value * frequency_hz)):
+        behind = f" less the jitter of {noise.jitter:g} periods" if noise.jitter else ""
+        said = f"{longest} is not shorter than the time between two interruptions, {noise.period}{behind}"
+        return Refusal("workload.noise.durations", f"{said}; a core would never get back to its program")
+    return None
