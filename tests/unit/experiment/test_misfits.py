@@ -1,4 +1,4 @@
-"""What is wrong only on the partition, the machine or with a file, told when planned: once, where it was written."""
+"""What is wrong only on a partition or machine, or inside a file: told when planned, where it was written."""
 
 import pytest
 
