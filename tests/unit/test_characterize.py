@@ -139,11 +139,11 @@ def test_another_machine_is_characterised_once(tmp_path: Path, monkeypatch: pyte
     changed = SHEET.with_values({"mmio.latency": 137})
     for _ in range(2):
         assert cost_model_for(run_on(changed))[1] == "characterised"
-    characterize._made.cache_clear()
+    characterize._made.clear()
     model, source = cost_model_for(run_on(changed))
     assert (source, made) == ("characterised", ["bare-metal"])  # the second time from the disk
     assert model.datasheet_digest == machine_digest(changed, kept.parameters)
-    characterize._made.cache_clear()
+    characterize._made.clear()
 
 
 def test_differences_name_the_field() -> None:
