@@ -19,6 +19,11 @@ def _accept(workload: Any, guest: str) -> Refusal | None:
     return None
 
 
+def _as_named(workload: Mapping[str, Any], platform: str) -> tuple[str, ...]:
+    """Its own, where the workload takes whichever is shipped; a file has its hash beside its name."""
+    return (platform,) if workload.get("cost_model") == "auto" else ()
+
+
 class Support(NamedTuple):
     """What one kind of workload can run on.
 
@@ -38,6 +43,9 @@ class Support(NamedTuple):
     settings
         What a guest lacks for some settings of the workload: from the checked section and the guest's name
         to a refusal, or None.
+    cost_models
+        Platforms whose shipped cost models, under the run's guest, the answer may come from: from the section
+        as it stands in a record and the run's platform. Their hashes are part of the run's id.
     """
 
     platforms: tuple[str, ...]
@@ -47,6 +55,7 @@ class Support(NamedTuple):
     because: Mapping[str, str] = MappingProxyType({})
     elsewhere: str = ""
     settings: Callable[[Any, str], Refusal | None] = _accept
+    cost_models: Callable[[Mapping[str, Any], str], tuple[str, ...]] = _as_named
 
 
 _BOTH = ("bare-metal", "virtual-machine")
@@ -168,6 +177,11 @@ def _neighbours(workload: Any, guest: str) -> Refusal | None:
     return Refusal("workload.program", f"'build' under {guest}: {_NO_FORK.get(guest, 'it has no processes')}")
 
 
+def _less_bare(workload: Mapping[str, Any], platform: str) -> tuple[str, ...]:
+    """Those of which traffic takes the difference; none on the bare machine, which adds nothing to itself."""
+    return () if platform == "bare-metal" else (platform, "bare-metal")
+
+
 def platforms_of(guest: str) -> tuple[str, ...]:
     """The platforms that a guest can stand on."""
     return HOMES.get(guest, _MACHINES)
@@ -181,7 +195,9 @@ SUPPORT: Mapping[str, Support] = {
     "netperf": Support(_BOTH, _LINUX, 2, ("pset",), because=_NO_SOCKETS, elsewhere=_SOCKETS_STAY),
     "dcmf": Support(_ALL, ("cnk", "zeptoos-bigmemory", "l4-app"), 2, because=_NO_USER_DMA),
     "io": Support(_MACHINES, _OPERATING_SYSTEMS, 1, ("pset",), because=_NO_FILES, settings=_io),
-    "traffic": Support(_BOTH, ("cnk", "zeptoos-bigmemory"), 2, because=_NO_USER_DMA),
+    "traffic": Support(
+        _BOTH, ("cnk", "zeptoos-bigmemory"), 2, because=_NO_USER_DMA, cost_models=_less_bare
+    ),
     "collectives": Support(_ALL, (*_MESSAGING, "l4-app"), 1, ("mapping", "pset"), settings=_messages),
     "halo": Support(_ALL, (*_MESSAGING, "l4-app"), 1, ("mapping",), settings=_messages),
     "replay": Support(
