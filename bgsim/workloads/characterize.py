@@ -43,6 +43,7 @@ from bgsim.network.barrier import BarrierTree, barrier_vector
 from bgsim.network.collective_packet import CollectiveParameters
 from bgsim.network.collective_vector import combine_broadcast
 from bgsim.network.tree import PSET_NODES_DEFAULT, CollectiveTree
+from bgsim.source import source_digest
 from bgsim.workloads import probe_collective, probe_messaging, probe_noise, probe_sockets
 from bgsim.workloads.detailed_job import MTU_BYTES
 from bgsim.workloads.samples import Samples, rounded
@@ -350,12 +351,16 @@ _made: Remembered[Characterisation] = Remembered()
 
 
 def _made_or_kept(machine: Datasheet, platform: str, guest: str) -> Characterisation:
-    """The cost model of a machine from the user's cache, or made now and put there."""
-    path = cache_directory() / f"{platform}-{guest}-{machine.digest()[:24]}-v{VERSION}.yaml"
+    """The cost model of a machine from the user's cache, or made now and put there.
+
+    Only a model of this program's very source is taken from there: any part of it may have been measured.
+    """
+    entry = f"{platform}-{guest}-{machine.digest()[:24]}"
+    path = cache_directory() / f"{entry}-{source_digest()}.yaml"
     found = Characterisation.load(path)
-    if found is None or not found.fits(machine) or found.model.created_by != _program():
+    if found is None or not found.fits(machine):
         found = characterize(machine, platform, guest)
-        _keep(found, path)
+        _keep(found, path, f"{entry}-*")
     machine.count_as_read(found.parameters)
     return found
 
@@ -367,10 +372,13 @@ def cache_directory() -> Path:
     return user_cache_path("bgsim") / "cost_models"
 
 
-def _keep(made: Characterisation, path: Path) -> None:
-    """Write a model into the cache; a cache that cannot be written is no cache."""
+def _keep(made: Characterisation, path: Path, replaced: str) -> None:
+    """Write a model into the cache for those of other sources; one that cannot be written is no cache."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for old in path.parent.glob(replaced):
+            if not old.name.startswith(path.stem):  # another process may be writing the same one
+                old.unlink(missing_ok=True)
         with TemporaryDirectory(dir=path.parent) as directory:
             partial = Path(directory) / path.name
             made.save(partial)
