@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,16 @@ class Datasheet(Mapping[str, Parameter]):
     def read(self) -> frozenset[str]:
         """Names of the parameters something has read from this sheet so far."""
         return frozenset(self._read)
+
+    def count_as_read(self, names: Iterable[str]) -> None:
+        """Remember parameters as read without reading them: an answer that is kept depends on them.
+
+        Parameters
+        ----------
+        names
+            Parameter names; those that this sheet lacks are passed over.
+        """
+        self._read.update(name for name in names if name in self._parameters)
 
     @property
     def overridden_unread(self) -> tuple[str, ...]:

@@ -17,7 +17,6 @@ from bgsim.experiment.errors import StoreError, StudyInterrupted
 from bgsim.experiment.executors import Executor
 from bgsim.experiment.executors.local import Local
 from bgsim.experiment.executors.shard import Shard
-from bgsim.experiment.identity import canonical
 from bgsim.experiment.plan import Experiment, Run, load
 from bgsim.experiment.precision import Refinement
 from bgsim.experiment.record import Record
@@ -271,13 +270,9 @@ def _search(experiment: Experiment, session: _Session) -> None:
     with store.Store(directory / store.BOUNDS, session.watch.note) as beside:
         moved = [greedy.bounds(search, taken, runs) for taken, runs in zip(steps, points, strict=True)]
         rows = greedy.side_by_side(moved, results_in(beside))
-    natives = {
-        canonical(record["config"]["workload"]): record["metrics"].get(search.metric)
-        for record in session.opened.records
-        if record["status"] == "ok" and record["platform"] == "bare-metal" and not record["config"]["cures"]
-    }
-    native = [natives.get(canonical(runs[0].config["workload"])) for runs in points]
-    greedy.write(directory, greedy.written(search, points, steps, rows, native))
+    stored = session.stored()
+    natives = [greedy.native(search, runs, stored) for runs in points]
+    greedy.write(directory, greedy.written(search, points, steps, rows, natives))
 
 
 def _refuse_other_study(opened: store.Store, experiment: Experiment) -> None:

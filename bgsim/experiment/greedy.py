@@ -190,6 +190,15 @@ def _mean(search: Search, records: Mapping[str, Record], runs: Sequence[Run]) ->
     return sum(values) / len(values) if len(values) == len(runs) else None
 
 
+def native(search: Search, replications: Sequence[Run], records: Mapping[str, Record]) -> float | None:
+    """The metric of a point on bare metal, without cures: the mean over the same replications.
+
+    None if not all of them have it, as where the experiment does not run there.
+    """
+    bare = [Run(run.experiment, {**run.config, "platform": "bare-metal"}, run.point) for run in replications]
+    return _mean(search, records, bare)
+
+
 def written(
     search: Search,
     points: Sequence[Sequence[Run]],

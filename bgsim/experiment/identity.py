@@ -21,7 +21,7 @@ from bgsim.machine.shipped import shipped_sha256
 if TYPE_CHECKING:
     from bgsim.datasheet import Datasheet
 
-MODEL_VERSION = 4
+MODEL_VERSION = 5
 """Raised by hand when a change of the program may change an answer; older records then do not count."""
 
 RUN_ID_DIGITS = 16
@@ -107,8 +107,8 @@ def identity_text(config: Mapping[str, Any]) -> str:
         "seed": config["seed"],
         "replication": config["replication"],
     }
-    if config["workload"].get("cost_model") == "auto":  # a file that is named has its hash beside its name
-        rest["cost_model"] = shipped_sha256(config["platform"], config["guest"])
+    if models := _cost_models(config):
+        rest["cost_models"] = models
     if config.get("plugins"):
         rest["plugins"] = config["plugins"]
     pieces = {key: canonical(value) for key, value in rest.items()}
@@ -126,6 +126,15 @@ def _partition(section: Mapping[str, Any], kind: str) -> dict[str, Any]:
     if isinstance(part.get("mapping"), dict):
         part["mapping"] = part["mapping"]["sha256"]
     return part
+
+
+def _cost_models(config: Mapping[str, Any]) -> dict[str, str | None]:
+    """Hashes of the shipped cost models that the answer may come from; None for one that is not shipped."""
+    from bgsim.workloads.catalogue import WORKLOADS
+
+    support = WORKLOADS[config["workload"]["kind"]].support
+    platforms = support.cost_models(config["workload"], config["platform"])
+    return {platform: shipped_sha256(platform, config["guest"]) for platform in platforms}
 
 
 def _workload(section: Mapping[str, Any]) -> dict[str, Any]:

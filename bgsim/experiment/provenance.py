@@ -5,7 +5,6 @@ Nothing here affects an answer, and nothing here is part of a run's identity.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import subprocess
@@ -17,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from bgsim.experiment.errors import OutcomeError
+from bgsim.source import PACKAGE, source_digest
 
 LIBRARIES = ("simpy", "networkx", "numpy", "numba", "scipy", "pydantic", "ruamel.yaml")
-
-PACKAGE = Path(__file__).resolve().parent.parent
 
 
 @cache
@@ -35,16 +33,6 @@ def program() -> Mapping[str, Any]:
         "python": platform.python_version(),
         "libraries": {name: _version(name) for name in LIBRARIES},
     }
-
-
-@cache
-def source_digest() -> str:
-    """The beginning of a SHA-256 over every Python file of the package: it tells edited programs apart."""
-    digest = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py")):
-        digest.update(f"{path.relative_to(PACKAGE).as_posix()}\0".encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from bgsim.compiled import compiled
 from bgsim.network.traffic import Ints
+from bgsim.steady import t_quantile
 
 BATCHES = 20
 """Successive iterations are put into this many batches, whose means are nearly independent."""
@@ -69,16 +71,20 @@ class Timeline:
         }
 
     def interval(self, frequency_hz: int) -> dict[str, float | int] | None:
-        """95 % interval of the mean operation in microseconds, by batch means; None for few iterations."""
-        from scipy.stats import t as student
+        """95 % interval of the mean operation in microseconds, by batch means; None for few iterations.
 
+        The mean is that of all iterations. Batches differ by at most one iteration in length; each counts by
+        its length, so that independent iterations give an unbiased variance of that mean.
+        """
         batches = min(BATCHES, self.iterations // ITERATIONS_PER_BATCH_MIN)
         if batches < 2:
             return None
-        means = np.array([part.mean() for part in np.array_split(self.mean, batches)]) / frequency_hz * 1e6
-        reach = float(student.ppf(0.975, batches - 1)) * means.std(ddof=1) / np.sqrt(batches)
-        centre = float(means.mean())
-        return {"batches": batches, "mean_us": centre, "low_us": centre - reach, "high_us": centre + reach}
+        microsecond = frequency_hz / 1e6
+        parts = np.array_split(self.mean / microsecond, batches)
+        mean = float(self.mean.mean() / microsecond)
+        squares = sum(len(part) * (float(part.mean()) - mean) ** 2 for part in parts)
+        reach = t_quantile(batches - 1) * math.sqrt(squares / (batches - 1) / self.iterations)
+        return {"batches": batches, "mean_us": mean, "low_us": mean - reach, "high_us": mean + reach}
 
 
 @compiled

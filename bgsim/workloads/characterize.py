@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bgsim.datasheet import Datasheet
+from bgsim.datasheet.remembered import Remembered
 from bgsim.guests.tcp import HEADER_BYTES, SEGMENTS_PER_ACKNOWLEDGEMENT
 from bgsim.machine.cost_model import (
     Barrier,
@@ -42,6 +43,7 @@ from bgsim.network.barrier import BarrierTree, barrier_vector
 from bgsim.network.collective_packet import CollectiveParameters
 from bgsim.network.collective_vector import combine_broadcast
 from bgsim.network.tree import PSET_NODES_DEFAULT, CollectiveTree
+from bgsim.source import source_digest
 from bgsim.workloads import probe_collective, probe_messaging, probe_noise, probe_sockets
 from bgsim.workloads.detailed_job import MTU_BYTES
 from bgsim.workloads.samples import Samples, rounded
@@ -328,15 +330,14 @@ def cost_model_for(resolved: ResolvedRun) -> tuple[CostModel, str]:
     kept = shipped_characterisation(resolved.platform, resolved.guest)
     if kept is not None and kept.fits(resolved.machine):
         return _used(kept, resolved.machine), "shipped"
-    made = _made(_Key(resolved.machine), resolved.platform, resolved.guest)
-    return _used(made, resolved.machine), "characterised"
+    platform, guest = resolved.platform, resolved.guest
+    made = _made.get(resolved.machine, (platform, guest), lambda copy: _made_or_kept(copy, platform, guest))
+    return made.model, "characterised"
 
 
 def _used(found: Characterisation, machine: Datasheet) -> CostModel:
     """The model; the machine's parameters it was made with count as read."""
-    for name in found.parameters:
-        if name in machine:
-            machine[name]
+    machine.count_as_read(found.parameters)
     return found.model
 
 
@@ -346,29 +347,22 @@ def shipped_characterisation(platform: str, guest: str) -> Characterisation | No
     return Characterisation.load(shipped_path(platform, guest))
 
 
-class _Key:
-    """A machine as a key: equal machines are equal."""
-
-    def __init__(self, machine: Datasheet) -> None:
-        self.machine = machine
-        self.digest = machine.digest()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and other.digest == self.digest
-
-    def __hash__(self) -> int:
-        return hash(self.digest)
+_made: Remembered[Characterisation] = Remembered()
 
 
-@lru_cache(maxsize=64)
-def _made(key: _Key, platform: str, guest: str) -> Characterisation:
-    path = cache_directory() / f"{platform}-{guest}-{key.digest[:24]}-v{VERSION}.yaml"
-    kept = Characterisation.load(path)
-    if kept is not None and kept.fits(key.machine) and kept.model.created_by == _program():
-        return kept
-    made = characterize(key.machine, platform, guest)
-    _keep(made, path)
-    return made
+def _made_or_kept(machine: Datasheet, platform: str, guest: str) -> Characterisation:
+    """The cost model of a machine from the user's cache, or made now and put there.
+
+    Only a model of this program's very source is taken from there: any part of it may have been measured.
+    """
+    entry = f"{platform}-{guest}-{machine.digest()[:24]}"
+    path = cache_directory() / f"{entry}-{source_digest()}.yaml"
+    found = Characterisation.load(path)
+    if found is None or not found.fits(machine):
+        found = characterize(machine, platform, guest)
+        _keep(found, path, f"{entry}-*")
+    machine.count_as_read(found.parameters)
+    return found
 
 
 def cache_directory() -> Path:
@@ -378,10 +372,13 @@ def cache_directory() -> Path:
     return user_cache_path("bgsim") / "cost_models"
 
 
-def _keep(made: Characterisation, path: Path) -> None:
-    """Write a model into the cache; a cache that cannot be written is no cache."""
+def _keep(made: Characterisation, path: Path, replaced: str) -> None:
+    """Write a model into the cache for those of other sources; one that cannot be written is no cache."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for old in path.parent.glob(replaced):
+            if not old.name.startswith(path.stem):  # another process may be writing the same one
+                old.unlink(missing_ok=True)
         with TemporaryDirectory(dir=path.parent) as directory:
             partial = Path(directory) / path.name
             made.save(partial)

@@ -20,6 +20,7 @@ from typing import Any, cast
 import simpy
 
 from bgsim.datasheet import Datasheet
+from bgsim.datasheet.remembered import Remembered
 from bgsim.guests.kittyhawk import KittyhawkLinux
 from bgsim.guests.zeptoos import LINUX
 from bgsim.hardware.core import guest_cpi
@@ -66,30 +67,31 @@ class Job:
         }
 
 
-_jobs: dict[tuple[str, int, str], Job] = {}
+_jobs: Remembered[Job] = Remembered()
 
 
 def find_job(program: str, native_cycles: int, reference: Datasheet) -> Job:
-    """How much of a build takes ``native_cycles`` on the bare reference machine."""
-    key = (program, native_cycles, reference.digest())
-    if key not in _jobs:
-        trace = load(TRACES[program])
-        passes = -1
+    """How much of a build takes ``native_cycles`` on the bare reference machine; kept while in memory."""
+    return _jobs.get(reference, (program, native_cycles), lambda copy: _found(program, native_cycles, copy))
 
-        def main() -> Code:
-            nonlocal passes
-            while True:
-                passes += 1
-                yield Run(trace)
 
-        environment = simpy.Environment()
-        guest = KittyhawkLinux(reference, trace, main, program)
-        machine = BareMetal(
-            environment, reference, guest, _node(environment, reference), stop_cycles=native_cycles
-        )
-        environment.run(machine.process)
-        _jobs[key] = Job(trace, passes, machine.processor.main_position)
-    return _jobs[key]
+def _found(program: str, native_cycles: int, reference: Datasheet) -> Job:
+    trace = load(TRACES[program])
+    passes = -1
+
+    def main() -> Code:
+        nonlocal passes
+        while True:
+            passes += 1
+            yield Run(trace)
+
+    environment = simpy.Environment()
+    guest = KittyhawkLinux(reference, trace, main, program)
+    machine = BareMetal(
+        environment, reference, guest, _node(environment, reference), stop_cycles=native_cycles
+    )
+    environment.run(machine.process)
+    return Job(trace, passes, machine.processor.main_position)
 
 
 def _node(environment: simpy.Environment, datasheet: Datasheet) -> Any:

@@ -133,9 +133,10 @@ def server_ends(machine: Datasheet) -> tuple[Datasheet, Datasheet]:
     """
     best: dict[str, object] = {}
     worst: dict[str, object] = {}
-    for name, parameter in machine.items():
+    for name in machine:
         if name.split(".")[0] not in ("file_server", "startup"):
-            continue
+            continue  # and is not read: it has no effect here
+        parameter = machine[name]
         if parameter.low is None or parameter.high is None or name in machine.overridden:
             continue
         low, high = parameter.show(parameter.low), parameter.show(parameter.high)

@@ -16,6 +16,7 @@ import simpy
 from simpy.events import Event
 
 from bgsim.datasheet import Datasheet
+from bgsim.datasheet.remembered import Remembered
 from bgsim.guests.cnk import Cnk
 from bgsim.guests.ethernet_bridge import EthernetBridge
 from bgsim.guests.function_shipping import FileCalls, Result, ShippedCalls
@@ -315,15 +316,12 @@ def piece_bytes(machine: Datasheet, guest: str) -> tuple[int, int]:
     return files.read_bytes, files.write_bytes
 
 
-_costs: dict[tuple[str, str, str], NodeCosts] = {}
+_costs: Remembered[NodeCosts] = Remembered()
 
 
 def node_costs(machine: Datasheet, platform: str, guest: str = "cnk") -> NodeCosts:
     """Costs of a compute node's software, measured in the detailed tier on one node; kept while in memory."""
-    key = (machine.digest(), platform, guest)
-    if key not in _costs:
-        _costs[key] = _measured(machine, platform, guest)
-    return _costs[key]
+    return _costs.get(machine, (platform, guest), lambda copy: _measured(copy, platform, guest))
 
 
 def _measured(machine: Datasheet, platform: str, guest: str) -> NodeCosts:

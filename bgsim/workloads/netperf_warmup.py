@@ -46,6 +46,8 @@ class WatchedRecorder(Recorder):
         number = self.arrivals[cut][0] if cut else 0
         begin = -(-number // BATCH)  # messages may have been lost before: the next mark
         warmup = begin * BATCH
+        # At most half of the arrivals are cut, and they come in the order of sending: ten later ones follow.
+        assert warmup < self.arrivals[-1][0], "messages of the measured part have arrived"
         self.sizes = (self.size, warmup, self.total - warmup)
         self.begin = self.started[warmup]
         for each, now in self.arrivals:

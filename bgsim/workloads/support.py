@@ -27,6 +27,11 @@ def _fit(workload: Any, partition: Partition, resolved: Callable[[], ResolvedRun
     return ()
 
 
+def _as_named(workload: Mapping[str, Any], platform: str) -> tuple[str, ...]:
+    """Its own, where the workload takes whichever is shipped; a file has its hash beside its name."""
+    return (platform,) if workload.get("cost_model") == "auto" else ()
+
+
 class Support(NamedTuple):
     """What one kind of workload can run on.
 
@@ -50,6 +55,9 @@ class Support(NamedTuple):
         What of the workload does not fit the partition or the machine of a run: from the checked section,
         the partition, and a function that makes the whole run, which takes its time, to refusals. It is asked
         when the run is planned and simulates nothing.
+    cost_models
+        Platforms whose shipped cost models, under the run's guest, the answer may come from: from the section
+        as it stands in a record and the run's platform. Their hashes are part of the run's id.
     """
 
     platforms: tuple[str, ...]
@@ -60,6 +68,7 @@ class Support(NamedTuple):
     elsewhere: str = ""
     settings: Callable[[Any, str], Refusal | None] = _accept
     misfits: Callable[[Any, Partition, Callable[[], ResolvedRun]], Iterable[Refusal]] = _fit
+    cost_models: Callable[[Mapping[str, Any], str], tuple[str, ...]] = _as_named
 
 
 _BOTH = ("bare-metal", "virtual-machine")
@@ -205,6 +214,11 @@ def _ranks(workload: Any, partition: Partition, resolved: Callable[[], ResolvedR
     return misfits(workload, partition, resolved)
 
 
+def _less_bare(workload: Mapping[str, Any], platform: str) -> tuple[str, ...]:
+    """Those of which traffic takes the difference; none on the bare machine, which adds nothing to itself."""
+    return () if platform == "bare-metal" else (platform, "bare-metal")
+
+
 def platforms_of(guest: str) -> tuple[str, ...]:
     """The platforms that a guest can stand on."""
     return HOMES.get(guest, _MACHINES)
@@ -220,7 +234,9 @@ SUPPORT: Mapping[str, Support] = {
     "io": Support(
         _MACHINES, _OPERATING_SYSTEMS, 1, ("pset",), because=_NO_FILES, settings=_io, misfits=_places
     ),
-    "traffic": Support(_BOTH, ("cnk", "zeptoos-bigmemory"), 2, because=_NO_USER_DMA, misfits=_traffic),
+    "traffic": Support(
+        _BOTH, ("cnk", "zeptoos-bigmemory"), 2, because=_NO_USER_DMA, misfits=_traffic, cost_models=_less_bare
+    ),
     "collectives": Support(
         _ALL, (*_MESSAGING, "l4-app"), 1, ("mapping", "pset"), settings=_messages, misfits=_ranks
     ),

@@ -1,11 +1,13 @@
 """Cost models come out of the detailed tier; the shipped ones hold as long as the machine is the same."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bgsim.datasheet import Datasheet
-from bgsim.machine.cost_model import CostModel, CostModelError
+from bgsim.machine.cost_model import CostModelError
 from bgsim.workloads import characterize, cost_drift, probe_messaging, probe_noise
 from bgsim.workloads.characterize import Characterisation, cost_model_for, machine_digest
 from bgsim.workloads.configs import DcmfConfig
@@ -117,33 +119,51 @@ def test_the_digest_tells_values_and_names_apart() -> None:
     assert machine_digest(SHEET, (*names, "gone.parameter")) != digest
 
 
-def test_another_machine_is_characterised_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """An empty cache; the platforms that a model was made for, which takes no time here."""
     made: list[str] = []
     kept = characterize.shipped_characterisation("bare-metal", "cnk")
     assert kept is not None
 
     def measure(machine: Datasheet, platform: str, guest: str) -> Characterisation:
-        assert kept is not None
         made.append(platform)
-        model = CostModel(
-            **{
-                **kept.model.__dict__,
-                "datasheet_digest": machine_digest(machine, kept.parameters),
-                "detours": kept.model.detours,
-            }
-        )
+        model = replace(kept.model, datasheet_digest=machine_digest(machine, kept.parameters))
         return Characterisation(model, kept.parameters)
 
     monkeypatch.setattr(characterize, "characterize", measure)
     monkeypatch.setattr(characterize, "cache_directory", lambda: tmp_path / "cache")
+    characterize._made.clear()
+    yield made
+    characterize._made.clear()
+
+
+def test_another_machine_is_characterised_once(measured: list[str]) -> None:
     changed = SHEET.with_values({"mmio.latency": 137})
     for _ in range(2):
         assert cost_model_for(run_on(changed))[1] == "characterised"
-    characterize._made.cache_clear()
-    model, source = cost_model_for(run_on(changed))
-    assert (source, made) == ("characterised", ["bare-metal"])  # the second time from the disk
-    assert model.datasheet_digest == machine_digest(changed, kept.parameters)
-    characterize._made.cache_clear()
+    characterize._made.clear()
+    again = SHEET.with_values({"mmio.latency": 137})
+    model, source = cost_model_for(run_on(again))
+    assert (source, measured) == ("characterised", ["bare-metal"])  # the second time from the disk
+    assert model.datasheet_digest == machine_digest(changed, changed.read)
+    assert changed.read == again.read
+
+
+def test_a_model_that_another_source_made_is_not_taken(
+    measured: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = SHEET.with_values({"mmio.latency": 137})
+    for source in ("before", "after"):
+        monkeypatch.setattr(characterize, "source_digest", lambda source=source: source)
+        characterize._made.clear()
+        cost_model_for(run_on(changed))
+        entries = sorted((tmp_path / "cache").iterdir())
+        assert len(entries) == 2  # the model and its parameters; those of the other source are gone
+        assert all(f"-{source}." in entry.name for entry in entries)
+    assert len(measured) == 2
+    default = SHEET.with_values({})
+    assert cost_model_for(run_on(default))[1] == "shipped"  # whatever the source
 
 
 def test_differences_name_the_field() -> None:

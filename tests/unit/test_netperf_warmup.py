@@ -69,6 +69,36 @@ def test_a_run_finds_its_own_warmup(test: str) -> None:
     assert "warmup" not in run("bare-metal", **asked).details
 
 
+def test_a_run_with_the_found_warmup_fixed_measures_the_same() -> None:
+    """Both begin at the same moments: the phases are drawn from the seed, not from the settings."""
+    asked: dict[str, Any] = {"test": "tcp_rr", "message_size": "200 B", "data": "64 KiB"}
+    found = run("bare-metal", warmup="auto", messages=40, **asked)
+    warmup = found.details["warmup_messages"]
+    assert isinstance(warmup, int)
+    fixed = run("bare-metal", warmup=warmup, messages=40 - warmup, **asked)
+    assert found.metrics == fixed.metrics
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_lost_messages_leave_something_behind_the_warmup(seed: int) -> None:
+    """At most half of what arrived is cut, so later messages follow, whichever were lost."""
+    random = Random(seed)
+    messages = random.randrange(20, 60)
+    got = sorted(random.sample(range(messages), 20))
+    if seed % 2:  # nothing but the end arrives, the first half of that late
+        got = list(range(messages - 20, messages))
+    marks: list[int] = []
+    watched = WatchedRecorder((10, 0, messages), lambda: marks.append(1))
+    for number in range(messages):
+        watched.sending(100 * number)
+    for place, number in enumerate(got):
+        watched.arrived(number, 10_000 + 100 * number + (5000 - 10 * place if place < 10 else 0))
+    begin, _ = watched.settle()
+    assert begin < len(marks)
+    assert watched.begin == watched.started[5 * begin]
+    assert watched.latencies
+
+
 def test_too_few_messages_show_no_warmup() -> None:
     with pytest.raises(NetperfError, match="8 messages arrived; to find the warm-up takes 20 at least"):
         run("bare-metal", test="tcp_rr", message_size="1 B", messages=8, warmup="auto")

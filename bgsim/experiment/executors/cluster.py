@@ -23,6 +23,7 @@ from bgsim.experiment import provenance
 from bgsim.experiment.errors import ExecutorError
 from bgsim.experiment.execute import lost_run
 from bgsim.experiment.executors import Stop
+from bgsim.source import source_digest
 
 if TYPE_CHECKING:
     from bgsim.experiment.plan import Run
@@ -94,7 +95,7 @@ class Cluster:
         """Compute runs on the cluster; see :class:`bgsim.experiment.executors.Executor`."""
         from bgsim.experiment.executors.remote import TOPIC, compute
 
-        source = provenance.source_digest()
+        source = source_digest()
         # The client's own thread puts finished tasks and progress here, this thread takes them out.
         heard: queue.SimpleQueue[Any] = queue.SimpleQueue()
         tasks: dict[str, tuple[Any, Run]] = {}

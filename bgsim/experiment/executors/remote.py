@@ -18,6 +18,7 @@ from bgsim.experiment.plan import Run
 from bgsim.experiment.pool import TRIES_MAX, Messages, WorkerProcess
 from bgsim.experiment.record import Record
 from bgsim.experiment.worker import Done, Message
+from bgsim.source import source_digest
 
 TOPIC = "bgsim-progress"
 """Where progress is told: events ``[key of the task, simulated seconds, note]``."""
@@ -52,7 +53,7 @@ def compute(run: Run, source: str) -> Record:
     NotWantedError
         The run has been given up meanwhile.
     """
-    if provenance.source_digest() != source:
+    if source_digest() != source:
         program = provenance.program()
         raise OtherProgramError(f"bgsim {program['bgsim']} with source {program['source']}")
     tell, wanted = _scheduler_of()

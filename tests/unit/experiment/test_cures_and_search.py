@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from bgsim.experiment import greedy
+from bgsim.experiment.driver import run
 from bgsim.experiment.errors import ExperimentError
 from bgsim.experiment.plan import Experiment, Run, load
+from bgsim.experiment.watch import Watch
+from bgsim.workloads.outcome import Outcome
+from bgsim.workloads.resolved import ResolvedRun
 
 EXPERIMENT: dict[str, Any] = {
     "name": "t",
@@ -133,3 +139,41 @@ def test_guesses_are_moved_to_their_ends() -> None:
         "l4.vtlb.hash_update_instructions",
     ]
     assert (rows[0][0]["low"], rows[0][0]["high"]) == ("20", "60")
+
+
+def test_each_point_has_its_own_native_the_mean_of_its_replications(
+    workload: ModuleType, tmp_path: Path
+) -> None:
+    def simulate(resolved: ResolvedRun, progress: object) -> Outcome:
+        entries = resolved.machine.integer("tlb.entries")
+        factor = 3 if resolved.platform == "virtual-machine" else 1
+        cycles = factor * (1000 * entries + 300 * resolved.replication)
+        return Outcome(metrics={"elapsed_s": cycles / 850e6, "cycles_total": cycles})
+
+    workload.run = simulate
+    section = {
+        "name": "t",
+        "partition": {"topology": "pair"},
+        "platforms": ["bare-metal", "virtual-machine"],
+        "workload": {"kind": "micro"},
+        "sweep": {"machine.set.tlb.entries": [64, 128]},
+        "replications": 3,
+        "greedy": {"minimise": "elapsed_s", "stages": [["hashed-vtlb"]]},
+    }
+    run(section, tmp_path, workers=1, watch=Watch())
+    result = greedy.read(tmp_path)
+    assert result is not None
+    assert [point["point"] for point in result["points"]] == [
+        {"machine.set.tlb.entries": 64},
+        {"machine.set.tlb.entries": 128},
+    ]
+    for point, entries in zip(result["points"], (64, 128), strict=True):
+        native = (1000 * entries + 300) / 850e6
+        assert point["native"] == pytest.approx(native)
+        assert point["steps"][0]["value"] == pytest.approx(3 * native)
+
+
+def test_a_point_without_runs_on_bare_metal_has_no_native() -> None:
+    search = greedy.Search("elapsed_s", ("software",), "virtual-machine", 0.01)
+    (runs,) = greedy.starts(search, planned().runs)
+    assert greedy.native(search, runs, Imagined({})(runs)) is None

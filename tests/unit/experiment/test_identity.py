@@ -2,9 +2,12 @@ import hashlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import bgsim
+from bgsim.experiment import identity
 from bgsim.experiment.identity import canonical, identity_text, run_id, seed_of_replication
 from bgsim.experiment.plan import load
 
@@ -94,3 +97,40 @@ def test_seeds_are_those_of_yesterday():
         == 400
     )
     assert all(0 <= seed_of_replication(seed, 0) < 2**63 for seed in range(100))
+
+
+TRAFFIC = {"kind": "traffic", "pattern": "nearest-neighbour", "operation": "put", "size": "1 KiB"}
+COLLECTIVES = {"kind": "collectives", "operation": "barrier"}
+
+
+@pytest.mark.parametrize(
+    ("workload", "platform", "models"),
+    [
+        (TRAFFIC, "virtual-machine", {"virtual-machine", "bare-metal"}),
+        (TRAFFIC, "bare-metal", set()),
+        (COLLECTIVES, "virtual-machine", {"virtual-machine"}),
+        (COLLECTIVES, "bare-metal", {"bare-metal"}),
+    ],
+)
+def test_the_id_holds_the_shipped_cost_models_that_the_answer_comes_from(
+    monkeypatch, workload, platform, models
+):
+    section = {"name": "t", "partition": {"shape": [2, 2, 2]}, "guest": "cnk", "platforms": [platform]}
+    config = load({**section, "workload": workload}).runs[0].config
+    assert set(json.loads(identity_text(config)).get("cost_models", ())) == models
+    before = run_id(config)
+    for changed in ("bare-metal", "virtual-machine"):
+        hashes = {"bare-metal": "a", "virtual-machine": "b", changed: "c"}
+        with monkeypatch.context() as patch:
+            patch.setattr(identity, "shipped_sha256", lambda name, guest: {"bare-metal": "a"}.get(name, "b"))
+            kept = run_id(config)
+            patch.setattr(identity, "shipped_sha256", lambda name, guest, now=hashes: now[name])
+            assert (run_id(config) != kept) == (changed in models)
+    assert run_id(config) == before
+
+
+def test_all_that_ask_for_cost_models_are_known():
+    """Which modules ask is read from their source: a new one must say in its `Support` what it asks for."""
+    modules = (Path(bgsim.__file__).parent / "workloads").glob("*.py")
+    asking = {path.stem for path in modules if "cost_model_for(" in path.read_text(encoding="utf-8")}
+    assert asking == {"characterize", "machine_tier", "traffic_costs"}
