@@ -242,7 +242,8 @@ def _categories(
         panel.set_xlabel(metric_label(metric, cell))
     short = _values_only(groups, axes, labels)
     panel.set_yticks(range(len(labels)), short or labels)
-    if short and panel.get_subplotspec().is_first_col():  # the names stand there once, for all rows
+    at = panel.get_subplotspec()
+    if short and at is not None and at.is_first_col():  # the names stand there once, for all rows
         panel.set_ylabel(", ".join(short_names(axes).values()))
     panel.set_ylim(len(labels) - 0.5, -0.5)
     _scale(panel, "x", values, few=bool(short))

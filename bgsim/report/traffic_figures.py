@@ -138,19 +138,19 @@ def times_against_size(groups: Sequence[Group]) -> Figure:
             style.size_ticks(lowest, sizes, most=4 if narrow else 7)
             lowest.set_xlabel("size (B)")
             lowest.tick_params(labelbottom=True)
-    for panel in [panel for row in grid for panel in row if not panel.has_data() and rows > 1]:
+    for panel in [panel for panels in grid for panel in panels if rows > 1 and not panel.has_data()]:
         panel.set_visible(False)
-    low, high = zip(*(row[0].get_ylim() for row in times), strict=True)
-    for row in times:
+    low, high = zip(*(first.get_ylim() for first, *_ in times), strict=True)
+    for first, *_ in times:
         if rows > 1:
-            row[0].set_ylim(min(low), max(high))
-        style.plain_log_ticks(row[0], "y")
-        row[0].set_ylabel("time per operation (µs)")
+            first.set_ylim(min(low), max(high))
+        style.plain_log_ticks(first, "y")
+        first.set_ylabel("time per operation (µs)")
     handles: dict[str, Any] = {"simulated": Line2D([], [], color=style.BLUE)}
     handles["its fastest to slowest node"] = Line2D([], [], color=style.SKY_BLUE, linewidth=5, alpha=0.6)
     if compared:
-        for row in errors:
-            row[0].set_ylabel(f"deviation (%)\nband: ±{TIME_TOLERANCE_PERCENT:g} %")
+        for first, *_ in errors:
+            first.set_ylabel(f"deviation (%)\nband: ±{TIME_TOLERANCE_PERCENT:g} %")
         handles["measured: mean, fastest, slowest"] = Line2D(
             [], [], color=style.VERMILLION, marker="o", linestyle="none", fillstyle="none"
         )
