@@ -52,3 +52,28 @@ def brief(value: Any) -> str:
     if isinstance(value, Mapping | Sequence):
         return json.dumps(value, sort_keys=True)
     return str(value)
+
+
+def spelled(value: Any) -> str:
+    """A swept value as a figure writes it: extents, noise and other sections in words instead of JSON.
+
+    Examples
+    --------
+    >>> spelled([16, 16, 32]), spelled("8 us")
+    ('16×16×32', '8 µs')
+    >>> spelled({"period": "1 ms", "durations": ["10 us", "100 us"], "jitter": 0.5})
+    '10 µs or 100 µs every 1 ms, jitter 0.5'
+    """
+    if isinstance(value, str):
+        return value.replace(" us", " µs")
+    if isinstance(value, Mapping) and value.keys() >= {"period", "durations"}:
+        times = " or ".join(map(spelled, value["durations"]))
+        rest = [f"{key} {spelled(more)}" for key, more in value.items() if key not in ("period", "durations")]
+        return ", ".join([f"{times} every {spelled(value['period'])}", *rest])
+    if isinstance(value, Mapping):
+        short = brief(value)
+        return ", ".join(f"{k} {spelled(v)}" for k, v in value.items()) if short.startswith("{") else short
+    if isinstance(value, Sequence):
+        numbers = value and all(isinstance(each, int) for each in value)
+        return ("×" if numbers else " + ").join(map(spelled, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)

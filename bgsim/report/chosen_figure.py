@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 
 PLATFORM = "platform"
 COLUMNS = ("single", "double")
-SERIES_MAX = 12
-"""More cannot be told apart in print."""
-
 _PANEL_IN = 1.75
 
 
@@ -134,10 +131,10 @@ def chosen_figure(results: Results, choice: Choice) -> Figure:
     series: dict[tuple[str, ...], list[Group]] = {}
     for row in rows:
         series.setdefault(tuple(_value(row, name, axes) for name in group), []).append(row)
-    if len(series) > SERIES_MAX:
+    if len(series) > style.SERIES_MAX:
         raise ReportError(
-            f"--group {' '.join(group)} makes {len(series)} series, and no more than {SERIES_MAX} can be "
-            "told apart; fix some with --where"
+            f"--group {' '.join(group)} makes {len(series)} series, and no more than {style.SERIES_MAX} can "
+            "be told apart; fix some with --where"
         )
     if kinds[choice.x].kind != "metric":
         _refuse_shared_places(series, choice, group, axes)

@@ -17,6 +17,7 @@ OWN_AXES = ("workload", "workload.operation", "workload.size", "partition.topolo
 
 TIME = "operation_us_avg"
 _WIDTH_IN = 7.0
+_LEGEND_IN = 0.8  # the height of the figure allows for five lines of it
 
 
 def nodes(group: Group) -> int | None:
@@ -54,11 +55,33 @@ def _time(text: str) -> str:
 
 
 def figures(points: Sequence[Point], axes: Sequence[str]) -> Iterator[tuple[str, Figure]]:
-    """Name and figure, for each value of the swept axes that the figure does not show itself."""
+    """Name and figure, for each value of the swept axes that the figure does not show itself.
+
+    More series than can be told apart are split: a figure for each operation, and numbered ones where an
+    operation alone has too many.
+    """
     for values, part in split_by(points, axes, OWN_AXES):
         suffix = style.slug(point_label(values, list(values)))
         groups = [group for point in part for group in point.groups if nodes(group) is not None]
-        yield f"scaling{'-' + suffix if suffix else ''}", against_nodes(groups)
+        for name, shown in _told_apart(groups):
+            yield "-".join(word for word in ("scaling", name, suffix) if word), against_nodes(shown)
+
+
+def _told_apart(groups: Sequence[Group]) -> Iterator[tuple[str, list[Group]]]:
+    """Groups of each figure, with what tells its name from the others."""
+    if len({series_of(group) for group in groups}) <= style.SERIES_MAX:
+        yield "", list(groups)
+        return
+    for what in dict.fromkeys(_operation(group) for group in groups):
+        mine = [group for group in groups if _operation(group) == what]
+        parts = style.pages(list(dict.fromkeys(series_of(group) for group in mine)), style.SERIES_MAX)
+        for page, names in enumerate(parts, start=1):
+            end = f"-{page}" if len(parts) > 1 else ""
+            yield f"{what}{end}", [group for group in mine if series_of(group) in names]
+
+
+def _operation(group: Group) -> str:
+    return str(group.workload.get("operation", group.workload["kind"]))
 
 
 def against_nodes(groups: Sequence[Group]) -> Figure:
@@ -71,8 +94,7 @@ def against_nodes(groups: Sequence[Group]) -> Figure:
     platforms = list(dict.fromkeys(group.platform for group in groups))
     handles: dict[str, Any] = {}
     for number, name in enumerate(names):
-        colour = style.SERIES_COLOURS[number % len(style.SERIES_COLOURS)]
-        marker = style.SERIES_MARKERS[number % len(style.SERIES_MARKERS)]
+        colour, marker = style.look_of(number)
         handles[name] = Line2D([], [], color=colour, marker=marker)
         for dashes, platform in zip(style.LINE_STYLES, platforms, strict=False):
             line = [g for g in groups if series_of(g) == name and g.platform == platform]
@@ -94,6 +116,7 @@ def against_nodes(groups: Sequence[Group]) -> Figure:
     right.set_ylabel("slowdown of the whole job")
     right.axhline(1.0, color=style.BLACK, linewidth=0.6)
     style.legend_outside(figure, handles, columns=2)
+    style.taller_for_legend(figure, _LEGEND_IN)
     return figure
 
 

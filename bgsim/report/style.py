@@ -15,8 +15,9 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from bgsim.report.causes import EMULATION_PREFIX, EXIT_PREFIX
 from bgsim.report.results import ReportError, platform_label
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
+
+_T = TypeVar("_T")
 
 SINGLE_COLUMN_IN = 3.4
 DOUBLE_COLUMN_IN = 7.0
@@ -44,6 +47,12 @@ DARK_GREY = "#555555"
 SERIES_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY_BLUE, BLACK, DARK_GREY)
 SERIES_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINE_STYLES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
+
+SERIES_MAX = 12
+"""More cannot be told apart in print."""
+
+PAGE_HEIGHT_IN = 9.2
+"""What a page of a paper has room for, with a caption below it."""
 
 FORMATS = ("pdf", "svg", "png")
 
@@ -220,6 +229,42 @@ def legend_outside(figure: Figure, handles: Mapping[str, Any], columns: int, bel
         legend.remove()
 
 
+def look_of(number: int) -> tuple[str, str]:
+    """Colour and marker of a series by its place; no pair comes twice among the first 64."""
+    turn, place = divmod(number, len(SERIES_COLOURS))
+    return SERIES_COLOURS[place], SERIES_MARKERS[(place + turn) % len(SERIES_MARKERS)]
+
+
+def taller_for_legend(figure: Figure, room_in: float) -> None:
+    """Make a figure taller by what its legend takes beyond the room that its height allows for.
+
+    Parameters
+    ----------
+    figure
+        Figure with one legend.
+    room_in
+        Height that the legend may take before the panels would become lower.
+    """
+    [legend] = figure.legends
+    height_in = legend.get_window_extent().height / figure.dpi
+    if height_in > room_in:
+        figure.set_figheight(figure.get_figheight() + height_in - room_in)
+
+
+def pages(items: Sequence[_T], most: int) -> list[Sequence[_T]]:
+    """Items in as few pages as hold at most `most` each, all about as full.
+
+    Examples
+    --------
+    >>> pages("abcdefg", 3)
+    ['abc', 'de', 'fg']
+    """
+    count = max(1, -(-len(items) // most))
+    short, longer = divmod(len(items), count)
+    starts = [page * short + min(page, longer) for page in range(count + 1)]
+    return [items[start:end] for start, end in pairwise(starts)]
+
+
 def size_ticks(axes: Axes, sizes: Sequence[float], most: int = 9) -> None:
     """A logarithmic axis of bytes, labelled 1, 64, 4 Ki, 1 Mi at sizes that were run."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
@@ -244,15 +289,18 @@ def _size_text(size: float) -> str:
     return f"{size:g}"
 
 
-def plain_log_ticks(axes: Axes, which: Literal["x", "y"]) -> None:
-    """A logarithmic axis labelled 0.1, 1, 10, 1,000 instead of powers; call it after drawing."""
+def plain_log_ticks(axes: Axes, which: Literal["x", "y"], subs: Sequence[float] = (1.0, 2.0, 5.0)) -> None:
+    """A logarithmic axis labelled 0.1, 1, 10, 1,000 instead of powers; call it after drawing.
+
+    Within few decades multiples of ten are labelled too, those of `subs`.
+    """
     from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     low, high = axis.get_view_interval()
     if high < _FEW_DECADES * low:
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter(number_formatter())
     if high > _MANY_DECADES * low:
         axis.set_minor_locator(NullLocator())  # unreadable there, and most of the drawing time
@@ -260,12 +308,12 @@ def plain_log_ticks(axes: Axes, which: Literal["x", "y"]) -> None:
         axis.set_minor_formatter(NullFormatter())
 
 
-def plain_linear_ticks(axes: Axes, which: Literal["x", "y"]) -> None:
-    """A linear axis labelled 60,000 or 15 M, with no multiplier standing apart from it."""
+def plain_linear_ticks(axes: Axes, which: Literal["x", "y"], most: int = 5) -> None:
+    """A linear axis labelled 60,000 or 15 M at `most` steps, with no multiplier standing apart from it."""
     from matplotlib.ticker import MaxNLocator
 
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
+    axis.set_major_locator(MaxNLocator(nbins=most, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(number_formatter())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from bgsim.experiment.labels import spelled
 from bgsim.report import style
 from bgsim.report.numbers import symbol
 from bgsim.report.results import Cell, Group, Point, number, point_label, short_names, value_text
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _PANELS_MOST = 8
+_PANELS_MOST_CROWDED, _POINTS_MOST_CROWDED = 4, 25
+"""What fits a page where all metrics of all points do not."""
+_LABEL_LETTERS_MOST, _LONG_LABELS_MOST = 60, 10
+_LEGEND_IN = 0.6  # the height of the figure allows for four lines of it
 _COLUMNS = 2
 _LOG_SPAN = 30.0
 
@@ -53,10 +58,41 @@ def figures(
     chosen = [name for name in names if metrics is None or name in metrics]
     axis = numeric_axis(points, axes, taken)
     title = short_names(axes)[axis] if axis is not None else "points"
-    pages = [chosen[i : i + _PANELS_MOST] for i in range(0, len(chosen), _PANELS_MOST)]
-    for page, shown in enumerate(pages, start=1):
-        end = f"-{page}" if len(pages) > 1 else ""
-        yield f"sweep-{style.slug(title)}{end}", page_of(groups, axes, axis, shown)
+    most = _PANELS_MOST
+    if axis is not None:
+        parts = _told_apart(groups, axes, axis)
+    elif (
+        _height_in(-(-min(len(chosen), most) // _COLUMNS), _category_labels(groups, axes))
+        > style.PAGE_HEIGHT_IN
+    ):
+        most = _PANELS_MOST_CROWDED
+        parts = _places(groups, axes)
+    else:
+        parts = [groups]
+    drawn = [(part, chosen[i : i + most]) for i in range(0, len(chosen), most) for part in parts]
+    for page, (part, shown) in enumerate(drawn, start=1):
+        end = f"-{page}" if len(drawn) > 1 else ""
+        yield f"sweep-{style.slug(title)}{end}", page_of(part, axes, axis, shown)
+
+
+def _height_in(rows: int, labels: Sequence[str]) -> float:
+    """Height of a figure with rows of panels: of lines, or of points with a label each."""
+    return 0.7 + rows * (0.7 + 0.14 * len(labels) if labels else 1.55)
+
+
+def _places(groups: Sequence[Group], axes: Sequence[str]) -> list[list[Group]]:
+    """Groups of each figure without an x axis, no more points than its rows have room for on a page."""
+    parts = style.pages(_category_labels(groups, axes), _POINTS_MOST_CROWDED)
+    return [[group for group in groups if _category(group, axes) in part] for part in parts]
+
+
+def _told_apart(groups: Sequence[Group], axes: Sequence[str], axis: str) -> list[list[Group]]:
+    """Groups of each figure with an x axis, no more variants than have a look of their own."""
+    variants = list(dict.fromkeys(_variant(group, axes, axis) for group in groups))
+    several = len({group.platform for group in groups}) > 1
+    most = len(style.LINE_STYLES if several else style.SERIES_COLOURS)
+    parts = style.pages(variants, most)
+    return [[group for group in groups if _variant(group, axes, axis) in part] for part in parts]
 
 
 def page_of(groups: Sequence[Group], axes: Sequence[str], axis: str | None, metrics: Sequence[str]) -> Figure:
@@ -68,7 +104,7 @@ def page_of(groups: Sequence[Group], axes: Sequence[str], axis: str | None, metr
         rows,
         columns,
         width_in=style.DOUBLE_COLUMN_IN if columns > 1 else style.SINGLE_COLUMN_IN,
-        height_in=0.7 + rows * (1.55 if axis is not None else 0.7 + 0.14 * len(labels)),
+        height_in=_height_in(rows, labels),
         sharey=axis is None,
     )
     flat = [panel for row in panels for panel in row]
@@ -81,7 +117,14 @@ def page_of(groups: Sequence[Group], axes: Sequence[str], axis: str | None, metr
     for panel in flat[len(metrics) :]:
         panel.set_visible(False)
     style.legend_outside(figure, handles, columns=4 if columns > 1 else 2)
+    if axis is not None:
+        style.taller_for_legend(figure, _LEGEND_IN)
     return figure
+
+
+def _variant(group: Group, axes: Sequence[str], axis: str) -> str:
+    """What a line shows beside its platform: the values of the other swept axes."""
+    return point_label(group.point, [name for name in axes if name != axis])
 
 
 def metric_label(metric: str, cell: Cell) -> str:
@@ -99,8 +142,7 @@ def _lines(
     metric: str,
     handles: dict[str, Any],
 ) -> None:
-    others = [name for name in axes if name != axis]
-    variants = list(dict.fromkeys(point_label(group.point, others) for group in groups))
+    variants = list(dict.fromkeys(_variant(group, axes, axis) for group in groups))
     platforms = list(dict.fromkeys(group.platform for group in groups))
     unit = ""
     every_x: list[float] = []
@@ -111,7 +153,7 @@ def _lines(
             line = []
             for group in groups:
                 place = number(group.point.get(axis))
-                belongs = group.platform == platform and point_label(group.point, others) == variant
+                belongs = group.platform == platform and _variant(group, axes, axis) == variant
                 if belongs and place is not None and metric in group.cells:
                     line.append((place[0], group.cells[metric]))
                     unit = place[1]
@@ -145,12 +187,12 @@ def _lines(
     _scale(panel, "y", every_y)
 
 
-def _scale(panel: Axes, which: Literal["x", "y"], values: Sequence[float]) -> None:
+def _scale(panel: Axes, which: Literal["x", "y"], values: Sequence[float], few: bool = False) -> None:
     """Logarithmic when the values span much more than a decade, else linear."""
     if values and min(values) > 0 and max(values) >= _LOG_SPAN * min(values):
-        style.plain_log_ticks(panel, which)
+        style.plain_log_ticks(panel, which, subs=(1.0, 3.0) if few else (1.0, 2.0, 5.0))
     else:
-        style.plain_linear_ticks(panel, which)
+        style.plain_linear_ticks(panel, which, most=4 if few else 5)
 
 
 def _category_labels(groups: Sequence[Group], axes: Sequence[str]) -> list[str]:
@@ -161,6 +203,19 @@ def _category(group: Group, axes: Sequence[str]) -> str:
     if len(axes) == 1:
         return value_text(group.point.get(axes[0]))
     return point_label(group.point, axes) or "all runs"
+
+
+def _values_only(groups: Sequence[Group], axes: Sequence[str], labels: Sequence[str]) -> list[str]:
+    """Labels without the names of the columns where many would be long, or some hold JSON; else none."""
+    json = any(mark in label for label in labels for mark in "{[")
+    long = len(labels) > _LONG_LABELS_MOST and max(map(len, labels)) > _LABEL_LETTERS_MOST
+    if not json and not long:
+        return []
+    places = {_category(group, axes): group.point for group in groups}
+    return [
+        ", ".join(spelled(places[label][axis]) for axis in axes if places[label].get(axis) is not None)
+        for label in labels
+    ]
 
 
 def _categories(
@@ -185,6 +240,10 @@ def _categories(
         handles.setdefault(look.label, drawn)
         values.append(cell.mean)
         panel.set_xlabel(metric_label(metric, cell))
-    panel.set_yticks(range(len(labels)), labels)
+    short = _values_only(groups, axes, labels)
+    panel.set_yticks(range(len(labels)), short or labels)
+    at = panel.get_subplotspec()
+    if short and at is not None and at.is_first_col():  # the names stand there once, for all rows
+        panel.set_ylabel(", ".join(short_names(axes).values()))
     panel.set_ylim(len(labels) - 0.5, -0.5)
-    _scale(panel, "x", values)
+    _scale(panel, "x", values, few=bool(short))

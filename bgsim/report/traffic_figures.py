@@ -21,6 +21,12 @@ TIME, RATE = "operation_us_avg", "bandwidth_MiBps"
 
 TIME_TOLERANCE_PERCENT, TIME_TOLERANCE_FROM_BYTES = 5.0, 1024
 RATE_TOLERANCE_PERCENT = 15.0
+_PANELS_SIDE_BY_SIDE = 4
+_PANELS_IN_A_ROW = 3
+_ROWS_MOST, _ROWS_MOST_COMPARED = 5, 2
+_ROW_IN = 1.6
+_WIDE_PANELS = 2  # side by side; narrower ones have fewer ticks and titles of two lines
+
 ROUNDING_US = 0.5
 """The tables of times are in whole microseconds."""
 
@@ -42,7 +48,10 @@ def figures(points: Sequence[Point], axes: Sequence[str]) -> Iterator[tuple[str,
             yield f"traffic-classes{end}", rates_of_classes(shifts)
             drawn = True
         if len({_size(group) for group in others}) > 1:
-            yield f"traffic-operations{end}", times_against_size(others)
+            parts = _pages(others)
+            for page, shown in enumerate(parts, start=1):
+                number = f"-{page}" if len(parts) > 1 else ""
+                yield f"traffic-operations{end}{number}", times_against_size(shown)
             drawn = True
     if not drawn:
         yield from sweep_figures.figures(points, axes, (), (TIME, RATE))
@@ -66,39 +75,82 @@ def _series(group: Group) -> str:
     return f"{workload['pattern']} {workload['operation']}{where}"
 
 
+def _names(groups: Sequence[Group]) -> list[str]:
+    return list(dict.fromkeys(_series(group) for group in groups))
+
+
+def _compared(groups: Sequence[Group]) -> bool:
+    return any("operation_us_avg" in _measured(group) for group in groups)
+
+
+def _columns(names: Sequence[str]) -> int:
+    return len(names) if len(names) <= _PANELS_SIDE_BY_SIDE else _PANELS_IN_A_ROW
+
+
+def _pages(groups: Sequence[Group]) -> list[list[Group]]:
+    """Groups of each figure, so that its rows of panels fit a page."""
+    names = _names(groups)
+    columns = _columns(names)
+    rows = [names[first : first + columns] for first in range(0, len(names), columns)]
+    found = []
+    for page in style.pages(rows, _ROWS_MOST_COMPARED if _compared(groups) else _ROWS_MOST):
+        shown = {name for row in page for name in row}
+        found.append([group for group in groups if _series(group) in shown])
+    return found
+
+
 def times_against_size(groups: Sequence[Group]) -> Figure:
-    """A panel for each pattern and operation, and below it how far it is from the measurement."""
+    """A panel for each pattern and operation, and below it how far it is from the measurement.
+
+    More than four panels stand in rows of three, all with the same axis of times.
+    """
     from matplotlib.lines import Line2D
 
-    names = list(dict.fromkeys(_series(group) for group in groups))
-    compared = any("operation_us_avg" in _measured(group) for group in groups)
+    names = _names(groups)
+    compared = _compared(groups)
+    columns = _columns(names)
+    rows = -(-len(names) // columns)
     figure, grid = style.new_figure(
-        2 if compared else 1,
-        len(names),
-        width_in=style.DOUBLE_COLUMN_IN if len(names) > 1 else style.SINGLE_COLUMN_IN,
-        height_in=3.6 if compared else 2.4,
+        rows * (2 if compared else 1),
+        columns,
+        width_in=style.DOUBLE_COLUMN_IN if columns > 1 else style.SINGLE_COLUMN_IN,
+        height_in=3.6 * rows if compared else 2.4 + _ROW_IN * (rows - 1),
         sharex="col",
         sharey="row",
-        height_ratios=[3, 1.4] if compared else [1],
+        height_ratios=[3, 1.4] * rows if compared else [1] * rows,
     )
-    for column, name in enumerate(names):
+    times, errors = (grid[::2], grid[1::2]) if compared else (grid, [])
+    narrow = columns > _WIDE_PANELS
+    for place, name in enumerate(names):
+        row, column = divmod(place, columns)
         line = sorted((group for group in groups if _series(group) == name), key=_size)
-        panel = grid[0][column]
+        panel = times[row][column]
         _simulated_times(panel, line)
         known = [group for group in line if "operation_us_avg" in _measured(group)]
         if known:
             _measured_times(panel, known)
-            _time_errors(grid[1][column], known)
-        panel.set_title(name)
+            _time_errors(errors[row][column], known)
+        panel.set_title(name.replace(" by ", "\nby ") if narrow else name)
         panel.set_yscale("log")
-        style.size_ticks(grid[-1][column], [_size(group) for group in line], most=7)
-        grid[-1][column].set_xlabel("size (B)")
-    style.plain_log_ticks(grid[0][0], "y")
-    grid[0][0].set_ylabel("time per operation (µs)")
+        if place + columns >= len(names):  # the lowest of its column, whose sizes all of them share
+            lowest = errors[row][column] if compared else panel
+            sizes = [_size(group) for group in groups if _series(group) in names[column::columns]]
+            style.size_ticks(lowest, sizes, most=4 if narrow else 7)
+            lowest.set_xlabel("size (B)")
+            lowest.tick_params(labelbottom=True)
+    for panel in [panel for panels in grid for panel in panels if rows > 1 and not panel.has_data()]:
+        panel.set_visible(False)
+    low, high = zip(*(first.get_ylim() for first, *_ in times), strict=True)
+    for first, *_ in times:
+        if rows > 1:
+            first.set_ylim(min(low), max(high))
+        style.plain_log_ticks(first, "y")
+        first.set_ylabel("time per operation (µs)")
     handles: dict[str, Any] = {"simulated": Line2D([], [], color=style.BLUE)}
     handles["its fastest to slowest node"] = Line2D([], [], color=style.SKY_BLUE, linewidth=5, alpha=0.6)
     if compared:
-        grid[1][0].set_ylabel(f"deviation (%)\nband: ±{TIME_TOLERANCE_PERCENT:g} %")
+        for first, *_ in errors:
+            first.set_ylabel(f"deviation (%)\nband: ±{TIME_TOLERANCE_PERCENT:g} %")
         handles["measured: mean, fastest, slowest"] = Line2D(
             [], [], color=style.VERMILLION, marker="o", linestyle="none", fillstyle="none"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -371,3 +372,40 @@ def study_of() -> Callable[[str], SyntheticStudy]:
 @pytest.fixture
 def study_class() -> type[SyntheticStudy]:
     return SyntheticStudy
+
+
+@pytest.fixture
+def collisions(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], list[tuple[str, str]]]:
+    """Pairs of texts of a figure that overlap, or are cut off by its edge."""
+    return lambda figure: _collisions(figure, monkeypatch)
+
+
+def _collisions(figure: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Pairs of texts whose boxes overlap, and texts that are cut off by the edge of the page."""
+    from matplotlib.text import Text
+    from matplotlib.transforms import Bbox
+
+    boxes: list[tuple[str, Any]] = []
+    draw = Text.draw
+
+    def recording(text: Any, renderer: Any, *rest: Any, **named: Any) -> None:
+        if text.get_visible() and text.get_text().strip():
+            boxes.append((text.get_text(), text.get_window_extent(renderer)))
+        draw(text, renderer, *rest, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Text, "draw", recording)
+        figure.canvas.draw()
+    assert boxes
+    page = figure.bbox.padded(1.0)
+    bad = [(text, "the edge") for text, box in boxes if not _inside(box, page)]
+    for (one, a), (other, b) in itertools.combinations(boxes, 2):
+        # Half a pixel of the boxes' own padding may touch.
+        common = Bbox.intersection(a.padded(-0.5), b.padded(-0.5))
+        if common is not None and common.width > 0 and common.height > 0:
+            bad.append((one, other))
+    return bad
+
+
+def _inside(box: Any, page: Any) -> bool:
+    return bool(box.x0 >= page.x0 and box.x1 <= page.x1 and box.y0 >= page.y0 and box.y1 <= page.y1)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bgsim.report import style
-from bgsim.report.chosen_figure import SERIES_MAX, Choice, chosen_figure, columns_of
+from bgsim.report.chosen_figure import Choice, chosen_figure, columns_of
 from bgsim.report.results import ReportError, Results
 
 TORUS = {"network": "torus"}
@@ -85,7 +85,7 @@ def test_words_become_places(netperf: Results) -> None:
         ({"y": ("latency_us",)}, "no point that is left has latency_us"),
         (
             {"x": "platform", "group": ("message_size", "test", "mtu"), "where": {}},
-            rf"more than {SERIES_MAX} can",
+            rf"more than {style.SERIES_MAX} can",
         ),
     ],
 )

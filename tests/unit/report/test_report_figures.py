@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import subprocess
 import sys
@@ -50,14 +49,13 @@ def _drawn(study: Any) -> Iterator[tuple[str, Any]]:
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
 def test_kind_chooses_figures_that_can_be_printed(
-    name: str, study_of: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+    name: str, study_of: Callable[[str], Any], collisions: Callable[[Any], list[tuple[str, str]]]
 ) -> None:
     found = set()
     for title, figure in _drawn(study_of(name)):
         found.add(title)
         assert figure.get_figwidth() in (3.4, 7.0)
-        collisions = _collisions(figure, monkeypatch)
-        assert not collisions, title
+        assert not collisions(figure), title
     assert found == EXPECTED[name]
 
 
@@ -108,37 +106,6 @@ def test_same_bytes_in_another_process_with_other_settings(
     for path in here:
         assert path.read_bytes() == (tmp_path / "there" / path.name).read_bytes(), path.name
         assert b"CreationDate" not in path.read_bytes()
-
-
-def _collisions(figure: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """Pairs of texts whose boxes overlap, and texts that are cut off by the edge of the page."""
-    from matplotlib.text import Text
-    from matplotlib.transforms import Bbox
-
-    boxes: list[tuple[str, Any]] = []
-    draw = Text.draw
-
-    def recording(text: Any, renderer: Any, *rest: Any, **named: Any) -> None:
-        if text.get_visible() and text.get_text().strip():
-            boxes.append((text.get_text(), text.get_window_extent(renderer)))
-        draw(text, renderer, *rest, **named)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Text, "draw", recording)
-        figure.canvas.draw()
-    assert boxes
-    page = figure.bbox.padded(1.0)
-    bad = [(text, "the edge") for text, box in boxes if not _inside(box, page)]
-    for (one, a), (other, b) in itertools.combinations(boxes, 2):
-        # Half a pixel of the boxes' own padding may touch.
-        common = Bbox.intersection(a.padded(-0.5), b.padded(-0.5))
-        if common is not None and common.width > 0 and common.height > 0:
-            bad.append((one, other))
-    return bad
-
-
-def _inside(box: Any, page: Any) -> bool:
-    return bool(box.x0 >= page.x0 and box.x1 <= page.x1 and box.y0 >= page.y0 and box.y1 <= page.y1)
 
 
 def test_measured_times_only_beside_the_measured_job(study_of: Callable[[str], Any], tmp_path: Path) -> None:
