@@ -215,8 +215,9 @@ def _ranks(workload: Any, partition: Partition, resolved: Callable[[], ResolvedR
 
 
 def _less_bare(workload: Mapping[str, Any], platform: str) -> tuple[str, ...]:
-    """Those of which traffic takes the difference; none on the bare machine, which adds nothing to itself."""
-    return () if platform == "bare-metal" else (platform, "bare-metal")
+    """Those of which traffic takes the difference, if they are two: a platform adds nothing to itself."""
+    two = tuple(dict.fromkeys((platform, "bare-metal")))
+    return two if len(two) > 1 else ()
 
 
 def platforms_of(guest: str) -> tuple[str, ...]:
