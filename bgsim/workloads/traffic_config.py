@@ -120,7 +120,9 @@ class TrafficConfig(BaseModel):
         """Refuse settings that the pattern or operation has no use for."""
         field = str(info.field_name)
         chooser, owner, absent = _ONLY_WITH[field]
-        chosen = info.data.get(chooser, owner)
+        if chooser not in info.data:
+            return value  # what it belongs to is wrong itself, which is said there
+        chosen = info.data[chooser]
         if field == "displacement" and value is None and chosen == owner:
             raise ValueError("the pattern shift needs one, such as [3, 3, 1]")
         if isinstance(value, list) and len(value) != len("XYZ"):

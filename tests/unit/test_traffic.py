@@ -145,6 +145,12 @@ def test_settings_that_make_no_sense_are_refused(settings, message):
         TrafficConfig.model_validate({"kind": "traffic", **settings})
 
 
+def test_a_wrong_pattern_is_one_problem():
+    with pytest.raises(ValidationError) as error:
+        TrafficConfig.model_validate({"kind": "traffic", "pattern": "antipodale"})
+    assert [problem["loc"] for problem in error.value.errors()] == [("pattern",)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
