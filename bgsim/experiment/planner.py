@@ -23,8 +23,6 @@ from bgsim.experiment.resolve import (
     cure_findings,
     fit_findings,
     greedy_findings,
-    machine_tier_findings,
-    placement_findings,
     plugins_used,
     refusals,
     support_findings,
@@ -224,8 +222,6 @@ class Planner(PointMaker):
             }
             used = plugins_used(kind, guest, chosen)
             config |= {"plugins": used} if used else {}
-            self.report(axes, indexes, placement_findings(model.workload, config))
-            self.report(axes, indexes, machine_tier_findings(model.workload, config))
             same = canonical([config, model.platforms])
             if same in seen:
                 both = f"{point_text(seen[same])} and {point_text(point)}"

@@ -21,7 +21,7 @@ from bgsim.experiment.locate import Path, dotted, split_path
 from bgsim.experiment.metrics import METRICS
 from bgsim.plugins import GUEST_GROUP, distribution, entries
 from bgsim.spelling import did_you_mean
-from bgsim.workloads.support import Refusal, Support, platforms_of
+from bgsim.workloads.support import PlannedRun, Refusal, Support, platforms_of
 
 if TYPE_CHECKING:
     from bgsim.workloads.resolved import Partition, ResolvedRun
@@ -89,66 +89,6 @@ def cure_findings(
     return findings
 
 
-def placement_findings(workload: Any, config: Mapping[str, Any]) -> list[Finding]:
-    """Virtual machines that the machine of a point cannot have on one node.
-
-    Parameters
-    ----------
-    workload
-        Its checked section.
-    config
-        The point, resolved.
-    """
-    if not _has_neighbours(workload):
-        return []
-    from bgsim.platforms.virtual_node import VirtualNodeError, check_placement, split_memory
-
-    sheet, _ = machines(config)
-    findings = []
-    try:
-        check_placement(sheet, workload.cores)
-    except VirtualNodeError as error:
-        findings.append(Finding(("workload", "cores"), str(error)))
-    try:
-        split_memory(sheet, workload.memory_bytes())
-    except VirtualNodeError as error:
-        path = ("workload", "memory") if workload.memory else ("workload", "cores")
-        findings.append(Finding(path, str(error)))
-    return findings
-
-
-def machine_tier_findings(workload: Any, config: Mapping[str, Any]) -> list[Finding]:
-    """What the machine tier cannot follow of the machine of a point.
-
-    Parameters
-    ----------
-    workload
-        Its checked section.
-    config
-        The point, resolved.
-    """
-    changes, assumed = config["machine"]["set"], config["assume"]
-    if not any(name.startswith(("torus.", "node.")) for name in (*changes, *assumed)):
-        return []  # the shipped machine is one it can follow, and reading it takes long
-    from bgsim.network.router import packet_problems
-    from bgsim.workloads.machine_configs import MachineTierConfig
-    from bgsim.workloads.traffic_config import TrafficConfig
-
-    ranks = isinstance(workload, MachineTierConfig)
-    if not (isinstance(workload, TrafficConfig) or (ranks and workload.tier == "machine")):
-        return []
-    sheet, _ = machines(config)
-    findings = [
-        Finding(("machine", "set", name) if name in changes else ("assume", name), said)
-        for name, said in packet_problems(sheet).items()
-    ]
-    cores = sheet.integer("node.cores")
-    if ranks and workload.ranks_per_node > cores:
-        said = f"{workload.ranks_per_node} processes on a node of {cores} cores (node.cores)"
-        findings.append(Finding(("workload", "ranks_per_node"), said))
-    return findings
-
-
 def fit_findings(workload: Any, config: Mapping[str, Any]) -> list[Finding]:
     """What of a workload does not fit the partition and the machine of a run.
 
@@ -161,9 +101,10 @@ def fit_findings(workload: Any, config: Mapping[str, Any]) -> list[Finding]:
     """
     from bgsim.workloads.catalogue import WORKLOADS
 
-    refused = WORKLOADS[workload.kind].support.misfits(
-        workload, _resolved_partition(config["partition"]), lambda: resolved_run(config)
-    )
+    changed = {name: f"assume.{name}" for name in config["assume"]}
+    changed |= {name: f"machine.set.{name}" for name in config["machine"]["set"]}
+    planned = PlannedRun(_resolved_partition(config["partition"]), changed, lambda: resolved_run(config))
+    refused = WORKLOADS[workload.kind].support.misfits(workload, planned)
     return [Finding(split_path(each.key), each.message) for each in refused]
 
 

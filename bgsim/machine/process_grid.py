@@ -11,26 +11,7 @@ from bgsim.network.topology import Shape
 from bgsim.network.traffic import Ints
 
 
-class ProcessGridError(ValueError):
-    """A process grid that does not fit the ranks.
-
-    Parameters
-    ----------
-    key
-        What of the experiment stands against it.
-    message
-        One sentence.
-    """
-
-    def __init__(self, key: str, message: str) -> None:
-        super().__init__(key, message)
-        self.key, self.message = key, message
-
-    def __str__(self) -> str:
-        return f"{self.key}: {self.message}"
-
-
-def grid_of(order: str | None, shape: Shape, per_node: int, ranks: int) -> Shape:
+def grid_of(order: str | None, shape: Shape, per_node: int) -> Shape:
     """The natural process grid of a mapping: the partition, with the ranks of a node along one dimension.
 
     Parameters
@@ -39,26 +20,16 @@ def grid_of(order: str | None, shape: Shape, per_node: int, ranks: int) -> Shape
         A permutation of XYZT, or None for a mapping file, which is taken as XYZT.
     shape, per_node
         The partition, and the ranks on each node.
-    ranks
-        Number of ranks.
 
     Returns
     -------
     tuple
-        Ranks in three dimensions, the first running fastest.
-
-    Raises
-    ------
-    ProcessGridError
-        If a mapping file has fewer ranks than places.
+        Ranks in three dimensions, the first running fastest; as many as the partition has places.
     """
     extents = dict(zip("XYZT", (*shape, per_node), strict=True))
     letters = order or "XYZT"
     sizes = [extents[letter] for letter in letters if letter != "T"]
     sizes[max(0, letters.index("T") - 1)] *= per_node
-    if math.prod(sizes) != ranks:
-        said = f"the mapping has {ranks} ranks, the partition {math.prod(sizes)} places"
-        raise ProcessGridError("partition.mapping", f"{said}; give workload.process_grid")
     return sizes[0], sizes[1], sizes[2]
 
 

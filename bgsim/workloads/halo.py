@@ -18,7 +18,7 @@ from typing import Literal
 from bgsim.machine.graph_runs import GraphRun
 from bgsim.machine.halo_exchange import HaloExchange, Protocol
 from bgsim.machine.networks import Network
-from bgsim.machine.process_grid import ProcessGridError, grid_of
+from bgsim.machine.process_grid import grid_of
 from bgsim.machine.timeline import Timeline
 from bgsim.network.topology import Shape
 from bgsim.network.traffic import PAYLOAD_BYTES
@@ -26,7 +26,7 @@ from bgsim.workloads.machine_configs import HaloConfig
 from bgsim.workloads.machine_tier import Job, job, outcome
 from bgsim.workloads.outcome import Json, Outcome
 from bgsim.workloads.resolved import Partition, ResolvedRun
-from bgsim.workloads.support import SOCKET_GUESTS
+from bgsim.workloads.support import SOCKET_GUESTS, MisfitError
 
 PACKETS_MAX = 5_000_000
 """Up to this many packets ``auto`` simulates each, and above none."""
@@ -50,7 +50,7 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
 
     Raises
     ------
-    ProcessGridError
+    MisfitError
         If the process grid does not fit the ranks, or the grid the process grid.
     """
     config = resolved.workload
@@ -110,22 +110,25 @@ def divided(config: HaloConfig, partition: Partition, ranks: int) -> tuple[Shape
 
     Raises
     ------
-    ProcessGridError
+    MisfitError
         If the ranks do not fill the grid, or a rank has no cell.
     """
     if config.process_grid is not None:
         x, y, z = config.process_grid
         if x * y * z != ranks:
-            raise ProcessGridError("workload.process_grid", f"{x} x {y} x {z} places for {ranks} ranks")
+            raise MisfitError("workload.process_grid", f"{x} x {y} x {z} places for {ranks} ranks")
         grid: Shape = (x, y, z)
     else:
         natural = partition.mapping if isinstance(partition.mapping, str) else None
-        grid = grid_of(natural, partition.shape, config.ranks_per_node, ranks)
+        grid = grid_of(natural, partition.shape, config.ranks_per_node)
+        if math.prod(grid) != ranks:
+            said = f"the mapping has {ranks} ranks, the partition {math.prod(grid)} places"
+            raise MisfitError("partition.mapping", f"{said}; give workload.process_grid")
     cells = tuple(config.grid)
     if config.scaling == "strong":
         if any(part > whole for part, whole in zip(grid, cells, strict=True)):
             said = f"{cells} cells cannot be divided among {grid} ranks; each needs one"
-            raise ProcessGridError("workload.grid", said)
+            raise MisfitError("workload.grid", said)
         cells = tuple(-(-whole // part) for part, whole in zip(grid, cells, strict=True))
     return grid, cells
 

@@ -5,14 +5,13 @@ Whatever takes long to import or to read is brought in only where an experiment 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bgsim.workloads.machine_configs import AUTO, HaloConfig, MachineTierConfig, NoiseConfig
 from bgsim.workloads.quantities import DETAILED_NODES_MAX
 from bgsim.workloads.replay_config import ReplayConfig
-from bgsim.workloads.resolved import Partition, ResolvedRun
-from bgsim.workloads.support import Refusal
+from bgsim.workloads.support import MisfitError, PlannedRun, Refusal
 
 if TYPE_CHECKING:
     from bgsim.machine.cost_model import CostModel
@@ -21,10 +20,9 @@ PERIOD_CYCLES_MAX = 1 << 39
 """What a period must stay below so that its drawings fit into a machine word."""
 
 
-def misfits(
-    config: MachineTierConfig, partition: Partition, resolved: Callable[[], ResolvedRun]
-) -> Iterator[Refusal]:
+def misfits(config: MachineTierConfig, planned: PlannedRun) -> Iterator[Refusal]:
     """What of the workload makes no sense on a partition and its machine, each with the key that says it."""
+    partition = planned.partition
     from_file = not isinstance(partition.mapping, str)
     ranks = partition.nodes * config.ranks_per_node
     if from_file:
@@ -38,37 +36,41 @@ def misfits(
     if config.tier == "detailed" and partition.nodes > DETAILED_NODES_MAX:
         said = f"the detailed tier has up to {DETAILED_NODES_MAX} nodes, not {partition.nodes:,}"
         yield Refusal("workload.tier", said)
+    if config.tier == "machine" and "node.cores" in planned.changed:
+        cores = planned.resolve().machine.integer("node.cores")
+        if config.ranks_per_node > cores:
+            said = f"{config.ranks_per_node} processes on a node of {cores} cores (node.cores)"
+            yield Refusal("workload.ranks_per_node", said)
     if isinstance(config.noise, NoiseConfig):
-        refused = noise_misfit(config.noise, resolved().machine.integer("core.frequency"))
+        refused = noise_misfit(config.noise, planned.resolve().machine.integer("core.frequency"))
         if refused is not None:
             yield refused
             return
     if isinstance(config, HaloConfig) and (from_file or config.process_grid or config.scaling == "strong"):
-        from bgsim.machine.process_grid import ProcessGridError
         from bgsim.workloads.halo import divided
 
         try:
             divided(config, partition, ranks)
-        except ProcessGridError as grid_error:
-            yield Refusal(grid_error.key, grid_error.message)
+        except MisfitError as grid_error:
+            yield grid_error.refusal
     costs: CostModel | None = None
     if config.cost_model != AUTO:
         from bgsim.machine.cost_reader import CostModelError
         from bgsim.workloads.machine_tier import costs_of
 
         try:
-            costs, _ = costs_of(resolved(), config)
+            costs, _ = costs_of(planned.resolve(), config)
         except CostModelError as cost_error:
             yield Refusal("workload.cost_model", str(cost_error))
             return
     if isinstance(config, ReplayConfig):
         from bgsim.traces.errors import TraceError
-        from bgsim.workloads.replay import ReplayError, check
+        from bgsim.workloads.replay import check
 
         try:
-            check(resolved(), costs)
-        except ReplayError as replay_error:
-            yield Refusal(replay_error.key, str(replay_error))
+            check(planned.resolve(), costs)
+        except MisfitError as replay_error:
+            yield replay_error.refusal
         except TraceError as trace_error:
             yield Refusal("workload.trace", str(trace_error))
 

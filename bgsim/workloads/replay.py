@@ -38,30 +38,12 @@ from bgsim.workloads.machine_tier import Job, job
 from bgsim.workloads.outcome import Json, Outcome
 from bgsim.workloads.replay_config import NETWORK, ReplayConfig
 from bgsim.workloads.resolved import ResolvedRun
+from bgsim.workloads.support import MisfitError
 
 RANKS_LISTED = 1024
 """Up to so many ranks, each one's account stands in the record; of more, that of some and of the extreme."""
 
 Progress = Callable[[float, str], None]
-
-
-class ReplayError(ValueError):
-    """The trace cannot be run on this partition.
-
-    Parameters
-    ----------
-    key
-        What of the experiment stands against it.
-    message
-        One sentence.
-    """
-
-    def __init__(self, key: str, message: str) -> None:
-        super().__init__(key, message)
-        self.key = key
-
-    def __str__(self) -> str:
-        return str(self.args[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +84,7 @@ def run(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
 
     Raises
     ------
-    ReplayError
+    MisfitError
         If the trace has more ranks than the partition has places, or has changed since it was planned.
     TraceError
         If the trace cannot be read, or its ranks wait for each other for ever.
@@ -129,7 +111,7 @@ def replay(resolved: ResolvedRun, work: Job, progress: Progress | None = None) -
     assert isinstance(config, ReplayConfig)
     if digest(config.path, config.format) != config.trace_digest:
         said = f"{config.trace}: the trace has changed since the run was planned; run it again"
-        raise ReplayError("workload.trace", said)
+        raise MisfitError("workload.trace", said)
     program = checked(config.path, config.format, config.options, config.trace_digest)
     cores_per_rank = int(program.core.max(initial=0)) + 1
     graph = graph_of(resolved, work, program)
@@ -156,7 +138,7 @@ def graph_of(resolved: ResolvedRun, work: Job, program: Program) -> Graph:
 
     Raises
     ------
-    ReplayError
+    MisfitError
         If the trace does not fit the partition.
     TraceError
         If its ranks wait for each other for ever.
@@ -198,7 +180,7 @@ def check(resolved: ResolvedRun, costs: CostModel | None) -> None:
 
     Raises
     ------
-    ReplayError, TraceError
+    MisfitError, TraceError
         As :func:`graph_of`.
     """
     config, partition = resolved.workload, resolved.partition
@@ -221,7 +203,7 @@ def place(resolved: ResolvedRun, places: Placement, program: Program, cores: int
 
     Raises
     ------
-    ReplayError
+    MisfitError
         If there are more ranks than places, or a rank uses more cores than it has.
     """
     config, ranks = resolved.workload, program.ranks
@@ -231,8 +213,8 @@ def place(resolved: ResolvedRun, places: Placement, program: Program, cores: int
         if not isinstance(mapping, str):
             said = f"{mapping['file']}: {places.ranks} {'ranks' if places.ranks > 1 else 'rank'}"
             said += f", and the trace {config.trace} has {ranks}; write a line 'x y z t' for each"
-            raise ReplayError("partition.mapping", said)
-        raise ReplayError(
+            raise MisfitError("partition.mapping", said)
+        raise MisfitError(
             "workload.trace",
             f"{config.trace}: {ranks} ranks, and {resolved.partition.name} has places for {places.ranks} "
             f"with {places.per_node} on each node; take a larger partition or more ranks per node",
@@ -241,7 +223,7 @@ def place(resolved: ResolvedRun, places: Placement, program: Program, cores: int
     if most >= own:
         where = program.place(int(np.argmax(program.core)))
         said = f"{where}: core {most}, and with {places.per_node} ranks on a node each has {own}"
-        raise ReplayError("workload.trace", said)
+        raise MisfitError("workload.trace", said)
     return dataclasses.replace(places, node=places.node[:ranks], core=places.core[:ranks])
 
 
@@ -252,14 +234,14 @@ def algorithms(
 
     Raises
     ------
-    ReplayError
+    MisfitError
         If the collective network is asked for and does not serve the job.
     """
     chosen = config.collectives
     whole = Trees.cover(placement)
     if chosen == "collective-network" and not whole:
         empty = int(np.prod(placement.shape)) - len(np.unique(placement.node))
-        raise ReplayError(
+        raise MisfitError(
             "workload.collectives",
             f"{config.trace}: the collective network is of all nodes of a partition, and {empty} have no "
             f"rank; take a smaller partition, or let 'collectives' be binomial or ring",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,12 +18,50 @@ class Refusal(NamedTuple):
     message: str
 
 
+class MisfitError(ValueError):
+    """What does not fit, found where it is worked out.
+
+    Parameters
+    ----------
+    key
+        What of the experiment stands against it.
+    message
+        One sentence.
+    """
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(key, message)
+        self.refusal = Refusal(key, message)
+
+    def __str__(self) -> str:
+        return f"{self.refusal.key}: {self.refusal.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """A run before anything of it is built.
+
+    Attributes
+    ----------
+    partition
+        The partition.
+    changed
+        Parameters that the experiment changes or assumes, to the key that does.
+    resolve
+        Builds the whole run, which takes its time.
+    """
+
+    partition: Partition
+    changed: Mapping[str, str]
+    resolve: Callable[[], ResolvedRun]
+
+
 def _accept(workload: Any, guest: str) -> Refusal | None:
     """Every setting runs under every guest of the workload."""
     return None
 
 
-def _fit(workload: Any, partition: Partition, resolved: Callable[[], ResolvedRun]) -> Iterable[Refusal]:
+def _fit(workload: Any, planned: PlannedRun) -> Iterable[Refusal]:
     """Every setting fits every partition and machine."""
     return ()
 
@@ -52,9 +91,8 @@ class Support(NamedTuple):
         What a guest lacks for some settings of the workload: from the checked section and the guest's name
         to a refusal, or None.
     misfits
-        What of the workload does not fit the partition or the machine of a run: from the checked section,
-        the partition, and a function that makes the whole run, which takes its time, to refusals. It is asked
-        when the run is planned and simulates nothing.
+        What of the workload does not fit the partition or the machine of a run: from the checked section and
+        the planned run to refusals. It is asked when the run is planned and simulates nothing.
     cost_models
         Platforms whose shipped cost models, under the run's guest, the answer may come from: from the section
         as it stands in a record and the run's platform. Their hashes are part of the run's id.
@@ -67,7 +105,7 @@ class Support(NamedTuple):
     because: Mapping[str, str] = MappingProxyType({})
     elsewhere: str = ""
     settings: Callable[[Any, str], Refusal | None] = _accept
-    misfits: Callable[[Any, Partition, Callable[[], ResolvedRun]], Iterable[Refusal]] = _fit
+    misfits: Callable[[Any, PlannedRun], Iterable[Refusal]] = _fit
     cost_models: Callable[[Mapping[str, Any], str], tuple[str, ...]] = _as_named
 
 
@@ -190,16 +228,44 @@ def _neighbours(workload: Any, guest: str) -> Refusal | None:
     return Refusal("workload.program", f"'build' under {guest}: {_NO_FORK.get(guest, 'it has no processes')}")
 
 
-def _traffic(workload: Any, partition: Partition, resolved: Callable[[], ResolvedRun]) -> Iterable[Refusal]:
+def _shared(workload: Any, planned: PlannedRun) -> Iterator[Refusal]:
+    """Virtual machines that one node of the machine cannot have together."""
+    if not workload.has_neighbours:
+        return
+    from bgsim.platforms.virtual_node import VirtualNodeError, check_placement, split_memory
+
+    machine = planned.resolve().machine
+    try:
+        check_placement(machine, workload.cores)
+    except VirtualNodeError as error:
+        yield Refusal("workload.cores", str(error))
+    try:
+        split_memory(machine, workload.memory_bytes())
+    except VirtualNodeError as error:
+        yield Refusal("workload.memory" if workload.memory else "workload.cores", str(error))
+
+
+def _packets(planned: PlannedRun) -> Iterator[Refusal]:
+    """Packets of the machine that message graphs cannot follow."""
+    if not any(name.startswith("torus.") for name in planned.changed):
+        return  # reading a datasheet takes long, and that of the shipped machine is one they follow
+    from bgsim.network.router import packet_problems
+
+    for name, said in packet_problems(planned.resolve().machine).items():
+        yield Refusal(planned.changed[name], said)
+
+
+def _traffic(workload: Any, planned: PlannedRun) -> Iterator[Refusal]:
     from bgsim.workloads.traffic_fit import misfits
 
-    return misfits(workload, partition)
+    yield from _packets(planned)
+    yield from misfits(workload, planned.partition)
 
 
-def _places(workload: Any, partition: Partition, resolved: Callable[[], ResolvedRun]) -> Iterable[Refusal]:
+def _places(workload: Any, planned: PlannedRun) -> Iterator[Refusal]:
     from bgsim.workloads.quantities import DETAILED_NODES_MAX
 
-    fit = partition.nodes * workload.processes_per_node
+    fit = planned.partition.nodes * workload.processes_per_node
     processes = fit if workload.processes is None else workload.processes
     if processes > fit:
         yield Refusal("workload.processes", f"{processes:,} do not fit {fit:,} places")
@@ -208,10 +274,12 @@ def _places(workload: Any, partition: Partition, resolved: Callable[[], Resolved
         yield Refusal("workload.tier", said)
 
 
-def _ranks(workload: Any, partition: Partition, resolved: Callable[[], ResolvedRun]) -> Iterable[Refusal]:
+def _ranks(workload: Any, planned: PlannedRun) -> Iterator[Refusal]:
     from bgsim.workloads.machine_fit import misfits
 
-    return misfits(workload, partition, resolved)
+    if workload.tier == "machine":
+        yield from _packets(planned)
+    yield from misfits(workload, planned)
 
 
 def _less_bare(workload: Mapping[str, Any], platform: str) -> tuple[str, ...]:
@@ -226,9 +294,14 @@ def platforms_of(guest: str) -> tuple[str, ...]:
 
 
 SUPPORT: Mapping[str, Support] = {
-    "compile": Support(_BOTH, _LINUX, 1, because=_NO_FORK, elsewhere=_NOTHING_MOVES),
+    "compile": Support(_BOTH, _LINUX, 1, because=_NO_FORK, elsewhere=_NOTHING_MOVES, misfits=_shared),
     "micro": Support(
-        (*_BOTH, "l4-native"), (*_LINUX, "cnk", "l4-app"), 1, elsewhere=_NOTHING_MOVES, settings=_micro
+        (*_BOTH, "l4-native"),
+        (*_LINUX, "cnk", "l4-app"),
+        1,
+        elsewhere=_NOTHING_MOVES,
+        settings=_micro,
+        misfits=_shared,
     ),
     "netperf": Support(_BOTH, _LINUX, 2, ("pset",), because=_NO_SOCKETS, elsewhere=_SOCKETS_STAY),
     "dcmf": Support(_ALL, ("cnk", "zeptoos-bigmemory", "l4-app"), 2, because=_NO_USER_DMA),
@@ -251,8 +324,10 @@ SUPPORT: Mapping[str, Support] = {
         settings=_messages,
         misfits=_ranks,
     ),
-    "noise": Support(_ALL, (*_OPERATING_SYSTEMS, "l4-app"), 1),
-    "memory": Support((*_BOTH, "l4-native"), (*_OPERATING_SYSTEMS, "l4-app"), 1, elsewhere=_NOTHING_MOVES),
-    "neighbours": Support(("virtual-machine",), _OPERATING_SYSTEMS, 1, settings=_neighbours),
+    "noise": Support(_ALL, (*_OPERATING_SYSTEMS, "l4-app"), 1, misfits=_shared),
+    "memory": Support(
+        (*_BOTH, "l4-native"), (*_OPERATING_SYSTEMS, "l4-app"), 1, elsewhere=_NOTHING_MOVES, misfits=_shared
+    ),
+    "neighbours": Support(("virtual-machine",), _OPERATING_SYSTEMS, 1, settings=_neighbours, misfits=_shared),
 }
 """By workload kind."""
