@@ -30,6 +30,7 @@ from bgsim.machine.columns import Columns
 from bgsim.machine.cost_model import CostModel, needed
 from bgsim.network.topology import Closed, Shape
 from bgsim.network.traffic import (
+    FIFO_REQUESTS,
     FULL_CHUNKS,
     NEVER,
     PAYLOAD_BYTES,
@@ -37,10 +38,9 @@ from bgsim.network.traffic import (
     Gates,
     Ints,
     Messages,
-    hops_word,
+    first_fifo,
 )
 
-FIFO_LOCAL, FIFO_REQUESTS = 6, 7
 MESSAGES_MAX = 20_000_000
 """More messages than this in one graph are refused; the tables would take several GiB."""
 
@@ -419,19 +419,14 @@ class Program:
         columns = self._messages
         rides, fifo = columns["rides"], columns["fifo"]
         source, destination = columns["source"], columns["destination"]
-        word = hops_word(source, destination, self.placement.shape, self.placement.torus)
-        bits = word.astype(np.int64)
-        direction = np.full(len(source), FIFO_LOCAL, np.int64)
-        for dimension in (2, 1, 0):
-            backwards = bits >> (24 + dimension) & 1
-            direction = np.where(bits >> 8 * dimension & 255, 2 * dimension + backwards, direction)
+        towards = first_fifo(source, destination, self.placement.shape, self.placement.torus)
         messages = Messages.make(
             source,
             destination,
             columns["packets"],
             last_chunks=columns["last"],
             dynamic=columns["dynamic"],
-            fifo=np.where(fifo >= 0, fifo, direction),
+            fifo=np.where(fifo >= 0, fifo, towards),
             post_cycles=NEVER,
             gate=columns["gate"],
             then=columns["then"],

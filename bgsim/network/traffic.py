@@ -27,6 +27,9 @@ PAYLOAD_BYTES = FULL_CHUNKS * CHUNK_BYTES - HEADER_BYTES
 REQUEST_CHUNKS = 2  # a descriptor of 32 bytes and the packet header
 NEVER = -1
 
+FIFO_LOCAL, FIFO_REQUESTS = 6, 7
+"""DMA injection FIFOs of local copies, and of requests and acknowledgements; 0 to 5 are the directions'."""
+
 
 def _column(value: object, size: int) -> Ints:
     return np.array(np.broadcast_to(np.asarray(value, np.int64), (size,)))  # its own, and writable
@@ -337,6 +340,22 @@ def hops_word(
     if refused:
         raise ValueError(HINTS_REFUSED[refused])
     return word
+
+
+def first_fifo(source: Ints, destination: Ints, shape: Shape, torus: Closed) -> Ints:
+    """DMA injection FIFO of each message: that of its first link in dimension order, or that of local copies.
+
+    Returns
+    -------
+    numpy.ndarray
+        0 to 5 for x+, x-, y+, y-, z+, z-, or 6; shape (messages,).
+    """
+    word = hops_word(source, destination, shape, torus).astype(np.int64)
+    fifo = np.full(len(source), FIFO_LOCAL, np.int64)
+    for dimension in (2, 1, 0):
+        backwards = word >> (24 + dimension) & 1
+        fifo = np.where(word >> 8 * dimension & 255, 2 * dimension + backwards, fifo)
+    return fifo
 
 
 @compiled

@@ -20,9 +20,17 @@ from numpy.typing import NDArray
 
 from bgsim.machine.columns import Columns
 from bgsim.machine.cost_model import needed
-from bgsim.machine.program import FIFO_REQUESTS
 from bgsim.machine.program import Program as Steps
-from bgsim.network.traffic import FULL_CHUNKS, NEVER, PAYLOAD_BYTES, REQUEST_CHUNKS, Gates, Ints, Messages
+from bgsim.network.traffic import (
+    FIFO_REQUESTS,
+    FULL_CHUNKS,
+    NEVER,
+    PAYLOAD_BYTES,
+    REQUEST_CHUNKS,
+    Gates,
+    Ints,
+    Messages,
+)
 from bgsim.traces.collectives import COLLECT, ENTER, LEAVE, MARK, PUT, WrittenOut
 from bgsim.traces.matching import Matches
 from bgsim.traces.program import PICOSECONDS, Kind, is_started

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from bgsim.machine.columns import Columns
-from bgsim.machine.program import FIFO_LOCAL, Placement
-from bgsim.network.traffic import NEVER, Gates, Ints, Messages, hops_word
+from bgsim.machine.program import Placement
+from bgsim.network.traffic import NEVER, Gates, Ints, Messages, first_fifo
 
 
 def message_table(columns: Columns, placement: Placement) -> Messages:
@@ -22,19 +22,14 @@ def message_table(columns: Columns, placement: Placement) -> Messages:
         Knows the partition.
     """
     source, destination = columns["source"], columns["destination"]
-    word = hops_word(source, destination, placement.shape, placement.torus)
-    bits = word.astype(np.int64)
-    direction = np.full(len(source), FIFO_LOCAL, np.int64)
-    for dimension in (2, 1, 0):
-        backwards = bits >> (24 + dimension) & 1
-        direction = np.where(bits >> 8 * dimension & 255, 2 * dimension + backwards, direction)
+    towards = first_fifo(source, destination, placement.shape, placement.torus)
     return Messages.make(
         source,
         destination,
         columns["packets"],
         last_chunks=columns["last"],
         dynamic=columns["dynamic"],
-        fifo=np.where(columns["fifo"] >= 0, columns["fifo"], direction),
+        fifo=np.where(columns["fifo"] >= 0, columns["fifo"], towards),
         post_cycles=NEVER,
         gate=columns["gate"],
         then=columns["then"],

@@ -29,13 +29,14 @@ import numpy as np
 
 from bgsim.network.topology import Closed, Shape
 from bgsim.network.traffic import (
+    FIFO_REQUESTS,
     FULL_CHUNKS,
     NEVER,
     REQUEST_CHUNKS,
     Gates,
     Ints,
     Messages,
-    hops_word,
+    first_fifo,
 )
 from bgsim.workloads.traffic_costs import OperationCosts
 
@@ -49,9 +50,6 @@ CONTROL_PACKETS: Mapping[Kind, tuple[bool, int, int]] = {
     "rendezvous": (False, 1, 2),
 }
 """By kind: whether the data comes from the partner, small packets to the partner, and those from it."""
-
-CONTROL_FIFO = 6
-"""The first six DMA FIFOs are for the six directions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +138,9 @@ class _Builder:
         """Add a message for each operation, from its origin to its partner or back."""
         ends = self.operations.origin, self.operations.partner
         source, destination = ends[::-1] if back else ends
-        fifo: Ints | int = CONTROL_FIFO
+        fifo: Ints | int = FIFO_REQUESTS
         if not control:
-            fifo = first_direction(source, destination, self.shape, self.torus)
+            fifo = first_fifo(source, destination, self.shape, self.torus)
         self.messages.append(
             {
                 "source": source,
@@ -242,11 +240,3 @@ def build(
     build.message(ready, False, packets, FULL_CHUNKS, then=arrived)
     build.message(arrived, True, small, request, then=complete, control=True)
     return build.graph([arrived, complete], [partner, origin], data=2)
-
-
-def first_direction(source: Ints, destination: Ints, shape: Shape, torus: Closed) -> Ints:
-    """Direction of the first link of each route in dimension order, 0 to 5: x+, x-, y+, y-, z+, z-."""
-    word = hops_word(source, destination, shape, torus)
-    moves = np.stack([word >> 8 * dimension & 255 for dimension in range(3)]) > 0
-    dimension = np.argmax(moves, axis=0)
-    return np.asarray(2 * dimension + (word >> (24 + dimension) & 1), np.int64)
