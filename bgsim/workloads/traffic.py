@@ -31,6 +31,7 @@ from bgsim.network.traffic import Ints, packet_count
 from bgsim.workloads.outcome import Json, Outcome
 from bgsim.workloads.resolved import ResolvedRun
 from bgsim.workloads.steady_state import LEAST_PACKETS, Finding, alike, scaled_job, steady_rate
+from bgsim.workloads.support import MisfitError
 from bgsim.workloads.traffic_config import TrafficConfig
 from bgsim.workloads.traffic_costs import OperationCosts
 from bgsim.workloads.traffic_fit import misfits, posting
@@ -69,10 +70,6 @@ SHIFTING = ("shift", "antipodal", "all-to-all", "nearest-neighbour", "uniform-ra
 """Patterns in which all nodes of a torus are alike."""
 
 Progress = Callable[[float, str], None]
-
-
-class TrafficError(ValueError):
-    """The workload cannot be run as configured."""
 
 
 @dataclass
@@ -159,6 +156,7 @@ class Job:
         index[setting.active] = np.arange(len(setting.active))
         waits = index[self.graph.completes]
         self._complete_gates, self._waits = self.graph.complete_gates[waits >= 0], waits[waits >= 0]
+        self._look_cycles, self._occupancy = LOOK_CYCLES, 0.0
 
     def run(self, until_cycles: int | None = None) -> int:
         """Go on until a time, or to the end; return the time reached."""
@@ -179,16 +177,15 @@ class Job:
 
     def _run_watched(self, engine: PacketEngine, until_cycles: int | None) -> int:
         """Run, and note how full the network was."""
-        before = 0.0
         while True:
-            look = engine.now_cycles + LOOK_CYCLES
-            limit = look if until_cycles is None else min(look, until_cycles)
+            limit = self._look_cycles if until_cycles is None else min(self._look_cycles, until_cycles)
             now = engine.run(limit)
-            if now < limit or now == until_cycles:
+            if now >= self._look_cycles:
+                occupancy = engine.dynamic_occupancy
+                self.setting.gridlocked = max(self.setting.gridlocked, min(self._occupancy, occupancy))
+                self._look_cycles, self._occupancy = now + LOOK_CYCLES, occupancy
+            if now < limit or (until_cycles is not None and now >= until_cycles):
                 return now
-            occupancy = engine.dynamic_occupancy
-            self.setting.gridlocked = max(self.setting.gridlocked, min(before, occupancy))
-            before = occupancy
 
     def moved(self) -> Ints:
         """Packets of data that have arrived, by the active node whose operations they belong to."""
@@ -222,7 +219,7 @@ def run(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
 
     Raises
     ------
-    TrafficError
+    MisfitError
         If the workload makes no sense on this partition.
     """
     setting = prepare(resolved, progress)
@@ -290,13 +287,13 @@ def prepare(resolved: ResolvedRun, progress: Progress | None = None) -> Setting:
 
     Raises
     ------
-    TrafficError
+    MisfitError
         If the workload makes no sense on this partition.
     """
     config, machine, partition = resolved.workload, resolved.machine, resolved.partition
     assert isinstance(config, TrafficConfig)
     for refused in misfits(config, partition):
-        raise TrafficError(f"{refused.key}: {refused.message}")
+        raise MisfitError(*refused)
     active = posting(config, partition.shape)
     streams = {
         name: random_stream(resolved.seed, resolved.replication, name) for name in ("pattern", "begin")
@@ -375,4 +372,4 @@ def _ended(job: Job) -> Finding:
     return Finding(job.end_cycles().astype(np.float64), details)
 
 
-__all__ = ["PatternError", "TrafficError", "prepare", "run"]
+__all__ = ["PatternError", "prepare", "run"]
