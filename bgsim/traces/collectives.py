@@ -20,7 +20,7 @@ from bgsim.machine.program import Program as Steps
 from bgsim.machine.tree_runs import TreeOperation
 from bgsim.network.traffic import Ints
 from bgsim.traces.matching import check_collectives
-from bgsim.traces.program import Kind, Program, arrange
+from bgsim.traces.program import COLLECTIVE_TAG, Kind, Program, arrange
 from bgsim.traces.trees import TreeCall
 
 PUT, COLLECT, ENTER, LEAVE, MARK, JOIN, PART = range(20, 27)
@@ -43,8 +43,6 @@ _NAMES = {
     Kind.ALLREDUCE: "allreduce",
     Kind.ALLGATHER: "allgather",
 }
-_FIRST_TAG = -2
-"""Messages of collective n have the tag -2 - n, which no line of a trace can have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +115,7 @@ def write_out(
     rows = _Rows(program)
     end = np.arange(program.size)
     trees: list[TreeCall] = []
+    first_tag = min(COLLECTIVE_TAG, int(program.tag.min(initial=0)) - 1)  # below those of an imported gather
     for number, call in enumerate(calls):
         kind, size, root = (
             Kind(program.kind[call[0]]),
@@ -134,7 +133,7 @@ def write_out(
         elif kind == Kind.ALLTOALL:
             _alltoall(rows, call, size, number, steps)
         else:
-            tag = _FIRST_TAG - number
+            tag = first_tag - number
             for rounds in rounds_of(steps, kind, algorithm, size):
                 source, destination = ((ranks + max(root, 0)) % program.ranks for ranks in rounds[:2])
                 begun = rows.add(call[source], Kind.SEND_START, destination, rounds[2], tag)

@@ -1,8 +1,9 @@
 """Which receive takes which message, and whether all ranks call the same collectives.
 
 Messages between two ranks do not overtake each other: a receive takes the first message from its source, in
-the order of the sender's lines, that has its tag and that no earlier receive takes. Since a receive names its
-source, this does not depend on timing.
+the order of the sender's lines, that has its tag and that no earlier receive takes. Messages of collective
+calls have a context of their own, as in MPI: a receive that takes any tag takes none of them. Since a receive
+names its source, this does not depend on timing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsim.traces.errors import TraceError, TraceProblem
-from bgsim.traces.program import ANY, FIRST_COLLECTIVE, WORDS, Ints, Kind, Program, is_receive, is_send
+from bgsim.traces.program import (
+    ANY,
+    COLLECTIVE_TAG,
+    FIRST_COLLECTIVE,
+    WORDS,
+    Ints,
+    Kind,
+    Program,
+    is_receive,
+    is_send,
+)
 
 _PROBLEMS_MAX = 100
 
@@ -50,10 +61,14 @@ def match(program: Program) -> Matches:
     key_sends = rank[sends] * program.ranks + program.peer[sends]
     key_receives = program.peer[receives] * program.ranks + rank[receives]
     wild = np.unique(key_receives[program.tag[receives] == ANY])
-    plain_sends, plain_receives = ~np.isin(key_sends, wild), ~np.isin(key_receives, wild)
-    pairs = [_in_order(program, sends, key_sends, plain_sends, receives, key_receives, plain_receives)]
+    wild_sends = np.isin(key_sends, wild) & (program.tag[sends] > COLLECTIVE_TAG)
+    wild_receives = np.isin(key_receives, wild) & (program.tag[receives] > COLLECTIVE_TAG)
+    pairs = [_in_order(program, sends, key_sends, ~wild_sends, receives, key_receives, ~wild_receives)]
     pairs += [
-        _any_tag(program, sends[key_sends == key], receives[key_receives == key]) for key in wild.tolist()
+        _any_tag(
+            program, sends[wild_sends & (key_sends == key)], receives[wild_receives & (key_receives == key)]
+        )
+        for key in wild.tolist()
     ]
     send = np.concatenate([pair[0] for pair in pairs])
     receive = np.concatenate([pair[1] for pair in pairs])

@@ -21,7 +21,10 @@ from bgsim.traces.errors import TraceProblem
 Ints: TypeAlias = NDArray[np.int64]
 
 ANY = -1
-"""As a tag: a receive takes any. As a size: a receive takes whatever comes."""
+"""As a tag: a receive takes any of a trace's own. As a size: a receive takes whatever comes."""
+
+COLLECTIVE_TAG = -2
+"""Messages with this tag or a lower one belong to collective calls; as in MPI, :data:`ANY` takes none."""
 
 PICOSECONDS = 10**12
 """Per second: times of computation are kept in picoseconds, exact for what anybody writes."""
@@ -127,7 +130,8 @@ class Program:
         Bytes (of a message, or of each rank's or pair's share in a collective), picoseconds or cycles;
         :data:`ANY` for a receive of unknown size.
     tag
-        Of a message; :data:`ANY` for a receive that takes any.
+        Of a message; :data:`ANY` for a receive that takes any; from :data:`COLLECTIVE_TAG` downwards for
+        messages of collective calls.
     core
         Core of the rank that does it, 0 unless the trace says otherwise.
     chained
@@ -180,7 +184,7 @@ class Program:
         text = WORDS[kind]
         if kind in (Kind.SEND, Kind.SEND_START, Kind.RECEIVE, Kind.RECEIVE_START):
             way = "to" if kind in (Kind.SEND, Kind.SEND_START) else "from"
-            text += f" {way} rank {peer}, {'any tag' if tag == ANY else f'tag {tag}'}"
+            text += f" {way} rank {peer}, {_tag_words(tag)}"
         elif kind in ROOTED:
             text += f" with root {peer}"
         return f"{text}, line {self.line[operation]}"
@@ -196,6 +200,12 @@ class Program:
                 for name in ("later", "earlier", "started")
             )
         )
+
+
+def _tag_words(tag: int) -> str:
+    if tag <= COLLECTIVE_TAG:
+        return "of a collective"
+    return "any tag" if tag == ANY else f"tag {tag}"
 
 
 class Builder:

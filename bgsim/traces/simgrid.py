@@ -23,7 +23,7 @@ from typing import Literal
 
 from bgsim.spelling import did_you_mean
 from bgsim.traces.errors import TraceError, TraceProblem, refused
-from bgsim.traces.program import ANY, PICOSECONDS, Builder, Kind, Program
+from bgsim.traces.program import ANY, COLLECTIVE_TAG, PICOSECONDS, Builder, Kind, Program
 from bgsim.traces.text import opened
 from bgsim.traces.vocabulary import INT32_MAX, INT64_MAX
 
@@ -40,8 +40,6 @@ _RANK = re.compile(r"(?:p|rank-)?(\d+)$")
 _POINT_TO_POINT = ("send", "isend", "recv", "irecv")
 _PROBLEMS_MAX = 1000
 _SHOWN_MAX = 60
-_FIRST_TAG = INT32_MAX
-"""Written-out collectives have tags from here downwards."""
 
 _WITHOUT_EFFECT = ("finalize", "comm_size", "comm_dup", "location")
 _REFUSED = {
@@ -344,7 +342,7 @@ class _Importer:
 
     def _exchange(self, rank: int, sends: dict[int, int], receives: dict[int, int]) -> None:
         """Direct messages of a collective, all at once; nothing is sent for a share of no bytes."""
-        tag = _FIRST_TAG - self.collectives[rank]
+        tag = COLLECTIVE_TAG - self.collectives[rank]
         begun = []
         for step in range(1, self.ranks):
             peer = (rank - step) % self.ranks

@@ -42,6 +42,7 @@ from bgsim.traces.vocabulary import (
     WAIT_ALL,
     WRONG,
     Vocabulary,
+    tag_text,
 )
 
 _CHUNK_BYTES = 1 << 22
@@ -382,7 +383,7 @@ def _line(kind: int, peer: int, amount: int, tag: int) -> str:
         return f"{text} {amount}cycles"
     if kind < FIRST_COLLECTIVE:
         text += f" {peer} " + ("any" if amount == ANY else f"{amount}B")
-        return text + (f" tag {'any' if tag == ANY else tag}" if tag else "")
+        return text + (f" tag {tag_text(tag)}" if tag else "")
     if kind == Kind.BARRIER:
         return text
     return f"{text} {amount}B" + (f" root {peer}" if kind in ROOTED and peer else "")

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from bgsim.dimensions import UNITS, UnitError
 from bgsim.spelling import did_you_mean
-from bgsim.traces.program import ANY, PICOSECONDS, ROOTED, WORDS, Kind
+from bgsim.traces.program import ANY, COLLECTIVE_TAG, PICOSECONDS, ROOTED, WORDS, Kind
 from bgsim.units import parse, to_cycles
 
 BLANK, HEADER, RANKS, RANK, END, WAIT_ALL, WRONG = range(100, 107)
@@ -24,8 +24,13 @@ COLUMNS = 8
 FORMAT = "bgsim-messages"
 VERSION = 1
 
+OF_COLLECTIVE = "collective-"
+"""A tag of this and a number is of a message that belongs to a collective call."""
+
 INT32_MAX = 2**31 - 1
 INT64_MAX = 2**63 - 1
+COLLECTIVES_MAX = 2**30
+"""Largest number in the tag of a collective's message; calls that are written out need tags, too."""
 CORES_MAX = 4
 
 _KINDS = {word: kind for kind, word in WORDS.items() if kind is not Kind.COMPUTE_CYCLES}
@@ -208,8 +213,7 @@ class Vocabulary(dict[str, int]):
             if len(given) != 1:
                 raise _RefusalError(f"write one number behind '{option}'", option)
             if option == "tag" and kind in _MESSAGES:
-                any_tag = kind in _RECEIVES and given[0] == "any"
-                tag = ANY if any_tag else _number(given[0], option, INT32_MAX)
+                tag = ANY if kind in _RECEIVES and given[0] == "any" else _tag(given[0])
             elif option == "root" and kind in ROOTED:
                 peer = _number(given[0], option, INT32_MAX)
             elif option == "core" and kind < Kind.WAIT:
@@ -246,6 +250,19 @@ def _number(text: str, what: str, most: int) -> int:
     if number > most:
         raise _RefusalError(f"{what}: {text} is more than {most}", text)
     return number
+
+
+def _tag(text: str) -> int:
+    if text.startswith(OF_COLLECTIVE):
+        return COLLECTIVE_TAG - _number(text.removeprefix(OF_COLLECTIVE), "tag", COLLECTIVES_MAX)
+    return _number(text, "tag", INT32_MAX)
+
+
+def tag_text(tag: int) -> str:
+    """A tag as it stands in a trace."""
+    if tag <= COLLECTIVE_TAG:
+        return f"{OF_COLLECTIVE}{COLLECTIVE_TAG - tag}"
+    return "any" if tag == ANY else str(tag)
 
 
 def _rank(text: str, kind: Kind) -> int:

@@ -7,7 +7,7 @@ from bgsim.traces import deadlock, goal, simgrid, text
 from bgsim.traces.errors import TraceError
 from bgsim.traces.files import ImportOptions, digest, format_of, load
 from bgsim.traces.matching import match
-from bgsim.traces.program import ANY, Kind
+from bgsim.traces.program import ANY, COLLECTIVE_TAG, Kind
 
 GOAL = """\
 num_ranks 2
@@ -198,6 +198,18 @@ def test_simgrid_defaults_and_vectors(file):
     matches = match(program)
     # Two ranks send 10 doubles to rank 1; then what the vectors say, without a rank's own share.
     assert sorted(matches.size.tolist()) == [8, 16, 24, 80, 80]
+
+
+def test_simgrid_any_tag_takes_no_message_of_a_gather(file):
+    content = (
+        "0 init\n1 init\n0 irecv 1 -1 8\n0 gather 8 8 0\n1 gather 8 8 0\n1 send 0 2147483647 8\n"
+        "0 wait 1 0 -1\n0 finalize\n1 finalize\n"
+    )
+    program = simgrid.read(file(content), None)
+    matches = match(program)
+    assert program.tag[matches.send].tolist() == [COLLECTIVE_TAG, 2**31 - 1]
+    assert program.tag[matches.receive].tolist() == [COLLECTIVE_TAG, ANY]
+    assert text.read_text("\n".join(text.lines(program))).same(program)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import pytest
 
 from bgsim.traces import text
+from bgsim.traces.deadlock import check_program
 from bgsim.traces.errors import TraceError
 from bgsim.traces.matching import check_collectives, match
 
@@ -35,6 +36,15 @@ def test_any_tag_takes_the_first_that_is_left():
     assert lines_of(match(p), p) == [(4, 9), (5, 8), (6, 10)]
 
 
+def test_any_tag_takes_no_message_of_a_collective():
+    p = program(
+        "bcast 8B\nsend 1 8B tag collective-0\nsend 1 8B tag 3",
+        "a: irecv 0 8B tag any\nbcast 8B\nrecv 0 8B tag collective-0\nwait a",
+    )
+    assert lines_of(match(p), p) == [(5, 10), (6, 8)]
+    check_program(p, 1200)  # nor one of the broadcast, written out below the tags of the trace
+
+
 @pytest.mark.parametrize(
     ("ranks", "said"),
     [
@@ -50,6 +60,7 @@ def test_any_tag_takes_the_first_that_is_left():
             ("send 1 1B tag 1", "recv 0 1B tag 2"),
             "tag 1, line 4; rank 1 waits there in 'recv from rank 0, tag 2, line 6'",
         ),
+        (("send 1 1B tag collective-4", "barrier"), "send to rank 1, of a collective, line 4"),
         (("send 1 2B", "recv 0 1B"), "trace:6: has room for 1 B, and 2 B arrive from trace:4"),
     ],
 )
