@@ -10,6 +10,7 @@ import pytest
 from bgsim.machine import cost_model as cost
 from bgsim.machine.algorithms import TORUS
 from bgsim.machine.cost_model import CostModel
+from bgsim.machine.message_counts import messages_of, refuse_many
 from bgsim.machine.networks import DepositError, run_graph
 from bgsim.machine.program import Placement, Program, Settings, TooManyMessagesError
 from bgsim.machine.uncontended import Executed
@@ -163,7 +164,18 @@ def test_longer_messages_take_longer() -> None:
         assert ends[1] > ends[0], which
 
 
+@pytest.mark.parametrize("which", TORUS, ids="-".join)
+@pytest.mark.parametrize("size", [8, 5000, 20_000])
+def test_messages_are_counted_before_they_are_made(which: tuple[str, str], size: int) -> None:
+    for shape, per_node in (((3, 2, 2), 1), ((2, 2, 1), 4), ((1, 1, 1), 2)):
+        placement = placed(shape, per_node)
+        made = programmed(which, placement, size).messages
+        assert messages_of(*which, size, placement, SETTINGS, rendezvous=True) == made
+
+
 def test_too_many_messages_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bgsim.machine.program.MESSAGES_MAX", 100)
     with pytest.raises(TooManyMessagesError, match="fewer ranks"):
         programmed(("alltoall", "torus"), placed((4, 4, 4), 1), 8)
+    with pytest.raises(TooManyMessagesError, match="101 messages, more than 100; use fewer ranks"):
+        refuse_many(101)
