@@ -155,10 +155,11 @@ def _checked(trace: Path, trace_format: str, options: ImportOptions) -> Program:
 
 
 def _summary(program: Program) -> str:
+    from bgsim.traces.accounts import total_bytes
     from bgsim.traces.program import FIRST_COLLECTIVE, is_send
 
     collectives = int((program.kind >= FIRST_COLLECTIVE).sum()) // program.ranks
-    size = int(program.amount[is_send(program.kind)].sum())
+    size = total_bytes(program.amount[is_send(program.kind)])
     return (
         f"{program.ranks} ranks, {program.size} operations, {program.sends} messages of {size} B together, "
         f"{collectives} collectives"

@@ -13,6 +13,7 @@ import numpy as np
 from bgsim.machine.uncontended import Executed
 from bgsim.network.traffic import Ints
 from bgsim.traces.graph import COMPUTE, RECEIVE, SEND, SLEEP, Graph
+from bgsim.traces.program import Program
 
 CAUSES = ("compute", "send", "receive", "interrupted", "wait")
 
@@ -26,8 +27,8 @@ class Accounts:
     end_cycles
         When each rank was done, shape (ranks,).
     cycles
-        By cause (:data:`CAUSES`) and rank, shape (5, ranks); each rank's add up to ``elapsed_cycles``. Sleep
-        and time after a rank's end count as ``wait``.
+        By cause (:data:`CAUSES`) and rank, shape (5, ranks); each rank's add up to ``elapsed_cycles`` of each
+        core that it uses. Sleep and time after a rank's end count as ``wait``.
     elapsed_cycles
         When the last rank was done.
     """
@@ -37,10 +38,17 @@ class Accounts:
     elapsed_cycles: int
 
 
-def accounts(graph: Graph, ran: Executed, ranks: int, cores_per_rank: int = 1) -> Accounts:
+def cores_used(program: Program) -> Ints:
+    """How many cores each rank of a trace uses, shape (ranks,); one without operations counts one."""
+    cores = 1 + int(program.core.max(initial=0))
+    pairs = np.unique(program.rank.astype(np.int64) * cores + program.core)
+    return np.maximum(1, np.bincount(pairs // cores, minlength=program.ranks))
+
+
+def accounts(graph: Graph, ran: Executed, ranks: int, cores: Ints | int = 1) -> Accounts:
     """Work out where the time of each rank went.
 
-    A rank of several cores has the time of all of them: then the causes add up to that many times the end.
+    A rank that uses several cores has the time of all of them: its causes add up to that many times the end.
 
     Parameters
     ----------
@@ -48,8 +56,8 @@ def accounts(graph: Graph, ran: Executed, ranks: int, cores_per_rank: int = 1) -
         A message graph and what became of it.
     ranks
         Number of ranks.
-    cores_per_rank
-        Cores that the program uses of a rank.
+    cores
+        Cores that each rank uses, shape (ranks,), or all; see :func:`cores_used`.
     """
     gates, messages, opened = graph.gates, graph.messages, ran.opened_cycles
     ready = gates.start_cycles.copy()
@@ -82,8 +90,13 @@ def accounts(graph: Graph, ran: Executed, ranks: int, cores_per_rank: int = 1) -
     owned = graph.rank >= 0
     np.maximum.at(finished, graph.rank[owned], opened[owned])
     elapsed = int(opened.max(initial=0))
-    cycles[4] = elapsed * cores_per_rank - cycles[:4].sum(axis=0)
+    cycles[4] = elapsed * cores - cycles[:4].sum(axis=0)
     return Accounts(finished, cycles, elapsed)
+
+
+def total_bytes(size: Ints) -> int:
+    """The sum of sizes, however large."""
+    return int(size.sum(dtype=object))
 
 
 def histogram(size: Ints) -> list[dict[str, int]]:
@@ -99,7 +112,7 @@ def histogram(size: Ints) -> list[dict[str, int]]:
             {
                 "bytes_max": 0 if power < 0 else 2**power,
                 "messages": int(mine.sum()),
-                "bytes": int(size[mine].sum()),
+                "bytes": total_bytes(size[mine]),
             }
         )
     return rows

@@ -16,11 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsim.machine.algorithms import TORUS
+from bgsim.machine.message_counts import RENDEZVOUS_MESSAGES, messages_of, refuse_many
 from bgsim.machine.program import Program as Steps
+from bgsim.machine.program import TooManyMessagesError
 from bgsim.machine.tree_runs import TreeOperation
 from bgsim.network.traffic import Ints
+from bgsim.traces.errors import refused
 from bgsim.traces.matching import check_collectives
-from bgsim.traces.program import COLLECTIVE_TAG, Kind, Program, arrange
+from bgsim.traces.program import COLLECTIVE_TAG, Kind, Program, arrange, is_send
 from bgsim.traces.trees import TreeCall
 
 PUT, COLLECT, ENTER, LEAVE, MARK, JOIN, PART = range(20, 27)
@@ -42,7 +45,10 @@ _NAMES = {
     Kind.REDUCE: "reduce",
     Kind.ALLREDUCE: "allreduce",
     Kind.ALLGATHER: "allgather",
+    Kind.ALLTOALL: "alltoall",
 }
+_ONLY = {Kind.ALLGATHER: "ring", Kind.ALLTOALL: "torus"}
+"""Algorithms of calls that have one here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,7 @@ def rounds_of(
     zeros = np.zeros(steps.placement.ranks, np.int64)
     recorder = _Rounds(steps.placement, steps.costs, steps.settings, zeros, 0)
     recorder.rounds = []
-    TORUS[_NAMES[kind], "ring" if kind == Kind.ALLGATHER else algorithm](recorder, size_bytes)
+    TORUS[_NAMES[kind], _algorithm_of(kind, algorithm)](recorder, size_bytes)
     return recorder.rounds
 
 
@@ -108,9 +114,10 @@ def write_out(
     Raises
     ------
     TraceError
-        If the ranks do not make the same calls.
+        If the ranks do not make the same calls, or all messages together are too many.
     """
     calls = check_collectives(program)
+    _check_count(program, calls, steps, algorithm, over_trees)
     rank = program.rank.astype(np.int64)
     rows = _Rows(program)
     end = np.arange(program.size)
@@ -141,6 +148,34 @@ def write_out(
                 rows.link(rows.add(call[source], Kind.WAIT), begun)
         end[call] = rows.add(call[everyone], MARK, tag=number)
     return replace(rows.arranged(program, rank, end), trees=tuple(trees))
+
+
+def _check_count(
+    program: Program, calls: Ints, steps: Steps, algorithm: str, over_trees: Collection[Kind]
+) -> None:
+    """Count the messages of a trace and of its calls over the torus, roots all 0, and refuse too many."""
+    placement, settings = steps.placement, steps.settings
+    sends = np.flatnonzero(is_send(program.kind))
+    far = placement.node[program.rank[sends]] != placement.node[program.peer[sends]]
+    handshakes = far & (program.amount[sends] > settings.eager_limit)
+    total = sends.size + (RENDEZVOUS_MESSAGES - 1) * int(handshakes.sum())
+    first = calls[:, :1].ravel()
+    different, counts = np.unique(
+        np.stack([program.kind[first], program.amount[first]]), axis=1, return_counts=True
+    )
+    for (number, size), times in zip(different.T.tolist(), counts.tolist(), strict=True):
+        kind = Kind(number)
+        if kind in _NAMES and kind not in over_trees:
+            name = _algorithm_of(kind, algorithm)
+            total += times * messages_of(_NAMES[kind], name, size, placement, settings, rendezvous=True)
+    try:
+        refuse_many(total, "its ranks exchange ")
+    except TooManyMessagesError as error:
+        raise refused(program.source, str(error)) from None
+
+
+def _algorithm_of(kind: Kind, algorithm: str) -> str:
+    return _ONLY.get(kind, algorithm)
 
 
 def _alltoall(rows: _Rows, call: Ints, size: int, number: int, steps: Steps) -> None:

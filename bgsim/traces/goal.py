@@ -21,7 +21,14 @@ from pathlib import Path
 from bgsim.traces.errors import TraceError, TraceProblem
 from bgsim.traces.program import ANY, Builder, Kind, Program
 from bgsim.traces.text import opened
-from bgsim.traces.vocabulary import CORES_MAX, INT32_MAX
+from bgsim.traces.vocabulary import (
+    CORES_MAX,
+    INT32_MAX,
+    INT64_MAX,
+    bounded,
+    shortened,
+    wrong_ranks,
+)
 
 _LABEL = r"[A-Za-z][A-Za-z0-9_]*"
 _MESSAGE = re.compile(
@@ -80,6 +87,11 @@ def read(path: Path, calc_unit_ps: int) -> Program:
         not exist, and requirements in a circle.
     """
     return _Importer(path, calc_unit_ps).program()
+
+
+def _signed(text: str) -> int:
+    """A number with a sign or without, whose size stops at one more than a field of 32 bits holds."""
+    return -bounded(text[1:], INT32_MAX) if text[0] == "-" else bounded(text, INT32_MAX)
 
 
 class _Importer:
@@ -141,11 +153,11 @@ class _Importer:
         if found := _MESSAGE.match(text):
             self.message(found)
         elif found := _CALC.match(text):
-            self.add(
-                found["label"],
-                _Operation(Kind.COMPUTE, int(found["size"]) * self.unit, -1, 0, 0, 0),
-                found["cpu"],
-            )
+            time_ps = self.unit * bounded(found["size"], INT64_MAX)
+            if time_ps > INT64_MAX:
+                self.problem(f"calc {shortened(found['size'])} is longer than 106 days")
+                time_ps = 0
+            self.add(found["label"], _Operation(Kind.COMPUTE, time_ps, -1, 0, 0, 0), found["cpu"])
         elif found := _NEEDS.match(text):
             self.requirement(found["later"], found["earlier"], found["word"] == "irequires")
         elif text == "}":
@@ -153,13 +165,14 @@ class _Importer:
                 self.problem("'}' closes nothing")
             self.here = None
         elif found := _RANK.fullmatch(text):
-            self.section(int(found[1]))
+            self.section(bounded(found[1], INT32_MAX))
         elif found := _RANKS.fullmatch(text):
             if self.ranks:
                 self.problem("num_ranks stands once")
-            self.ranks = int(found[1])
-            if not 1 <= self.ranks <= INT32_MAX:
-                self.problem("a schedule has at least one rank")
+            self.ranks = bounded(found[1], INT64_MAX)
+            if wrong := wrong_ranks(self.ranks):
+                self.problem(wrong)
+                raise TraceError(self.problems)
         else:
             self.problem(f"not understood: '{text}'; {_EXPECTED}")
 
@@ -173,7 +186,8 @@ class _Importer:
         self.here = self.sections[rank] = _Section()
 
     def message(self, found: re.Match[str]) -> None:
-        send, peer, tag = found["what"] == "send", int(found["peer"]), int(found["tag"] or 0)
+        send, size = found["what"] == "send", bounded(found["size"], INT64_MAX)
+        peer, tag = (_signed(found[name] or "0") for name in ("peer", "tag"))
         if (found["way"] == "to") != send:
             self.problem("a send goes 'to' a rank, a recv comes 'from' one")
         if peer < 0:
@@ -186,15 +200,17 @@ class _Importer:
             self.problem(f"tag {tag}: a send has a tag, and a receive one or -1 for any")
         if tag > INT32_MAX:
             self.problem(f"tag {tag} is more than {INT32_MAX}")
-        if int(found["nic"] or 0):
-            self.problem(f"nic {found['nic']}: a node has one DMA engine, nic 0")
+        if size > INT64_MAX:
+            self.problem(f"{shortened(found['size'])} b is more than 8 EiB")
+        if bounded(found["nic"] or "0", INT32_MAX):
+            self.problem(f"nic {shortened(found['nic'])}: a node has one DMA engine, nic 0")
         kind = Kind.SEND_START if send else Kind.RECEIVE_START
-        self.add(found["label"], _Operation(kind, int(found["size"]), peer, tag, 0, 0), found["cpu"])
+        self.add(found["label"], _Operation(kind, min(size, INT64_MAX), peer, tag, 0, 0), found["cpu"])
 
     def add(self, label: str | None, operation: _Operation, cpu: str | None) -> None:
-        operation.cpu, operation.line = int(cpu or 0), self.line
-        if operation.cpu >= CORES_MAX:
-            self.problem(f"cpu {cpu}: a node has {CORES_MAX} cores, 0 to {CORES_MAX - 1}")
+        operation.cpu, operation.line = bounded(cpu or "0", CORES_MAX), self.line
+        if cpu is not None and operation.cpu >= CORES_MAX:
+            self.problem(f"cpu {shortened(cpu)}: a node has {CORES_MAX} cores, 0 to {CORES_MAX - 1}")
         if self.here is None:
             self.problem("outside of a rank's section: 'rank N {' comes first")
             return

@@ -25,7 +25,7 @@ from bgsim.spelling import did_you_mean
 from bgsim.traces.errors import TraceError, TraceProblem, refused
 from bgsim.traces.program import ANY, COLLECTIVE_TAG, PICOSECONDS, Builder, Kind, Program
 from bgsim.traces.text import opened
-from bgsim.traces.vocabulary import INT32_MAX, INT64_MAX
+from bgsim.traces.vocabulary import INT32_MAX, INT64_MAX, RANKS_MAX, bounded, shortened
 
 Dialect = Literal["auto", "old", "new"]
 
@@ -140,8 +140,9 @@ class _Importer:
                     rank = _RANK.match(words[0])
                     if rank is None or len(words) < 2:
                         self.problem(f"not understood: '{text.strip()}'; expected 'RANK ACTION ...'")
-                    elif int(rank[1]) > INT32_MAX:
-                        self.problem(f"rank {rank[1]} is more than {INT32_MAX}")
+                    elif bounded(rank[1], RANKS_MAX) >= RANKS_MAX:
+                        said = f"72 racks with four ranks on each node have {RANKS_MAX:,}"
+                        self.problem(f"rank {shortened(rank[1])}: {said}, 0 to {RANKS_MAX - 1}")
                     else:
                         yield (str(path), number), int(rank[1]), words[1:]
         if self.problems:
@@ -174,7 +175,7 @@ class _Importer:
             self.place, self.line = f"{path}:{number}", number
             try:
                 self._action(rank, name.lower(), words)
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 self.problem(f"'{name} {' '.join(words)}' is not understood: {error}")
             except IndexError:
                 self.problem(f"'{name} {' '.join(words)}' is not understood: there is too little behind it")
@@ -245,6 +246,9 @@ class _Importer:
             if not receive:
                 self.problem(f"tag {tag}: a send has a tag")
             tag = ANY
+        if tag > INT32_MAX:
+            self.problem(f"tag {tag} is more than {INT32_MAX}")
+            return
         size = float(words[fewest - 1])
         amount = ANY if receive and size <= 0 else self._bytes(rank, size, words[fewest:])
         kind = {

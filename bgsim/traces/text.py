@@ -7,6 +7,7 @@ what remains is a number per line and arrays.
 from __future__ import annotations
 
 import gzip
+import zlib
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ from bgsim.traces.vocabulary import (
     WRONG,
     Vocabulary,
     tag_text,
+    wrong_ranks,
 )
 
 _CHUNK_BYTES = 1 << 22
@@ -68,8 +70,8 @@ def opened(path: Path, mode: str = "r") -> Iterator[TextIO]:
                 yield cast(TextIO, plain)
     except UnicodeDecodeError as error:
         raise refused(str(path), f"not a text file: {error.reason}") from None
-    except EOFError:
-        raise refused(str(path), "the packed file is cut off") from None
+    except (EOFError, zlib.error):
+        raise refused(str(path), "the packed file is cut off or damaged") from None
     except OSError as error:
         raise refused(str(path), f"cannot be used: {error.strerror or error}") from None
 
@@ -163,8 +165,8 @@ class _Reader:
         if not lines:
             self.problem(int(written[0]), "no line says how many ranks there are; write 'ranks N'")
             return 0
-        if not 1 <= counts[0] < 2**31:
-            self.problem(lines[0], "a trace has at least one rank", str(counts[0]))
+        if wrong := wrong_ranks(counts[0]):
+            self.problem(lines[0], wrong, str(counts[0]))
         return counts[0]
 
     def end(self, operations: int) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 from bgsim.dimensions import UNITS, UnitError
 from bgsim.spelling import did_you_mean
 from bgsim.traces.program import ANY, COLLECTIVE_TAG, PICOSECONDS, ROOTED, WORDS, Kind
-from bgsim.units import parse, to_cycles
+from bgsim.units import parse
 
 BLANK, HEADER, RANKS, RANK, END, WAIT_ALL, WRONG = range(100, 107)
 """What a line may be besides an operation."""
@@ -29,6 +29,8 @@ OF_COLLECTIVE = "collective-"
 
 INT32_MAX = 2**31 - 1
 INT64_MAX = 2**63 - 1
+RANKS_MAX = 4 * 73_728
+"""Of a trace: as many as 72 racks of nodes with four cores have."""
 COLLECTIVES_MAX = 2**30
 """Largest number in the tag of a collective's message; calls that are written out need tags, too."""
 CORES_MAX = 4
@@ -42,6 +44,8 @@ _PLAIN = {WORDS[kind]: int(kind) for kind in _MESSAGES}
 _KNOWN = (*_KINDS, "waitall", "rank", "ranks", "end")
 _SCALES = {unit: int(scale * PICOSECONDS) for unit, scale in UNITS["time"].items()}
 _KEPT_MAX = 200_000
+_SHOWN_MAX = 40
+"""Characters of a word in a message."""
 
 
 Value = TypeVar("Value")
@@ -128,9 +132,9 @@ class Vocabulary(dict[str, int]):
         if not (many == 3 or (many == 5 and words[3] == "tag" and words[4].isdigit())):
             return False
         kind, peer, size = _PLAIN.get(words[0], -1), words[1], words[2]
-        tag = int(words[4]) if many == 5 else 0
         if kind < 0 or not (peer.isdigit() and size[-1] == "B" and size[:-1].isdigit() and text.isascii()):
             return False
+        tag = bounded(words[4], INT32_MAX) if many == 5 else 0
         if len(peer) > 9 or len(size) > 18 or tag > INT32_MAX:
             return False
         self.table.extend((kind, int(peer), int(size[:-1]), tag, 0, label, 1, self._begun))
@@ -243,12 +247,34 @@ def _none_left(words: list[str], word: str) -> None:
         raise _RefusalError(f"'{word}' takes nothing more, and here is '{words[0]}'", words[0])
 
 
+def bounded(digits: str, most: int) -> int:
+    """A number from its digits, or ``most + 1`` where it is larger, however many digits there are."""
+    digits = digits.lstrip("0") or "0"
+    return min(int(digits), most + 1) if len(digits) <= len(str(most)) else most + 1
+
+
+def wrong_ranks(ranks: int) -> str:
+    """What is wrong with a number of ranks; empty if nothing is."""
+    if ranks < 1:
+        return "a trace has at least one rank"
+    return (
+        ""
+        if ranks <= RANKS_MAX
+        else f"{ranks:,} ranks, and 72 racks with four on each node have {RANKS_MAX:,}"
+    )
+
+
+def shortened(text: str) -> str:
+    """A word as a message shows it."""
+    return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}..."
+
+
 def _number(text: str, what: str, most: int) -> int:
     if not (text.isascii() and text.isdigit()):
-        raise _RefusalError(f"{what}: '{text}' is not a whole number", text)
-    number = int(text)
+        raise _RefusalError(f"{what}: '{shortened(text)}' is not a whole number", text)
+    number = bounded(text, most)
     if number > most:
-        raise _RefusalError(f"{what}: {text} is more than {most}", text)
+        raise _RefusalError(f"{what}: {shortened(text)} is more than {most}", text)
     return number
 
 
@@ -277,11 +303,11 @@ def _size(words: list[str], what: str) -> int:
         raise _RefusalError(f"'{what}' needs a size, such as 1024B or 4KiB", what)
     text = " ".join(words)
     if text.endswith("B") and text[:-1].isdigit() and text.isascii():
-        size = int(text[:-1])
+        size = bounded(text[:-1], INT64_MAX)
     else:
         size = int(_quantity(lambda: parse(text, "bytes").value, words[0]))
     if size > INT64_MAX:
-        raise _RefusalError(f"{text} is more than 8 EiB", words[0])
+        raise _RefusalError(f"{shortened(text)} is more than 8 EiB", words[0])
     return size
 
 
@@ -293,14 +319,18 @@ def _time(words: list[str], kind: Kind) -> tuple[Kind, int]:
     text = " ".join(words)
     number, unit = text[:-2], text[-2:]
     if unit in _SCALES and number.isascii() and number.isdigit():
-        amount = int(number) * _SCALES[unit]
+        amount = bounded(number, INT64_MAX) * _SCALES[unit]
     elif text.endswith(("cycles", "cycle")) and kind == Kind.COMPUTE:
         kind = Kind.COMPUTE_CYCLES
-        amount = _quantity(lambda: to_cycles(parse(text, "cycles"), 1), words[0])
+        cycles = _quantity(lambda: parse(text, "cycles").value, words[0])
+        if cycles.denominator != 1:
+            raise _RefusalError(f"'{shortened(text)}' is no whole number of cycles", words[0])
+        amount = cycles.numerator
     else:
         amount = round(_quantity(lambda: parse(text, "time").value, words[0]) * PICOSECONDS)
     if amount > INT64_MAX:
-        raise _RefusalError(f"{text} is longer than 106 days", words[0])
+        said = "more than 2^63 cycles" if kind == Kind.COMPUTE_CYCLES else "longer than 106 days"
+        raise _RefusalError(f"{shortened(text)} is {said}", words[0])
     return kind, int(amount)
 
 

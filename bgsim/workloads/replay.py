@@ -26,10 +26,11 @@ from bgsim.network.barrier import BarrierTree
 from bgsim.network.detours import Detours
 from bgsim.network.traffic import Ints
 from bgsim.traces import deadlock
-from bgsim.traces.accounts import CAUSES, Accounts, accounts, histogram
+from bgsim.traces.accounts import CAUSES, Accounts, accounts, cores_used, histogram
 from bgsim.traces.collectives import TREES, write_out
 from bgsim.traces.files import digest
 from bgsim.traces.graph import Graph, build
+from bgsim.traces.limits import check_amounts
 from bgsim.traces.loaded import checked
 from bgsim.traces.matching import match
 from bgsim.traces.program import Kind, Program
@@ -130,7 +131,7 @@ def replay(resolved: ResolvedRun, work: Job, progress: Progress | None = None) -
         graph.gates,
         detours,
     )
-    return Replayed(program, graph, ran, accounts(graph, ran, program.ranks, cores_per_rank))
+    return Replayed(program, graph, ran, accounts(graph, ran, program.ranks, cores_used(program)))
 
 
 def graph_of(resolved: ResolvedRun, work: Job, program: Program) -> Graph:
@@ -141,10 +142,11 @@ def graph_of(resolved: ResolvedRun, work: Job, program: Program) -> Graph:
     MisfitError
         If the trace does not fit the partition.
     TraceError
-        If its ranks wait for each other for ever.
+        If its ranks wait for each other for ever, or it makes more or longer messages than can be run.
     """
     config, machine, partition = resolved.workload, resolved.machine, resolved.partition
     assert isinstance(config, ReplayConfig)
+    check_amounts(program, work.frequency_hz, config.compute_scale)
     placement = place(resolved, work.placement, program, work.settings.cores)
     zeros = np.zeros(program.ranks, np.int64)
     steps = Steps(placement, work.costs, work.settings, zeros, work.seed)
@@ -257,11 +259,12 @@ def algorithms(
 def outcome(resolved: ResolvedRun, work: Job, replayed: Replayed) -> Outcome:
     """Metrics and details of a finished replay."""
     graph, ran, spent = replayed.graph, replayed.ran, replayed.accounts
+    by_cause = [int(cycles) for cycles in spent.cycles.sum(axis=1, dtype=object)]  # beyond 64 bits, too
     config, frequency, ranks = resolved.workload, work.frequency_hz, replayed.program.ranks
     assert isinstance(config, ReplayConfig)
     metrics: dict[str, int | float] = {
         "elapsed_s": spent.elapsed_cycles / frequency,
-        "cycles_total": int(spent.cycles.sum()),
+        "cycles_total": sum(by_cause),
         "messages": len(graph.size),
         "bytes": int(graph.size.sum()),
         "packet_hops": ran.packet_hops,
@@ -269,7 +272,7 @@ def outcome(resolved: ResolvedRun, work: Job, replayed: Replayed) -> Outcome:
     for cause in ("compute", "wait"):
         metrics[f"{cause}_s"] = float(spent.cycles[CAUSES.index(cause)].mean()) / frequency
     metrics["communication_s"] = float(spent.cycles[1:3].sum(axis=0).mean()) / frequency
-    metrics["cpu_utilisation"] = 1 - float(spent.cycles[4].sum() / max(1, spent.cycles.sum()))
+    metrics["cpu_utilisation"] = 1 - by_cause[4] / max(1, sum(by_cause))
     if len(graph.size):
         latency_us = (ran.done_cycles[graph.arrival] - ran.opened_cycles[graph.post]) * 1e6 / frequency
         metrics["latency_us"] = float(latency_us.mean())
@@ -284,8 +287,7 @@ def outcome(resolved: ResolvedRun, work: Job, replayed: Replayed) -> Outcome:
         "message_sizes": [dict(row) for row in histogram(graph.size)],
         "graph": {"messages": graph.messages.size, "gates": graph.gates.size},
     }
-    attribution = {cause: int(cycles) for cause, cycles in zip(CAUSES, spent.cycles.sum(axis=1), strict=True)}
-    return Outcome(metrics=metrics, attribution=attribution, details=details)
+    return Outcome(metrics=metrics, attribution=dict(zip(CAUSES, by_cause, strict=True)), details=details)
 
 
 def _rank_rows(spent: Accounts, frequency: int) -> list[Json]:

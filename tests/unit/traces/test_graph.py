@@ -14,10 +14,11 @@ from bgsim.machine.program import Program as Steps
 from bgsim.network.detours import Detours, DetourSource
 from bgsim.network.router import RouterParameters
 from bgsim.traces import deadlock, text
-from bgsim.traces.accounts import CAUSES, accounts, histogram
+from bgsim.traces.accounts import CAUSES, accounts, cores_used, histogram
 from bgsim.traces.collectives import write_out
 from bgsim.traces.errors import TraceError
 from bgsim.traces.graph import build
+from bgsim.traces.limits import check_amounts
 from bgsim.traces.matching import match
 
 FREQUENCY_HZ = 850_000_000
@@ -312,6 +313,52 @@ def test_accounts_add_up():
     assert spent.end_cycles.max() == spent.elapsed_cycles
 
 
+def test_a_rank_has_the_time_of_the_cores_that_it_uses():
+    bodies = ["compute 9cycles\ncompute 9cycles core 3 after start", "compute 5cycles", ""]
+    _, graph, result = ran(bodies)
+    program = text.read_text(f"bgsim-messages 1\nranks 3\nrank 0\n{bodies[0]}\nrank 1\n{bodies[1]}\nend 3")
+    spent = accounts(graph, result, 3, cores_used(program))
+    assert spent.cycles.sum(axis=0).tolist() == [18, 9, 9]
+    assert spent.cycles[CAUSES.index("wait")].tolist() == [0, 4, 9]
+
+
+@pytest.mark.parametrize(
+    ("bodies", "scale", "said"),
+    [
+        (
+            ["compute 9000000000000000000cycles\n" * 2],
+            1.0,
+            "trace:4: rank 0 computes and sleeps 1.8e+19",
+        ),
+        (["compute 1us\ncompute 1000h"], 1e6, "trace:5: rank 0 computes and sleeps 3.06e+21 cycles in all"),
+        (
+            ["send 1 4294967297B", "recv 0 any"],
+            1.0,
+            "send to rank 1, tag 0, line 4: 4294967297 B is more",
+        ),
+        (["bcast 4294967297B"], 1.0, "bcast with root 0, line 4: 4294967297 B is more than 4 GiB"),
+    ],
+)
+def test_what_no_machine_word_holds_is_refused(bodies, scale, said):
+    ranks = "".join(f"rank {number}\n{body}\n" for number, body in enumerate(bodies))
+    lines = sum(len(body.splitlines()) for body in bodies)
+    program = text.read_text(f"bgsim-messages 1\nranks {len(bodies)}\n{ranks}end {lines}")
+    with pytest.raises(TraceError) as caught:
+        check_amounts(program, FREQUENCY_HZ, scale)
+    assert said in str(caught.value)
+
+
+def test_messages_are_counted_before_they_are_written_out(monkeypatch):
+    body = "allreduce 8KiB\nalltoall 8B\nbarrier"
+    four = "".join(f"rank {rank}\n{body}\nisend {(rank + 1) % 4} 5000B\n" for rank in range(4))
+    program = text.read_text(f"bgsim-messages 1\nranks 4\n{four}end 16")
+    monkeypatch.setattr("bgsim.machine.program.MESSAGES_MAX", 41)
+    with pytest.raises(TraceError, match=r"^trace: its ranks exchange 42 messages, more than 41; use fewer"):
+        write_out(program, steps_of(line(4)), "binomial")  # 6 * 3 + 12 + 4 * 3
+    monkeypatch.setattr("bgsim.machine.program.MESSAGES_MAX", 42)
+    assert write_out(program, steps_of(line(4)), "binomial").program.size > program.size
+
+
 @pytest.mark.parametrize(("first", "second"), [("send 1 8B", "recv 0 8B"), ("bcast 8B", "bcast 8B")])
 def test_work_that_a_wait_follows_at_once_is_accounted_for(first, second):
     blocking, started = [first, second], ["a: isend 1 8B\nwait a", "a: irecv 0 8B\nwait a"]
@@ -323,6 +370,7 @@ def test_work_that_a_wait_follows_at_once_is_accounted_for(first, second):
 
 def test_histogram():
     rows = histogram(np.array([0, 1, 5, 8, 9, 1024]))
+    assert histogram(np.array([9 * 10**18] * 2))[0]["bytes"] == 18 * 10**18
     assert [(row["bytes_max"], row["messages"], row["bytes"]) for row in rows] == [
         (0, 1, 0), (1, 1, 1), (8, 2, 13), (16, 1, 9), (1024, 1, 1024)
     ]  # fmt: skip

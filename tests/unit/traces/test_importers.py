@@ -105,6 +105,21 @@ def test_goal(file):
         (GOAL[: GOAL.index("rank 1")], "cut off: 1 of 2 ranks have no section, the first is rank 1"),
         (GOAL.replace("to 1", "to 2"), ":5: rank 2: ranks are 0 to 1"),
         (GOAL.replace("two lines */", ""), "cut off inside a comment"),
+        (
+            GOAL.replace("num_ranks 2", "num_ranks 294913"),
+            ":1: 294,913 ranks, and 72 racks with four on",
+        ),
+        (
+            GOAL.replace("calc 100", "calc 99999999999999999999"),
+            ":4: calc 99999999999999999999 is longer",
+        ),
+        (GOAL.replace("calc 100", "calc 9300000000000000"), ":4: calc 9300000000000000 is longer than 106 d"),
+        (GOAL.replace("4000b", f"{2**63}b"), f":6: {2**63} b is more than 8 EiB"),
+        (
+            GOAL.replace("4000b", "9" * 5000 + "b"),
+            ":6: 9999999999999999999999999999999999999999... b is",
+        ),
+        (GOAL.replace("tag 3", f"tag {2**31}"), f":5: tag {2**31} is more than {2**31 - 1}"),
     ],
 )
 def test_goal_refuses(file, content, said):
@@ -241,6 +256,12 @@ def test_simgrid_allgatherv_has_a_type_with_and_without_displacements(file, behi
             ":7: 'bcast ' is not understood: there is too little behind it",
         ),
         (NEW.replace("isend 1 5", "isend 7 5"), ":4: rank 7: ranks are 0 to 1"),
+        (NEW.replace("isend 1 5", f"isend 1 {2**31}"), f":4: tag {2**31} is more than {2**31 - 1}"),
+        (
+            NEW.replace("compute 1e6", "comm_size inf"),
+            ":3: 'comm_size inf' is not understood: cannot",
+        ),
+        (NEW + "294912 init\n", ": rank 294912: 72 racks with four ranks on each node have 294,912"),
         ("0 init\nfoo\n0 finalize\n", ":2: not understood: 'foo'"),
         ("0 init\n1 init\n0 send 1 2 3\n1 recv 0 2 3\n", "say which dialect it is, old or new"),
     ],

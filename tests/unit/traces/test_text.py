@@ -78,7 +78,10 @@ def test_files_plain_and_packed(tmp_path):
         assert text.read(tmp_path / name).same(program)
     packed = (tmp_path / "a.trace.gz").read_bytes()
     (tmp_path / "a.trace.gz").write_bytes(packed[:-20])
-    with pytest.raises(TraceError, match="cut off"):
+    with pytest.raises(TraceError, match="cut off or damaged"):
+        text.read(tmp_path / "a.trace.gz")
+    (tmp_path / "a.trace.gz").write_bytes(gzip.compress(b"x")[:10] + b"\7")  # there is no such block
+    with pytest.raises(TraceError, match="cut off or damaged"):
         text.read(tmp_path / "a.trace.gz")
     (tmp_path / "b.trace").write_bytes(gzip.compress(b"x"))
     with pytest.raises(TraceError, match="not a text file"):
@@ -122,6 +125,10 @@ def test_a_line_count_beyond_the_memory_of_lines():
         ),
         ("rank 0\na: irecv 1 8B\nwaitall\nwait a\nend 3", "trace:6: the operation of line 4 has been waited"),
         ("rank 0\nafter: barrier\nend 1", "'after' is no label"),
+        ("rank 0\ncompute 1.5cycles\nend 1", "trace:4: '1.5cycles' is no whole number of cycles"),
+        ("rank 0\nsend 1 " + "9" * 5000 + "B\nend 1", "9... is more than 8 EiB"),
+        ("rank 0\nsend 1 8B tag " + "9" * 5000 + "\nend 1", "9... is more than 2147483647"),
+        ("rank 0\nsend 1 8B tag \u00b2\nend 1", "tag: '\u00b2' is not a whole number"),
         ("ranks 3\nend 0", "trace:3: the number of ranks stands in line 2 already"),
     ],
 )
@@ -143,6 +150,7 @@ def test_head():
         ),
         ("bgsim-messages 1\nend 0", "no line says how many ranks there are"),
         ("bgsim-messages 1\nranks 0\nend 0", "at least one rank"),
+        ("bgsim-messages 1\nranks 100000000\nrank 0\nend 0", "trace:2: 100,000,000 ranks, and 72 racks"),
     ):
         with pytest.raises(TraceError) as caught:
             text.read_text(content)
