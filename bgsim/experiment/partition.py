@@ -20,6 +20,7 @@ from bgsim.datasheet.parameter import CONFIDENCE
 from bgsim.experiment import shipped
 from bgsim.experiment.errors import ExperimentError, Problem, quoted, shown
 from bgsim.experiment.locate import Document, read_file
+from bgsim.network.pset_boxes import pset_count
 from bgsim.spelling import did_you_mean
 
 MIDPLANE = 8
@@ -200,9 +201,11 @@ def load_topology(path: Path) -> Topology:
     if "pset" in section and not findings:
         nodes = math.prod(section["shape"]) if "shape" in section else 1
         findings += pset_findings(section["pset"], nodes)
-        if not findings and "io_nodes" in section and section["io_nodes"] != -(-nodes // section["pset"]):
-            said = f"{shown(section['io_nodes'])} is not one for each {section['pset']} of {nodes} nodes"
-            findings.append(Finding("io_nodes", said))
+        if not findings and "io_nodes" in section and "shape" in section:
+            count = pset_count(tuple(section["shape"]), section["pset"])
+            if section["io_nodes"] != count or isinstance(section["io_nodes"], bool):
+                said = f"{shown(section['io_nodes'])} is not one for each pset: {nodes:,} nodes are halved "
+                findings.append(Finding("io_nodes", f"{said}into {count:,} of up to {section['pset']}"))
     texts = ("name", "description", "source")
     for key in texts:
         if key in section and not isinstance(section[key], str):

@@ -269,6 +269,14 @@ class Channel:
         return freed
 
 
+def packet_problem(datasheet: Datasheet) -> str:
+    """What the device cannot do with a machine's packets, or nothing."""
+    payload = datasheet.integer("collective.packet_payload")
+    if payload == PACKET_PAYLOAD_BYTES:
+        return ""
+    return f"{payload} B, and packets of the collective device have {PACKET_PAYLOAD_BYTES} B, 16 quads"
+
+
 class CollectiveDevice:
     """The device with its two channels, control registers and interrupts.
 
@@ -290,8 +298,8 @@ class CollectiveDevice:
     """
 
     def __init__(self, node: int, network: CollectiveNetwork, bic: Bic, datasheet: Datasheet) -> None:
-        if datasheet.integer("collective.packet_payload") != PACKET_PAYLOAD_BYTES:
-            raise ValueError("the collective device has packets of 16 quads")
+        if wrong := packet_problem(datasheet):
+            raise ValueError(f"collective.packet_payload: {wrong}")
         self.node = node
         self.network = network
         self.on_activity: Callable[[], None] = lambda: None

@@ -172,14 +172,23 @@ def _segments(program: Program, size_bytes: int) -> list[int]:
 
 def _masters(placement: Placement) -> Ints:
     """The rank on the first core of each node, shape (nodes,)."""
-    masters = np.full(node_count(placement.shape), -1, np.int64)
-    first = np.flatnonzero(placement.core % placement.per_node == 0)
-    masters[placement.node[first]] = first
-    if (masters < 0).any():
-        raise ValueError(
-            f"node {int(np.argmin(masters))} has no rank on its first core, a rectangle needs one"
-        )
+    masters = _first_ranks(placement)
+    idle = np.flatnonzero(masters < 0)
+    if idle.size:
+        raise ValueError(f"node {idle[0]} has no rank on its first core, a rectangle needs one")
     return masters
+
+
+def without_master(placement: Placement) -> Ints:
+    """Nodes without a rank on their first core, with which a rectangle can do nothing."""
+    return np.flatnonzero(_first_ranks(placement) < 0)
+
+
+def _first_ranks(placement: Placement) -> Ints:
+    ranks = np.full(node_count(placement.shape), -1, np.int64)
+    first = np.flatnonzero(placement.core % placement.per_node == 0)
+    ranks[placement.node[first]] = first
+    return ranks
 
 
 def _plane(placement: Placement, dimension: int) -> Ints:

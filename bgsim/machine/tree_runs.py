@@ -41,6 +41,14 @@ RANKS_PER_THREAD = 20_000
 """With fewer ranks, starting threads takes longer than they save."""
 
 
+NODE_PACKETS_MAX = 5 * 10**10
+"""Packets of one operation times nodes that they pass: more take the better part of an hour or longer."""
+
+
+class TooManyPacketsError(ValueError):
+    """An operation has more packets than can be simulated in reasonable time."""
+
+
 @cache
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(THREADS, thread_name_prefix="nodes")
@@ -98,6 +106,33 @@ def barrier_work(costs: CostModel, datasheet: Datasheet, most: int) -> NodeWork:
         master_give=0,
         member_leave=lockbox,
     )
+
+
+def without_rank(placement: Placement) -> Ints:
+    """Nodes without a rank, of which the barrier and the collective network know nothing to do."""
+    here = np.bincount(placement.node, minlength=int(np.prod(placement.shape)))
+    return np.flatnonzero(here == 0)
+
+
+def check_packets(kind: TreeOperation, size_bytes: int, placement: Placement, datasheet: Datasheet) -> None:
+    """Refuse an operation whose packets would be passed through the tree for hours.
+
+    Raises
+    ------
+    TooManyPacketsError
+        If all nodes together have more than :data:`NODE_PACKETS_MAX`.
+    """
+    if kind == "barrier":
+        return
+    size_bytes = combined_bytes(kind, size_bytes, placement.ranks)
+    packets = max(1, -(-size_bytes // datasheet.integer("collective.packet_payload")))
+    nodes = int(np.prod(placement.shape))
+    if nodes * packets > NODE_PACKETS_MAX:
+        raise TooManyPacketsError(
+            f"{kind} by collective-network: {packets:,} packets through {nodes:,} nodes, and at most "
+            f"{NODE_PACKETS_MAX:,} times in one operation may a packet pass a node; use fewer nodes or a "
+            f"smaller size"
+        )
 
 
 @dataclass(frozen=True)
@@ -158,12 +193,13 @@ class TreeRun:
         self._order = order
         self.cores = placement.core[order]
         here = np.bincount(placement.node, minlength=int(np.prod(placement.shape)))
-        if (here == 0).any():
-            raise ValueError(f"node {int(np.argmin(here))} has no rank; the networks span the partition")
+        idle = without_rank(placement)
+        if idle.size:
+            raise ValueError(f"node {idle[0]} has no rank; the networks span the partition")
         self.begins = np.concatenate([[0], np.cumsum(here)])
         self.nodes, self.most = here.size, int(here.max())
         self.clock = np.zeros(placement.ranks, np.int64)
-        self._ranks = placement.ranks
+        self._placement, self._ranks = placement, placement.ranks
         self._costs, self._datasheet = costs, datasheet
         self._shape, self._pset = placement.shape, pset
         self._detours, self._quiet = detours, nothing_watched(int(self.cores.max()) + 1)
@@ -172,9 +208,16 @@ class TreeRun:
         self._root, self._root_node = int(np.argmin(order)), int(placement.node[0])
 
     def operation(self, kind: TreeOperation, size_bytes: int) -> NetworkOperation:
-        """Set up an operation."""
+        """Set up an operation.
+
+        Raises
+        ------
+        TooManyPacketsError
+            If it would take too long.
+        """
         if kind == "barrier":
             return self._barrier()
+        check_packets(kind, size_bytes, self._placement, self._datasheet)
         tree = tree_of(self._shape, self._pset)
         size_bytes = combined_bytes(kind, size_bytes, self._ranks)
         work, packets, parameters = tree_software(kind, size_bytes, self._costs, self._datasheet)

@@ -25,9 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsim.network.implicit import neighbour_table
+from bgsim.network.pset_boxes import MIDPLANE
 from bgsim.network.topology import Shape, node_count
 
-MIDPLANE = 8
 PORTS = 3
 PSET_NODES_MIN = 3
 """Halving a larger box leaves a pset two nodes, a junction and a root. The machine has 8 or more."""

@@ -30,6 +30,7 @@ from bgsim.machine.tree_runs import (
     combined_bytes,
     tree_of,
     tree_software,
+    without_rank,
 )
 from bgsim.network.barrier import BarrierTree
 from bgsim.network.collective_vector import broadcast, combine_broadcast
@@ -116,7 +117,7 @@ class Trees:
     @staticmethod
     def cover(placement: Placement) -> bool:
         """Whether every node of the partition has a rank; the networks span all of them."""
-        return bool(np.bincount(placement.node, minlength=int(np.prod(placement.shape))).all())
+        return not without_rank(placement).size
 
     def times(self, call: TreeCall, turn: int) -> TreeTimes:
         """What a call takes that is number `turn`, from 1, of those over the networks."""

@@ -24,6 +24,7 @@ from bgsim.machine.program import Program
 from bgsim.machine.timeline import Timeline
 from bgsim.machine.tree_runs import TreeOperation, TreeRun
 from bgsim.network.traffic import PAYLOAD_BYTES, Ints
+from bgsim.workloads.collectives_fit import check_messages
 from bgsim.workloads.machine_configs import WITHOUT_TORUS, CollectivesConfig
 from bgsim.workloads.machine_tier import Job, job, outcome
 from bgsim.workloads.outcome import Json, Outcome
@@ -57,6 +58,8 @@ def run(resolved: ResolvedRun, progress: Progress = None) -> Outcome:
     ------
     bgsim.machine.program.TooManyMessagesError
         If a torus algorithm makes more messages than fit.
+    bgsim.machine.tree_runs.TooManyPacketsError
+        If an operation over the collective network has more packets than can be simulated.
     """
     config = resolved.workload
     assert isinstance(config, CollectivesConfig)
@@ -105,6 +108,7 @@ def _over_trees(
 def _over_torus(
     resolved: ResolvedRun, config: CollectivesConfig, chosen: str, work: Job, progress: Progress
 ) -> Outcome:
+    check_messages(resolved, config, chosen, work.placement, work.costs.rendezvous is not None)
     algorithm, size = TORUS[config.operation, chosen], int(config.size.value)
     everyone = np.arange(work.placement.ranks)
     compute = float(work.cycles(config.compute))

@@ -8,7 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bgsim.workloads.machine_configs import AUTO, HaloConfig, MachineTierConfig, NoiseConfig
+from bgsim.workloads.machine_configs import (
+    AUTO,
+    CollectivesConfig,
+    HaloConfig,
+    MachineTierConfig,
+    NoiseConfig,
+)
 from bgsim.workloads.quantities import DETAILED_NODES_MAX
 from bgsim.workloads.replay_config import ReplayConfig
 from bgsim.workloads.support import MisfitError, PlannedRun, Refusal
@@ -63,6 +69,10 @@ def misfits(config: MachineTierConfig, planned: PlannedRun) -> Iterator[Refusal]
         except CostModelError as cost_error:
             yield Refusal("workload.cost_model", str(cost_error))
             return
+    if isinstance(config, CollectivesConfig) and config.tier == "machine":
+        from bgsim.workloads.collectives_fit import misfits as operation_misfits
+
+        yield from operation_misfits(config, planned, costs)
     if isinstance(config, ReplayConfig):
         from bgsim.traces.errors import TraceError
         from bgsim.workloads.replay import check

@@ -17,7 +17,7 @@ from bgsim.network.router import RouterParameters
 from bgsim.units import Quantity
 from bgsim.workloads.machine_configs import AUTO, MachineTierConfig
 from bgsim.workloads.outcome import Json, Outcome
-from bgsim.workloads.resolved import ResolvedRun
+from bgsim.workloads.resolved import Partition, ResolvedRun
 
 
 @dataclass(frozen=True)
@@ -75,15 +75,7 @@ def job(resolved: ResolvedRun, config: MachineTierConfig, costs: CostModel | Non
         If the cost model is of another platform or guest, or not what it was when the run was planned.
     """
     machine, partition = resolved.machine, resolved.partition
-    mapping = partition.rank_mapping(config.ranks_per_node)
-    node = mapping.nodes.astype(np.int64)
-    placement = Placement(
-        partition.shape,
-        partition.torus,
-        node,
-        node * config.ranks_per_node + mapping.cores,
-        config.ranks_per_node,
-    )
+    placement = placement_of(partition, config.ranks_per_node)
     costs, source = (costs, "given") if costs is not None else costs_of(resolved, config)
     frequency = machine.integer("core.frequency")
     cores = partition.nodes * config.ranks_per_node
@@ -97,6 +89,20 @@ def job(resolved: ResolvedRun, config: MachineTierConfig, costs: CostModel | Non
         frequency_hz=frequency,
         seed=resolved.seed,
     )
+
+
+def placement_of(partition: Partition, ranks_per_node: int) -> Placement:
+    """Where the ranks of a partition run.
+
+    Raises
+    ------
+    bgsim.network.mapping.MappingError
+        If a mapping file does not fit.
+    """
+    mapping = partition.rank_mapping(ranks_per_node)
+    node = mapping.nodes.astype(np.int64)
+    core = node * ranks_per_node + mapping.cores
+    return Placement(partition.shape, partition.torus, node, core, ranks_per_node)
 
 
 def costs_of(resolved: ResolvedRun, config: MachineTierConfig) -> tuple[CostModel, str]:

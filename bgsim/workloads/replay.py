@@ -21,6 +21,7 @@ from bgsim.machine.cost_model import CostModel
 from bgsim.machine.networks import run_graph
 from bgsim.machine.program import Placement
 from bgsim.machine.program import Program as Steps
+from bgsim.machine.tree_runs import TooManyPacketsError, check_packets
 from bgsim.machine.uncontended import Executed
 from bgsim.network.barrier import BarrierTree
 from bgsim.network.detours import Detours
@@ -28,6 +29,7 @@ from bgsim.network.traffic import Ints
 from bgsim.traces import deadlock
 from bgsim.traces.accounts import CAUSES, Accounts, accounts, cores_used, histogram
 from bgsim.traces.collectives import TREES, write_out
+from bgsim.traces.errors import refused
 from bgsim.traces.files import digest
 from bgsim.traces.graph import Graph, build
 from bgsim.traces.limits import check_amounts
@@ -152,6 +154,11 @@ def graph_of(resolved: ResolvedRun, work: Job, program: Program) -> Graph:
     steps = Steps(placement, work.costs, work.settings, zeros, work.seed)
     over_trees, algorithm = algorithms(config, placement, work)
     written = write_out(program, steps, algorithm, over_trees)
+    for call in written.trees:
+        try:
+            check_packets(call.kind, call.size_bytes, placement, machine)
+        except TooManyPacketsError as error:
+            raise refused(str(config.path), str(error)) from None
     trees = Trees(placement, work.costs, machine, partition.pset, work.seed) if over_trees else None
     matches = match(written.program)
     graph = build(

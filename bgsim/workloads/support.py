@@ -255,6 +255,21 @@ def _packets(planned: PlannedRun) -> Iterator[Refusal]:
         yield Refusal(planned.changed[name], said)
 
 
+def _devices(workload: Any, planned: PlannedRun) -> Iterator[Refusal]:
+    """Nodes with all their devices, whatever the workload does."""
+    yield from _collective_packets(planned)
+
+
+def _collective_packets(planned: PlannedRun) -> Iterator[Refusal]:
+    """Packets of the collective network that its device cannot have."""
+    if "collective.packet_payload" not in planned.changed:
+        return
+    from bgsim.hardware.collective_device import packet_problem
+
+    if wrong := packet_problem(planned.resolve().machine):
+        yield Refusal(planned.changed["collective.packet_payload"], wrong)
+
+
 def _traffic(workload: Any, planned: PlannedRun) -> Iterator[Refusal]:
     from bgsim.workloads.traffic_fit import misfits
 
@@ -263,6 +278,8 @@ def _traffic(workload: Any, planned: PlannedRun) -> Iterator[Refusal]:
 
 
 def _places(workload: Any, planned: PlannedRun) -> Iterator[Refusal]:
+    if workload.tier == "detailed":
+        yield from _collective_packets(planned)
     from bgsim.workloads.quantities import DETAILED_NODES_MAX
 
     fit = planned.partition.nodes * workload.processes_per_node
@@ -279,6 +296,8 @@ def _ranks(workload: Any, planned: PlannedRun) -> Iterator[Refusal]:
 
     if workload.tier == "machine":
         yield from _packets(planned)
+    if workload.tier == "detailed" or workload.cost_model == "auto":  # whose nodes have the device
+        yield from _collective_packets(planned)
     yield from misfits(workload, planned)
 
 
@@ -303,8 +322,10 @@ SUPPORT: Mapping[str, Support] = {
         settings=_micro,
         misfits=_shared,
     ),
-    "netperf": Support(_BOTH, _LINUX, 2, ("pset",), because=_NO_SOCKETS, elsewhere=_SOCKETS_STAY),
-    "dcmf": Support(_ALL, ("cnk", "zeptoos-bigmemory", "l4-app"), 2, because=_NO_USER_DMA),
+    "netperf": Support(
+        _BOTH, _LINUX, 2, ("pset",), because=_NO_SOCKETS, elsewhere=_SOCKETS_STAY, misfits=_devices
+    ),
+    "dcmf": Support(_ALL, ("cnk", "zeptoos-bigmemory", "l4-app"), 2, because=_NO_USER_DMA, misfits=_devices),
     "io": Support(
         _MACHINES, _OPERATING_SYSTEMS, 1, ("pset",), because=_NO_FILES, settings=_io, misfits=_places
     ),

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from bgsim.datasheet import Datasheet
+from bgsim.network.pset_boxes import pset_count
 from bgsim.network.psets import ETHERNET, pset_graph, psets
 from bgsim.network.tree import CollectiveTree
 
@@ -26,6 +27,17 @@ def test_every_compute_node_has_one_io_node(shape, pset):
         assert sorted(n for n in graph[io] if n != ETHERNET) == group.nodes.tolist()
         assert graph.edges[io, ETHERNET]["bytes_per_second"] == 10**10 / 8
         assert graph.edges[io, group.root]["hops"] == 1
+
+
+def test_psets_are_counted_as_they_are_laid_out():
+    random = np.random.default_rng(1)
+    for _ in range(60):
+        shape, pset = (
+            tuple(random.choice([1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 24], 3).tolist()),
+            int(random.integers(8, 129)),
+        )
+        assert pset_count(shape, pset) == CollectiveTree(shape, pset).pset_roots.size
+    assert pset_count((256, 256, 256), 8) == 2**21
 
 
 def test_hops_to_the_io_node_are_those_along_the_class():

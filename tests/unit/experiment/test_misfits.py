@@ -131,6 +131,95 @@ def test_a_mapping_file_with_too_few_lines_is_named(refusals, tmp_path):
     assert found[0].startswith(f"2:38: partition.mapping: {tmp_path / 'm.map'}:2: x is 7")
 
 
+def place(shape, count):
+    return "".join(f"{node % shape[0]} {node // shape[0]} 0 0\n" for node in range(count))
+
+
+@pytest.mark.parametrize(
+    ("workload", "said"),
+    [
+        (
+            "operation: barrier",
+            "the barrier network needs a rank on all 8 nodes, and 2 have none",
+        ),
+        ("operation: allreduce", "the collective network needs a rank on all 8 nodes"),
+        ("algorithm: rectangle", "the algorithm rectangle needs a rank on the first core of all 8 nodes"),
+        ("algorithm: ring, synchronised: true", "the barrier network needs a rank on all 8 nodes"),
+        ("algorithm: ring", None),
+    ],
+)
+def test_a_mapping_file_that_leaves_nodes_empty(refusals, tmp_path, workload, said):
+    (tmp_path / "six.map").write_text(place((4, 2), 6))
+    found = refusals(f"{{kind: collectives, {workload}}}", "{shape: [4, 2, 1], pset: 8, mapping: six.map}")
+    assert len(found) == (said is not None)
+    assert all(each.startswith(f"2:49: partition.mapping: {said}") for each in found)
+
+
+@pytest.mark.parametrize(
+    ("workload", "topology", "problem"),
+    [
+        (
+            "operation: ^alltoall",
+            "racks-72",
+            "workload.operation: alltoall by torus: 5,435,744,256 mess",
+        ),
+        (
+            "operation: broadcast, algorithm: ring, size: ^4 GiB",
+            "midplane",
+            "workload.size: broadcast by ring: 803,733,504 messages, more than 20,000,000; use fewer ranks",
+        ),
+        (
+            "operation: allgather, size: ^4 GiB",
+            "midplane",
+            "workload.size: allgather by collective-network: 8,589,934,592 packets through 512 nodes, and at",
+        ),
+    ],
+)
+def test_operations_that_would_not_end(refusals, workload, topology, problem):
+    text = f"{{kind: collectives, {workload}}}"
+    found = refusals(text.replace("^", ""), f"{{topology: {topology}}}")
+    assert len(found) == 1, found
+    assert found[0].startswith(f"4:{len('workload: ') + text.index('^') + 1}: {problem}")
+
+
+@pytest.mark.parametrize(
+    "workload",
+    [
+        "kind: collectives",
+        "kind: halo",
+        "kind: dcmf",
+        "kind: io, tier: detailed",
+        "kind: collectives, tier: detailed",
+    ],
+)
+def test_the_collective_device_has_one_length_of_packets(refusals, workload):
+    more = "machine: {set: {collective.packet_payload: 128 B}}\n"
+    found = refusals(f"{{{workload}}}", more=more)
+    said = "128 B, and packets of the collective device have 256 B, 16 quads"
+    assert found == [f"5:44: machine.set.collective.packet_payload: {said}"]
+
+
+def test_a_trace_must_fit(refusals, tmp_path):
+    alltoall = "".join(f"rank {rank}\nalltoall 8B\n" for rank in range(5000))
+    (tmp_path / "a.trace").write_text(f"bgsim-messages 1\nranks 5000\n{alltoall}end 5000\n")
+    (tmp_path / "c.trace").write_text("bgsim-messages 1\nranks 1\nrank 0\ncompute 1000h\nend 1\n")
+    for workload, topology, said in (
+        (
+            "trace: a.trace",
+            "racks-8",
+            "a.trace: its ranks exchange 24,995,000 messages, more than",
+        ),
+        (
+            "trace: c.trace, compute_scale: 1e6",
+            "pair",
+            "c.trace:4: rank 0 computes and sleeps 3.06e+21",
+        ),
+    ):
+        found = refusals(f"{{kind: replay, {workload}}}", f"{{topology: {topology}}}")
+        assert len(found) == 1
+        assert f"workload.trace: {tmp_path}/{said}" in found[0]
+
+
 def test_directories_are_called_directories(refusals):
     workload = "{kind: collectives}"
     assert refusals(workload, "{topology: pair, mapping: ./}") == [

@@ -69,7 +69,12 @@ FILE = {"name": "mine", "shape": [8, 8, 8], "torus": [True] * 3, "pset": 64}
     ("change", "said"),
     [
         ({"pset": 4}, "pset: 4 is not understood: expected 8 to 128"),
-        ({"io_nodes": 7}, "io_nodes: 7 is not one for each 64 of 512 nodes"),
+        ({"io_nodes": 7}, "io_nodes: 7 is not one for each pset: 512 nodes are halved into 8 of up to 64"),
+        ({"io_nodes": True}, "io_nodes: True is not one for each pset"),
+        (
+            {"shape": [9, 8, 8], "io_nodes": 9},
+            "each pset: 576 nodes are halved into 12",
+        ),
         ({"mapping": "XYTX"}, "mapping: no mapping 'XYTX'"),
         ({"mapping": 3}, "mapping: 3 is not understood"),
         ({"confidence": "X"}, "confidence: 'X' is no mark"),
