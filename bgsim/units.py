@@ -52,6 +52,8 @@ _NUMBER: Final = re.compile(
 )
 
 _EXPONENT_MAX: Final = 99
+_CHARACTERS_MAX: Final = 1000
+_SHOWN_MAX: Final = 40
 """Exact arithmetic writes every digit out."""
 
 
@@ -158,6 +160,10 @@ def parse(text: str | int | float, dimension: str) -> Quantity:
     found = _NUMBER.match(shown)
     if found is None:
         raise UnitError(f"{shown!r} does not begin with a number; write {expected(dimension)}")
+    if len(found.group()) > _CHARACTERS_MAX:
+        raise UnitError(
+            f"'{shown[:_SHOWN_MAX]}...' is too long; a number has at most {_CHARACTERS_MAX} characters"
+        )
     if abs(int(found["exponent"] or 0)) > _EXPONENT_MAX:
         size = "small" if found["exponent"].startswith("-") else "large"
         raise UnitError(f"{shown!r} is too {size}; the power of ten goes to {_EXPONENT_MAX}")

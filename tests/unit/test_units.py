@@ -68,6 +68,7 @@ def test_parse_is_exact(text: str | int | float, dimension: str, value: Fraction
         ("3 furlongs", "time", "'3 furlongs' has the unknown unit 'furlongs'; write a time"),
         ("-3 s", "time", "'-3 s' is negative; a time here is never below zero"),
         ("1e400 s", "time", "'1e400 s' is too large; the power of ten goes to 99"),
+        ("9" * 5000 + " s", "time", f"'{'9' * 40}...' is too long; a number has at most 1000 characters"),
         ("1e-100 s", "time", "'1e-100 s' is too small; the power of ten goes to 99"),
         ("fast", "time", "'fast' does not begin with a number; write a time"),
         ("", "time", "'' does not begin with a number"),
