@@ -29,8 +29,9 @@ class GateState(NamedTuple):
     ``messages`` lists the messages of gate g at ``first[g]`` to ``first[g + 1]``, ascending; ``also`` lists
     in the same way, by ``first_also``, the gates it counts besides ``then``. ``ready`` becomes the time of
     the last counting. ``following`` links the gates that queue at a core from ``head`` to ``tail``; a core's
-    head is the gate it works on, which ``keeps`` the core for ``then`` or not. ``heap_time`` and ``heap_gate`` are a heap of gates that become ready or,
-    once they are ``working``, open; its size is ``size[0]``.
+    head is the gate it works on. Of a gate that ``keeps`` its core, ``then`` is the next one there.
+    ``heap_time`` and ``heap_gate`` are a heap of gates that become ready or, once they are ``working``, open;
+    its size is ``size[0]``.
     """
 
     needs: Array
