@@ -3,8 +3,9 @@
 * *binomial*: a tree of ranks, halving the distance in each round.
 * *ring*: rank to rank in order of number. An allreduce is a reduce-scatter and an allgather of pieces; a
   broadcast or reduce a chain, in segments.
-* *rectangle*: along the dimensions of the partition, one after the other. A broadcast leaves copies at the
-  nodes of a line with the deposit bit; a reduce goes from node to node, since the torus combines nothing.
+* *rectangle*: along the dimensions of the partition, one after the other, from the root's node. A broadcast
+  leaves copies at the nodes of a line with the deposit bit; a reduce goes from node to node, since the torus
+  combines nothing.
 * *dissemination*, of a barrier: in each round everyone sends a byte twice as far.
 * *torus*: everyone sends to everyone directly, in an order that each rank draws for itself.
 
@@ -90,7 +91,7 @@ def ring_reduce(program: Program, size_bytes: int) -> None:
 
 
 def rectangle_broadcast(program: Program, size_bytes: int) -> None:
-    """Along x from node 0, then along y from that line, then along z from that plane, then inside nodes."""
+    """Along x from rank 0's node, then along y from that line, along z from that plane, and inside nodes."""
     placement = program.placement
     masters = _masters(placement)
     for segment in _segments(program, size_bytes):
@@ -171,8 +172,8 @@ def _segments(program: Program, size_bytes: int) -> list[int]:
 
 
 def _masters(placement: Placement) -> Ints:
-    """The rank on the first core of each node, shape (nodes,)."""
-    masters = _first_ranks(placement)
+    """The rank that works for each node, shape (nodes,): rank 0, elsewhere the one on the first core."""
+    masters = _workers(placement)
     idle = np.flatnonzero(masters < 0)
     if idle.size:
         raise ValueError(f"node {idle[0]} has no rank on its first core, a rectangle needs one")
@@ -180,52 +181,68 @@ def _masters(placement: Placement) -> Ints:
 
 
 def without_master(placement: Placement) -> Ints:
-    """Nodes without a rank on their first core, with which a rectangle can do nothing."""
-    return np.flatnonzero(_first_ranks(placement) < 0)
+    """Nodes without a rank that works for them, with which a rectangle can do nothing."""
+    return np.flatnonzero(_workers(placement) < 0)
 
 
-def _first_ranks(placement: Placement) -> Ints:
+def _workers(placement: Placement) -> Ints:
     ranks = np.full(node_count(placement.shape), -1, np.int64)
     first = np.flatnonzero(placement.core % placement.per_node == 0)
     ranks[placement.node[first]] = first
+    ranks[placement.node[ROOT]] = ROOT
     return ranks
 
 
+def _position(nodes: Ints, placement: Placement, dimension: int) -> Ints:
+    return nodes // _stride(placement, dimension) % placement.shape[dimension]
+
+
 def _plane(placement: Placement, dimension: int) -> Ints:
-    """Nodes that have the data before a dimension's turn: those at position 0 of it and of all later ones."""
-    X, Y, _ = placement.shape
-    nodes = np.arange(node_count(placement.shape))
-    position = (nodes % X, nodes // X % Y, nodes // (X * Y))
-    return nodes[np.all([position[later] == 0 for later in range(dimension, 3)], axis=0)]
+    """Nodes that have the data before a dimension's turn: those with the root in it and in all later ones."""
+    nodes, root = np.arange(node_count(placement.shape)), placement.node[[ROOT]]
+    with_root = [
+        _position(nodes, placement, later) == _position(root, placement, later)
+        for later in range(dimension, 3)
+    ]
+    return nodes[np.all(with_root, axis=0)]
 
 
 def _reach(placement: Placement, dimension: int) -> tuple[int, int]:
-    """How far a line goes forwards and backwards from position 0."""
+    """How far a line goes forwards and backwards from the root's position."""
     size = placement.shape[dimension]
-    return (size // 2, (size - 1) // 2) if placement.torus[dimension] else (size - 1, 0)
+    if placement.torus[dimension]:
+        return size // 2, (size - 1) // 2
+    before = int(_position(placement.node[[ROOT]], placement, dimension)[0])
+    return size - 1 - before, before
 
 
 def _stride(placement: Placement, dimension: int) -> int:
     return int(np.prod(placement.shape[:dimension]))
 
 
+def _along(placement: Placement, heads: Ints, dimension: int, steps: int) -> Ints:
+    """Nodes that are so many steps from others in one dimension, backwards if negative."""
+    position = _position(heads, placement, dimension)
+    there = (position + steps) % placement.shape[dimension]
+    return heads + (there - position) * _stride(placement, dimension)
+
+
 def _towards(
     placement: Placement, heads: Ints, dimension: int, away: int, forwards: bool
 ) -> tuple[Ints, Ints] | None:
-    """Nodes at a distance from position 0 on one side, and their neighbours nearer to it."""
+    """Nodes at a distance from the root's position on one side, and their neighbours nearer to it."""
     reach = _reach(placement, dimension)[0 if forwards else 1]
     if away > reach:
         return None
-    size, stride = placement.shape[dimension], _stride(placement, dimension)
-    here, there = (away, away - 1) if forwards else ((size - away) % size, (size - away + 1) % size)
-    return heads + here * stride, heads + there * stride
+    sign = 1 if forwards else -1
+    here, nearer = (_along(placement, heads, dimension, sign * steps) for steps in (away, away - 1))
+    return here, nearer
 
 
 def _lines(program: Program, masters: Ints, heads: Ints, dimension: int, size_bytes: int) -> None:
     """One packet train per line and direction, which leaves copies on its way."""
     placement, eager = program.placement, program.costs.eager
     put = needed(program.costs.put, "puts")
-    size, stride = placement.shape[dimension], _stride(placement, dimension)
     packets = max(1, -(-size_bytes // PAYLOAD_BYTES))
     by_put = size_bytes > program.settings.eager_limit
     send = put.post_cycles if by_put else eager.send_cycles + packets * eager.send_packet_cycles
@@ -239,18 +256,21 @@ def _lines(program: Program, masters: Ints, heads: Ints, dimension: int, size_by
         posted = program.step(masters[heads], np.full(heads.size, send))
         leader: Ints | int = -1
         for away in range(reach, 0, -1):
-            target = masters[heads + (sign * away) % size * stride]
+            target = masters[_along(placement, heads, dimension, sign * away)]
             taken = program.noticed(program.step(target, np.full(target.size, receive)), batch)
             sent = program.post(masters[heads], target, size_bytes, posted, taken, rides=leader)
             leader = sent if away == reach else leader
 
 
 def _inside(program: Program, masters: Ints, size_bytes: int, out: bool) -> None:
-    """Between the first rank of each node and its others, one after the other."""
+    """Between the rank that works for each node and its others, one after the other."""
     placement = program.placement
     combine = 0.0 if out else size_bytes * program.settings.combine_cycles
     for slot in range(1, placement.per_node):
         others = np.flatnonzero(placement.core % placement.per_node == slot)
+        if ROOT in others:  # it works for its node, and the rank of the first core takes its turn
+            beside = placement.core == placement.core[ROOT] - slot
+            others = np.sort(np.append(others[others != ROOT], np.flatnonzero(beside)))
         first = masters[placement.node[others]]
         source, destination = (first, others) if out else (others, first)
         program.transfer(source, destination, size_bytes, combine)

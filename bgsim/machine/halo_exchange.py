@@ -1,8 +1,11 @@
 """One iteration of a halo exchange as steps and messages of all ranks.
 
 A rank computes, sends its faces, and waits until its own have left and the neighbours' are there. With
-overlap it sends first and computes while the faces travel; since nobody makes progress for a computing rank,
-what arrives then is handled when it is done. Faces that come in are handled in the order in which they come.
+overlap it sends first and computes while the faces travel. The messaging library makes progress only for a
+rank that waits: what comes in while it computes or sends is handled when it waits next, in the order in which
+it came, be it of this iteration or, from neighbours that are ahead, of the next. So is the announcement of a
+rendezvous; the library does not ask whether a receive has been posted. Where the guest's kernel works the
+network, it interrupts the program for what comes in.
 """
 
 from __future__ import annotations
@@ -51,9 +54,10 @@ class HaloExchange:
     def iteration(self, program: Program) -> tuple[Ints, Ints]:
         """Append one iteration; return the steps after which each rank is in and out of it."""
         everyone = np.arange(program.placement.ranks)
-        entered = program.step(everyone)
+        polled = program.costs.connection is None
+        entered = program.step(everyone, at_once=polled)
         if not self.overlap:
-            program.step(everyone, float(self.compute_cycles))
+            program.step(everyone, float(self.compute_cycles), at_once=polled)
         handled: list[tuple[Ints, Ints]] = []  # work of receivers, and whose it is
         departing: list[tuple[Ints, Ints]] = []  # messages that must have left, and whose they are
         arriving: list[tuple[Ints, Ints]] = []  # messages that are complete by arriving
@@ -69,7 +73,7 @@ class HaloExchange:
                     handled += [(finished, here), (taken, there)]
                     continue
                 if protocol == "put":
-                    posted = program.step(here, needed(program.costs.put, "puts").post_cycles)
+                    posted = program.step(here, needed(program.costs.put, "puts").post_cycles, at_once=polled)
                     sent = program.post(here, there, size, posted)
                     arriving.append((sent, there))
                 else:
@@ -78,7 +82,7 @@ class HaloExchange:
                 if protocol == "local" or program.costs.connection is None:  # a stream keeps what it sends
                     departing.append((sent, here))
         if self.overlap:
-            program.step(everyone, float(self.compute_cycles))
+            program.step(everyone, float(self.compute_cycles), at_once=polled)
         complete_cycles = needed(program.costs.put, "puts").complete_cycles if arriving else 0.0
         done = program.step(everyone, complete_cycles)
         for taken, whose in handled:
@@ -98,7 +102,7 @@ class HaloExchange:
             copy = local.byte_cycles * size
             send, receive, batch = local.send_cycles + copy, local.receive_cycles + copy, 0.0
         far = np.full(len(here), protocol != "local")
-        posted = program.step(here, send)
+        posted = program.step(here, send, at_once=program.costs.connection is None)
         acknowledged, more = program.acknowledged(here, there, size, far)
         taken = program.aside(there, receive + more)
         sent = program.post(here, there, size, posted, program.noticed(taken, batch))
@@ -109,7 +113,7 @@ class HaloExchange:
     def _rendezvous(program: Program, here: Ints, there: Ints, size: int) -> tuple[Ints, Ints]:
         """Announcement, remote get, data: the senders' and the receivers' last work."""
         costs = needed(program.costs.rendezvous, "rendezvous")
-        announced = program.step(here, costs.send_cycles)
+        announced = program.step(here, costs.send_cycles, at_once=True)
         fetched = program.aside(there, program.answer_cycles)
         finished, taken = (program.aside(whose, costs.complete_cycles) for whose in (here, there))
         data = program.fetch(here, there, size, announced, fetched, taken)

@@ -143,7 +143,7 @@ class Program:
     ) -> None:
         self.placement, self.costs, self.settings = placement, costs, settings
         self.random = np.random.Generator(np.random.PCG64(seed))
-        self._gates = Columns({"start": 0, "core": NEVER, "work": 0, "then": NEVER})
+        self._gates = Columns({"start": 0, "core": NEVER, "work": 0, "then": NEVER, "keeps": 0})
         self._messages = Columns(
             {
                 "source": 0,
@@ -185,8 +185,14 @@ class Program:
 
     # ---- steps
 
-    def step(self, ranks: Ints, work_cycles: float | NDArray[np.float64] = 0.0) -> Ints:
-        """Append a step to the programs of some ranks, each named once; return the steps."""
+    def step(
+        self, ranks: Ints, work_cycles: float | NDArray[np.float64] = 0.0, *, at_once: bool = False
+    ) -> Ints:
+        """Append a step to the programs of some ranks, each named once; return the steps.
+
+        One that comes `at_once` waits for its rank's step before and nothing else, and its core does nothing
+        between the two.
+        """
         before = self._last[ranks]
         fresh = before == NEVER
         gates = self._gates.add(
@@ -196,6 +202,7 @@ class Program:
             start=np.where(fresh, self._start[ranks], 0),
         )
         self._gates["then"][before[~fresh]] = gates[~fresh]
+        self._gates["keeps"][before[~fresh]] = at_once
         self._last[ranks] = gates
         return gates
 
@@ -442,5 +449,6 @@ class Program:
             core=gates["core"],
             work_cycles=gates["work"],
             then=gates["then"],
+            keeps=gates["keeps"],
         )
         return messages, table, rides.copy() if (rides >= 0).any() else None

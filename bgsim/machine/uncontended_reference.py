@@ -115,14 +115,17 @@ class UncontendedReference:
             return
         self.opened[gate] = now
         self.outbox += np.flatnonzero(self.messages.gate == gate).tolist()
-        for counted in (
-            int(self.gates.then[gate]),
-            *self.gates.also[self.gates.also[:, 0] == gate, 1].tolist(),
-        ):
+        then = int(self.gates.then[gate])
+        kept = bool(self.gates.keeps[gate])
+        if not kept:
+            self.counted(then, now)
+        for counted in self.gates.also[self.gates.also[:, 0] == gate, 1].tolist():
             self.counted(counted, now)
         if core >= 0:
             del self.working[core]
-            if self.queues[core]:
+            if kept:
+                self.work(then, core, now)
+            elif self.queues[core]:
                 self.work(self.queues[core].popleft(), core, now)
 
     def work(self, gate: int, core: int, now: int) -> None:

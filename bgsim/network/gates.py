@@ -29,8 +29,9 @@ class GateState(NamedTuple):
     ``messages`` lists the messages of gate g at ``first[g]`` to ``first[g + 1]``, ascending; ``also`` lists
     in the same way, by ``first_also``, the gates it counts besides ``then``. ``ready`` becomes the time of
     the last counting. ``following`` links the gates that queue at a core from ``head`` to ``tail``; a core's
-    head is the gate it works on. ``heap_time`` and ``heap_gate`` are a heap of gates that become ready or,
-    once they are ``working``, open; its size is ``size[0]``.
+    head is the gate it works on. Of a gate that ``keeps`` its core, ``then`` is the next one there.
+    ``heap_time`` and ``heap_gate`` are a heap of gates that become ready or, once they are ``working``, open;
+    its size is ``size[0]``.
     """
 
     needs: Array
@@ -44,6 +45,7 @@ class GateState(NamedTuple):
     messages: Array
     first_also: Array
     also: Array
+    keeps: Array
     following: Array
     head: Array
     tail: Array
@@ -84,6 +86,7 @@ def gate_state(gates: Gates, messages: Messages, detours: Detours) -> GateState:
         messages=order,
         first_also=first_also,
         also=gates.also[order_also, 1].astype(np.int32),
+        keeps=gates.keeps.astype(np.int8),
         following=np.full(gates.size, -1, np.int32),
         head=np.full(cores, -1, np.int32),
         tail=np.full(cores, -1, np.int32),
@@ -169,6 +172,17 @@ def start(gate, core, now, gates):
 
 
 @compiled_inner
+def step_in(gate, core, gates):
+    """Have the gate that a core is kept for, which waits for nothing else, go before all that queue there."""
+    then = gates.then[gate]
+    gates.needs[then] = 0
+    gates.following[then] = gates.following[gate]
+    if gates.tail[core] == gate:
+        gates.tail[core] = then
+    return then
+
+
+@compiled_inner
 def comes_first(gate, time, gates):
     """Whether a gate would be the first of the heap."""
     if not gates.size[0] or time < gates.heap_time[0]:
@@ -203,12 +217,15 @@ def open_gates(now, gates, outbox, released):
         for place in range(gates.first[gate], gates.first[gate + 1]):
             outbox[released] = gates.messages[place]
             released += 1
-        if gates.then[gate] >= 0:
+        kept = gates.keeps[gate] != 0
+        if gates.then[gate] >= 0 and not kept:
             count(gates.then[gate], now, gates)
         for place in range(gates.first_also[gate], gates.first_also[gate + 1]):
             count(gates.also[place], now, gates)
         if core >= 0:
             following = gates.following[gate]
+            if kept:
+                following = step_in(gate, core, gates)
             gates.head[core] = following
             if following >= 0:
                 put(start(following, core, now, gates), following, gates)

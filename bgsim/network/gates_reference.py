@@ -80,7 +80,9 @@ class GatesReference:
             elif self._at_work.get(core) == gate:
                 self._open(gate, now)
                 del self._at_work[core]
-                if self._queues[core]:
+                if self.gates.keeps[gate]:
+                    self._work(core, int(self.gates.then[gate]), now)
+                elif self._queues[core]:
                     self._work(core, self._queues[core].popleft(), now)
             elif core in self._at_work:
                 self._queues[core].append(gate)
@@ -96,5 +98,6 @@ class GatesReference:
         for message in np.flatnonzero(self.messages.gate == gate).tolist():
             self._release(message)
         also = self.gates.also[self.gates.also[:, 0] == gate, 1]
-        for counted in (int(self.gates.then[gate]), *also.tolist()):
+        then = [] if self.gates.keeps[gate] else [int(self.gates.then[gate])]  # else it is begun, not queued
+        for counted in (*then, *also.tolist()):
             self.count(counted, now)

@@ -153,7 +153,7 @@ class Gates:
     at their core, which serves them one at a time in order of readiness (at one instant, the lower number
     first; what opens in an instant may make others ready in it, which follow). After ``work_cycles`` of core
     time, and the core's detours, the gate opens: its messages are posted in order of number, and ``then`` is
-    counted.
+    counted. A gate that *keeps* its core is followed there by the one it counts, whatever else is queued.
 
     Attributes
     ----------
@@ -170,6 +170,9 @@ class Gates:
     also
         Where that is not enough: further countings, shape (k, 2); when gate ``also[i, 0]`` opens, gate
         ``also[i, 1]`` is counted, after ``then``.
+    keeps
+        Whether the core, when the gate opens, goes straight on with ``then``, which waits for nothing else;
+        shape (g,).
     """
 
     needs: Ints
@@ -177,7 +180,8 @@ class Gates:
     core: Ints
     work_cycles: Ints
     then: Ints
-    also: Ints = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    also: Ints
+    keeps: Ints
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -196,13 +200,14 @@ class Gates:
         work_cycles: object = 0,
         then: object = NEVER,
         also: Ints | None = None,
+        keeps: object = 0,
     ) -> Gates:
         """Make a table from columns and scalars."""
-        columns = (needs, start_cycles, core, work_cycles, then)
+        columns = (needs, start_cycles, core, work_cycles, then, keeps)
         size = np.broadcast(*map(np.asarray, columns)).size
         more = np.zeros((0, 2), np.int64) if also is None else np.asarray(also, np.int64).reshape(-1, 2)
-        needs, start, core, work, then = (_column(column, size) for column in columns)
-        return cls(needs, start, core, work, then, more)
+        needs, start, core, work, then = (_column(column, size) for column in columns[:-1])
+        return cls(needs, start, core, work, then, more, _setting(keeps, size))
 
     @classmethod
     def none(cls) -> Gates:
@@ -210,7 +215,7 @@ class Gates:
         return cls.make(np.zeros(0, np.int64))
 
     def check(self, messages: Messages) -> None:
-        """Refuse gates that do not exist, and gates that are not counted as often as they wait for.
+        """Refuse gates that do not exist, that are not counted as often as they wait for, or not kept for.
 
         Raises
         ------
@@ -231,6 +236,14 @@ class Gates:
         if (counted != self.needs).any():
             gate = int(np.argmax(counted != self.needs))
             raise ValueError(f"gate {gate} is counted {counted[gate]} times and needs {self.needs[gate]}")
+        keeping = np.flatnonzero(self.keeps)
+        next_gate = self.then[keeping]
+        at_once = (self.core[keeping] >= 0) & (next_gate >= 0)
+        at_once &= (self.core[next_gate] == self.core[keeping]) & (self.needs[next_gate] == 1)
+        at_once &= self.start_cycles[next_gate] == 0
+        if not at_once.all():
+            gate = int(keeping[np.argmin(at_once)])
+            raise ValueError(f"gate {gate} keeps its core for a gate that cannot follow it there at once")
 
 
 @compiled

@@ -5,7 +5,8 @@ The protocols are those of :mod:`bgsim.machine.program`, by the length of each m
 
 * A computation, a sleep and a send take the core in their turn.
 * A blocking receive takes the core in its turn, once its message has arrived. What has arrived for a
-  non-blocking receive is handled when the core is free next, as a polling library does between calls.
+  non-blocking receive is handled when the core is free next, between two operations as well; the library of
+  :mod:`bgsim.machine.halo_exchange` handles it only while its program waits.
 * A rendezvous is answered by the receiver's core once the request has arrived *and* the receive has been
   posted; the sender's operation is complete when its data has left.
 * A wait, which takes no time of its own, is done when the core is free and what it waits for is complete.

@@ -5,7 +5,9 @@ Whatever takes long to import or to read is brought in only where an experiment 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from bgsim.workloads.machine_configs import (
@@ -24,6 +26,16 @@ if TYPE_CHECKING:
 
 PERIOD_CYCLES_MAX = 1 << 39
 """What a period must stay below so that its drawings fit into a machine word."""
+
+CYCLES_MAX = 1 << 61
+"""What the known part of a run must stay below: half of what interruptions count as never, so that messages
+and the interruptions of a cost model, which are not known yet, fit as well."""
+
+BYTE_CYCLES = 8
+"""Of a face's byte, generously: a link of its own takes two cycles."""
+
+FREQUENCY_HZ_MAX = 10**11
+"""No core is faster than that."""
 
 
 def misfits(config: MachineTierConfig, planned: PlannedRun) -> Iterator[Refusal]:
@@ -52,13 +64,23 @@ def misfits(config: MachineTierConfig, planned: PlannedRun) -> Iterator[Refusal]
         if refused is not None:
             yield refused
             return
+    cells = tuple(config.grid) if isinstance(config, HaloConfig) else ()
     if isinstance(config, HaloConfig) and (from_file or config.process_grid or config.scaling == "strong"):
         from bgsim.workloads.halo import divided
 
         try:
-            divided(config, partition, ranks)
+            _, cells = divided(config, partition, ranks)
         except MisfitError as grid_error:
             yield grid_error.refusal
+            cells = ()
+    if isinstance(config, HaloConfig | CollectivesConfig):
+        frequency_hz = FREQUENCY_HZ_MAX
+        if duration_misfit(config, cells, frequency_hz) is not None:  # reading the machine's takes longer
+            frequency_hz = planned.resolve().machine.integer("core.frequency")
+        endless = duration_misfit(config, cells, frequency_hz)
+        if endless is not None:
+            yield endless
+            return
     costs: CostModel | None = None
     if config.cost_model != AUTO:
         from bgsim.machine.cost_reader import CostModelError
@@ -83,6 +105,48 @@ def misfits(config: MachineTierConfig, planned: PlannedRun) -> Iterator[Refusal]
             yield replay_error.refusal
         except TraceError as trace_error:
             yield Refusal("workload.trace", str(trace_error))
+
+
+def duration_misfit(
+    config: HaloConfig | CollectivesConfig, cells: tuple[int, ...], frequency_hz: int
+) -> Refusal | None:
+    """What takes longer than the clocks of a simulation go.
+
+    Parameters
+    ----------
+    config
+        Computing, faces and interruptions.
+    cells
+        Of a rank of a halo, in three dimensions; none where they are not known.
+    frequency_hz
+        Of the cores.
+    """
+    seconds, what = Fraction(config.compute.value if config.compute else 0), "computing"
+    faces_bytes = 0
+    if isinstance(config, HaloConfig):
+        volume = math.prod(cells)
+        faces_bytes = 2 * sum(volume // extent for extent in cells) * int(config.cell.value)
+        if config.compute is None:
+            seconds = volume * Fraction(config.compute_per_cell.value)
+    computing, faces = seconds * frequency_hz, faces_bytes * BYTE_CYCLES
+    slower = 1 / (1 - _share(config.noise)) if isinstance(config.noise, NoiseConfig) else 1.0
+    cycles = config.iterations * (computing + faces) * Fraction(slower)
+    if cycles < CYCLES_MAX:
+        return None
+    key = "workload.compute" if config.compute else "workload.grid"
+    if faces > computing:
+        key, what = "workload.grid", "faces"
+    times = f"{config.iterations:,} iterations" if config.iterations > 1 else "an iteration"
+    said = f"{times} of {what} alone take some {float(cycles):.1e} cycles, and clocks go to 2^61"
+    return Refusal(key, f"{said} ({CYCLES_MAX / frequency_hz / 3.156e7:.0f} years); make that less")
+
+
+def _share(noise: NoiseConfig) -> float:
+    """Share of a core's time that interruptions take, below 1 where :func:`noise_misfit` finds nothing."""
+    weights = noise.weights or [1.0] * len(noise.durations)
+    pairs = zip(noise.durations, weights, strict=True)
+    mean = sum(float(duration.value) * weight for duration, weight in pairs) / sum(weights)
+    return mean / float(noise.period.value)
 
 
 def noise_misfit(noise: NoiseConfig, frequency_hz: int) -> Refusal | None:

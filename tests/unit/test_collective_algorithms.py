@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -152,6 +153,40 @@ def test_a_rectangle_broadcast_crosses_each_link_once() -> None:
     assert executed(program).packet_hops == 511
     with pytest.raises(DepositError):
         executed(program, "packet")
+
+
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("per_node", [1, 2])
+@pytest.mark.parametrize("operation", ["broadcast", "reduce", "allreduce"])
+def test_a_rectangle_begins_and_ends_where_rank_0_is(operation: str, per_node: int, closed: bool) -> None:
+    usual = placed((5, 3, 2), per_node, closed)
+    root = int(np.argmax(usual.core == 17 * per_node + per_node - 1))  # the last core of a node inside
+    turn = np.append(root, np.delete(np.arange(usual.ranks), root))
+    moved = replace(usual, node=usual.node[turn], core=usual.core[turn])
+    knows = knowledge(programmed((operation, "rectangle"), moved, 8))
+    if operation == "broadcast":
+        assert all(0 in known for known in knows)
+    else:
+        assert knows[0] == set(range(moved.ranks))
+
+
+@pytest.mark.parametrize("operation", ["broadcast", "reduce"])
+def test_a_rectangle_goes_as_far_as_the_farthest_from_the_root(operation: str) -> None:
+    """From the middle of a line of eight, four nodes away; from its end, seven."""
+    hops = []
+    for first in (0, 4):
+        line = placed((8, 1, 1), 1)
+        node = np.array([first, *(other for other in range(8) if other != first)])
+        ran = executed(
+            programmed((operation, "rectangle"), replace(line, node=node, core=node), 8, cycles=0.0)
+        )
+        hops.append(ran.done_cycles.max())
+    wire = ROUTER.link_cycles(8) + ROUTER.endpoint_cycles
+    if operation == "broadcast":
+        assert hops == [wire + steps * ROUTER.hop_cycles for steps in (7, 4)]
+    else:
+        combine = round(8 * SETTINGS.combine_cycles)
+        assert hops == [steps * (wire + ROUTER.hop_cycles) + (steps - 1) * combine for steps in (7, 4)]
 
 
 def test_longer_messages_take_longer() -> None:

@@ -64,6 +64,41 @@ def test_the_tiers_agree_on_a_native_halo(cells: list[int]) -> None:
     assert detailed.metrics["packet_hops"] == machine.metrics["packet_hops"] or cells != [8, 8, 8]
 
 
+def test_a_native_halo_takes_as_long_in_every_iteration() -> None:
+    """A library that makes progress only for a program that waits handles no face between two sends."""
+    sixteen = Partition("sixteen", (4, 2, 2), (False, False, False))
+    settings = {"grid": [8, 8, 8], "compute": "10 us", "periodic": False, "network": "packet"}
+    one, many = (
+        halo.run(
+            resolved(
+                HaloConfig.model_validate({"kind": "halo", "iterations": n, **settings}),
+                "bare-metal",
+                sixteen,
+            )
+        ).metrics["elapsed_s"]
+        / n
+        for n in (1, 20)
+    )
+    assert many == pytest.approx(one, rel=0.01)
+
+
+def test_announcements_wait_for_a_rank_that_computes_or_sends() -> None:
+    """The middle one of three has two announcements when it comes to computing, and answers none before."""
+    three = Partition("three", (3, 1, 1), (False, False, False))
+    settings = {"grid": [16, 16, 16], "compute": "10 us", "periodic": False, "overlap": True}
+    detailed, machine = (
+        halo.run(
+            resolved(
+                HaloConfig.model_validate({"kind": "halo", "iterations": 5, "tier": tier, **settings}),
+                "bare-metal",
+                three,
+            )
+        ).metrics["elapsed_s"]
+        for tier in ("detailed", "machine")
+    )
+    assert machine == pytest.approx(detailed, rel=0.05)
+
+
 def test_the_tiers_agree_on_a_halo_in_virtual_machines() -> None:
     """Faces that arrive together are found together: one load of the FIFO's tail for all, each an exit."""
     detailed, machine = (

@@ -58,6 +58,22 @@ def refusals(tmp_path):
             "workload.noise.period: 1000 s is not 1 to 2^39 cycles of a core, at 850 MHz",
         ),
         (
+            "{kind: collectives, operation: barrier, iterations: 130000, compute: ^86400 s}",
+            "workload.compute: 130,000 iterations of computing alone take some 9.5e+18 cycles, and clocks go",
+        ),
+        (
+            "{kind: halo, iterations: 20000, compute: ^86400 s, noise: {period: 1 ms, durations: [400 us]}}",
+            "workload.compute: 20,000 iterations of computing alone take some 2.4e+18 cycles",
+        ),
+        (
+            "{kind: halo, grid: ^[100000, 100000, 100000], compute_per_cell: 1 s}",
+            "workload.grid: 20 iterations of computing alone take some 1.7e+25 cycles",
+        ),
+        (
+            "{kind: halo, grid: ^[30000, 30000, 30000], cell: 4 GiB, compute: 1 us, iterations: 1}",
+            "workload.grid: an iteration of faces alone take some 1.9e+20 cycles",
+        ),
+        (
             "{kind: collectives, noise: {period: 1 ms, durations: [10 us], weights: ^[-1]}}",
             "workload.noise.weights: weights are numbers of at least 0",
         ),
