@@ -152,6 +152,10 @@ class StoredRecord(Mapping[str, Any]):
         self._read_rest()
         return len(self.head)
 
+    def at(self, point: Mapping[str, Any]) -> StoredRecord:
+        """The same record with another point."""
+        return StoredRecord({**self.head, "point": point}, self.settings, self._rest)
+
     def _read_rest(self) -> None:
         if self._rest:
             try:
@@ -179,6 +183,13 @@ def settings_of(record: Record) -> Mapping[str, Any]:
     if known is not None:
         return known
     return {key: value for key, value in record["config"].items() if key not in _DRAWN_FIELDS}
+
+
+def with_point(record: Record, point: Mapping[str, Any]) -> Record:
+    """The same record with another point; nothing more of it is read."""
+    if isinstance(record, StoredRecord):
+        return record.at(point)
+    return {**record, "point": point}
 
 
 def from_line(line: bytes) -> Record | None:

@@ -107,8 +107,34 @@ def test_an_extended_study_knows_its_old_points(experiment, workload, tmp_path, 
     study = bgsim.run(
         experiment, tmp_path, overrides={"machine.set.tlb.entries": 256}, workers=1, watch=watch
     )
-    assert {record["point"]["machine.set.tlb.entries"] for record in study.records} == {None, 256}
+    assert {record["point"]["machine.set.tlb.entries"] for record in study.records} == {64, 256}
     assert len(study.summary().query("metric == 'slowdown'")) == 6
+
+
+@pytest.mark.parametrize(
+    ("path", "values"),
+    [
+        ("machine.set.tlb.entries", [64, 256]),  # the datasheet says 64
+        ("machine.set.torus.link_rate", ["0.425 GB/s", "1 GB/s"]),  # the datasheet says 425 MB/s
+        ("workload.iterations", [2, 3]),
+        ("partition.topology", ["pair", "node-card"]),
+    ],
+)
+def test_an_axis_with_the_value_a_study_ran_with_splits_no_point(
+    experiment, workload, tmp_path, path, values
+):
+    plain = {**experiment, "replications": 2, "sweep": {}}
+    plain["workload"] = {**plain["workload"], "iterations": 2}
+    bgsim.run(plain, tmp_path, workers=1, watch=Recorder())
+    study = bgsim.run(
+        {**plain, "replications": 3, "sweep": {path: values}}, tmp_path, workers=1, watch=Recorder()
+    )
+    assert study.paths == (path,)
+    assert len(study.records) == 2 * 2 * 3
+    assert [record["point"][path] for record in study.records].count(values[0]) == 2 * 3
+    frame = study.summary().query("metric == 'slowdown'")
+    assert list(frame.n) == [3, 3]
+    assert set(frame[frame.columns[0]]) == set(values)
 
 
 def test_another_experiment_in_the_same_directory_is_refused(experiment, workload, tmp_path, watch):
