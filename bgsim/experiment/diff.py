@@ -33,8 +33,8 @@ from bgsim.experiment.errors import ExperimentError, Problem
 from bgsim.experiment.identity import canonical
 from bgsim.experiment.metrics import BASELINE, HOST_METRICS, METRICS, ORDER, slowdown
 from bgsim.experiment.order import natural_key
-from bgsim.experiment.points import labelled, setting
-from bgsim.experiment.record import Record, settings_of
+from bgsim.experiment.points import along, labelled
+from bgsim.experiment.record import Record
 from bgsim.experiment.statistics import CONFIDENCE, Interval, difference_interval, mean_interval, t_quantile
 from bgsim.experiment.study import Study
 from bgsim.experiment.summary import column_names
@@ -230,7 +230,8 @@ class _Group:
 def _grouped(records: Sequence[Record], paths: Sequence[str]) -> dict[tuple[str, str], _Group]:
     groups: dict[tuple[str, str], _Group] = {}
     for record in records:
-        point, key = _point_of(record, paths)
+        point, words = along(record, paths)
+        key = words, str(record["platform"])
         group = groups.setdefault(key, _Group(point, {}, {}))
         draw = record["seed"], record["replication"]
         group.ids[draw] = record["run_id"]
@@ -247,23 +248,6 @@ def _grouped(records: Sequence[Record], paths: Sequence[str]) -> dict[tuple[str,
             if ratio is not None:
                 group.values.setdefault("slowdown", {})[draw] = ratio
     return groups
-
-
-def _point_of(record: Record, paths: Sequence[str]) -> tuple[dict[str, Any], tuple[str, str]]:
-    """A record's point along the paths of both studies, and what it has in common with the other study's.
-
-    One study may sweep what the other has not set, and write a value in another way. Whole sections are
-    matched as the sweep wrote them: the studies may be meant to differ within.
-    """
-    written, settings = record["point"], settings_of(record)
-    point: dict[str, Any] = {}
-    texts = []
-    for path in paths:
-        found = setting(settings, path)
-        point[path] = written.get(path, None if found is None else found.value)
-        is_scalar = found is not None and not isinstance(found.value, (list, Mapping))
-        texts.append(found.exact if found is not None and is_scalar else canonical(point[path]))
-    return point, (canonical(texts), str(record["platform"]))
 
 
 def _row(name: str, platform: str, first: _Group, second: _Group, confidence: float) -> Row:

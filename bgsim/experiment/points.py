@@ -1,8 +1,8 @@
 """Points of a study: which runs are of the same one, and what it is called.
 
 Runs are of one point when everything that affects their answers is the same but for platform, replication
-and seed. What a sweep wrote only names a point: ``256 KiB`` and ``0.25 MiB`` are one size, and a run that does
-not mention a datasheet value is at the same point as one that sets it to what the datasheet says.
+and seed. What a sweep wrote only names a point: ``256 KiB`` and ``0.25 MiB`` are one size, and a run that
+does not mention a datasheet value is at the same point as one that sets it to what the datasheet says.
 
 A study may have been extended with settings other than its first ones. Settings that differ between points
 become columns like swept ones, so that unlike runs are never averaged.
@@ -172,6 +172,26 @@ def _of_machine(settings: Mapping[str, Any], name: str, assumed: bool) -> Any:
     if parameter is None:
         return _MISSING
     return parameter.value if parameter.unit in ("count", "ratio", "bool") else parameter.text
+
+
+def along(record: Record, paths: Sequence[str]) -> tuple[dict[str, Any], str]:
+    """A record's values of paths that another study may have swept, for people and to match them.
+
+    Returns
+    -------
+    tuple
+        The values as written, else as resolved, else None; and a text that is the same for every spelling.
+        Whole sections are in it as they were written: studies may be meant to differ within.
+    """
+    written, settings = record["point"], settings_of(record)
+    point: dict[str, Any] = {}
+    texts = []
+    for path in paths:
+        found = setting(settings, path)
+        point[path] = written.get(path, None if found is None else found.value)
+        is_scalar = found is not None and not isinstance(found.value, (list, Mapping))
+        texts.append(found.exact if found is not None and is_scalar else canonical(point[path]))
+    return point, canonical(texts)
 
 
 def _distinct(heads: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:

@@ -126,7 +126,7 @@ def test_the_sweep_s_words_only_name_a_point():
 
 
 def test_psets_chosen_beside_a_topology_are_a_column():
-    """A topology's name says its shape and psets, until an experiment chooses others: they are not averaged."""
+    """A topology's name says its shape and psets, until an experiment chooses others."""
     parts = [{"topology": "pair", "shape": [2, 1, 1], "torus": [False] * 3, "pset": pset} for pset in (2, 1)]
     records = [
         record({}, "bare-metal", 1.0 + part["pset"], partition=part, workload={"kind": "io"})
