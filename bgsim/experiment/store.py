@@ -22,6 +22,7 @@ from types import TracebackType
 
 from bgsim.experiment.errors import StoreError
 from bgsim.experiment.record import Record, from_line, to_line
+from bgsim.whole import whole
 
 RECORDS = "records.jsonl"
 DAMAGED = "records.damaged"
@@ -258,17 +259,10 @@ def write_whole(path: Path, text: str) -> None:
     StoreError
         It cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with told(path):
-        try:
-            with part.open("w", encoding="utf-8", newline="") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            part.replace(path)
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
+    with told(path), whole(path) as part, part.open("w", encoding="utf-8", newline="") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from bgsim.experiment import store as module
 from bgsim.experiment.errors import StoreError
 from bgsim.experiment.record import FIELDS, from_line, json_schema, to_line
 from bgsim.experiment.store import Store, read_records, write_whole
+from bgsim.whole import whole
 
 
 def record(number):
@@ -144,6 +145,25 @@ def test_files_are_replaced_whole(tmp_path, monkeypatch):
         write_whole(path, "new")
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["summary.csv"]
+
+
+def test_a_failed_write_leaves_what_was_there_and_nothing_else(tmp_path):
+    path, link = tmp_path / "model.yaml", tmp_path / "link.yaml"
+    link.symlink_to(path.name)
+    with whole(link) as part:
+        assert (part.parent, part.suffix) == (tmp_path, ".yaml")
+        part.write_text("old")
+
+    def stopped():
+        with whole(path) as part:
+            part.write_text("ne")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert link.is_symlink()
+    assert path.read_text() == "old"
+    assert {entry.name for entry in tmp_path.iterdir()} == {"model.yaml", "link.yaml"}
 
 
 def test_lines_and_records():
