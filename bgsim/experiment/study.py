@@ -33,12 +33,15 @@ class Study:
         however the sweep wrote it that asked for them.
     paths
         The swept paths, and the settings in which points differ otherwise.
+    read_only
+        Whether a run found all its runs stored in a directory that it may not write to, and left it as it is.
     failed
         Records of runs that failed and have not succeeded since.
     """
 
     def __init__(self, directory: Path, records: Sequence[Record]) -> None:
         self.directory = directory
+        self.read_only = False
         done = summary.finished(records)
         self.paths, self.records = labelled(done)
         failed = {head["run_id"]: head for head in map(head_of, records) if head["status"] != "ok"}
