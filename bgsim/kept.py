@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from typing import Any
+
+from bgsim.whole import whole
 
 FORM = 2
 """Raised when the form of anything kept changes."""
@@ -36,13 +37,12 @@ def kept(kind: str, text: str, make: Callable[[], Any]) -> Any:
     with contextlib.suppress(OSError, ValueError):
         return json.loads(path.read_text(encoding="utf-8"))
     value = make()
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     with contextlib.suppress(OSError, TypeError, ValueError):
         written = json.dumps(value, ensure_ascii=False, allow_nan=False)
         if json.loads(written) == value:  # not so for dates, or for keys that are no text
             path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(written, encoding="utf-8")
-            part.replace(path)
+            with whole(path) as part:
+                part.write_text(written, encoding="utf-8")
     return value
 
 

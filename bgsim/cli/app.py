@@ -105,9 +105,9 @@ def run(
         say(f"shard {part}: {study.directory}; when all shards are there: bgsim merge {directory}")
     elif study.records:
         _print_comparison(study)
-        if not quiet:
+        if not quiet and not study.read_only:
             say(f"summary: {directory / 'summary.csv'}")
-        if figures:
+        if figures and not study.read_only:
             drawn = _draw(study, directory, ("pdf", "svg", "png"))
             if drawn and not quiet:
                 say(f"figures: {', '.join(dict.fromkeys(str(path.with_suffix('')) for path in drawn))}")

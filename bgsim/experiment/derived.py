@@ -175,6 +175,7 @@ def read_rules(document: Document, axes: list[Axis], tell: Callable[[Path, str, 
     full = shorter_names([*swept, *written])
     names = _names(document, axes, swept, full)
     derived: list[Derived] = []
+    wrong: set[str] = set()  # what names them is not wrong itself
     for path, spec in written.items():
         where: Path = ("sweep", DERIVE, path)
         refused = refused_path(path) or (path == PLATFORM and "a platform cannot be derived")
@@ -182,12 +183,15 @@ def read_rules(document: Document, axes: list[Axis], tell: Callable[[Path, str, 
         clash = next((other for other in others if _overlap(path, other)), "")
         if refused or clash:
             tell(where, refused or f"is part of '{clash}', or the same, which is swept or derived too", True)
+            wrong.add(path)
             continue
-        later = written.keys() - {each.path for each in derived}
+        later = written.keys() - wrong - {each.path for each in derived}
         known = [name for name in names if full.get(name, name) not in later]
         found = _derived(path, spec, where, known, tell)
         if found is not None:
             derived.append(found)
+        else:
+            wrong.add(path)
     conditions = section.get(WHERE, [])
     listed = conditions if isinstance(conditions, list) else [conditions]
     kept: list[Condition] = []

@@ -33,10 +33,11 @@ from bgsim.experiment.errors import ExperimentError, Problem
 from bgsim.experiment.identity import canonical
 from bgsim.experiment.metrics import BASELINE, HOST_METRICS, METRICS, ORDER, slowdown
 from bgsim.experiment.order import natural_key
+from bgsim.experiment.points import along, labelled
 from bgsim.experiment.record import Record
 from bgsim.experiment.statistics import CONFIDENCE, Interval, difference_interval, mean_interval, t_quantile
 from bgsim.experiment.study import Study
-from bgsim.experiment.summary import column_names, point_of, swept_paths
+from bgsim.experiment.summary import column_names
 from bgsim.spelling import did_you_mean
 
 Correction = Literal["holm", "bh", "none"]
@@ -229,8 +230,8 @@ class _Group:
 def _grouped(records: Sequence[Record], paths: Sequence[str]) -> dict[tuple[str, str], _Group]:
     groups: dict[tuple[str, str], _Group] = {}
     for record in records:
-        point = point_of(record, paths)
-        key = canonical(point), str(record["platform"])
+        point, words = along(record, paths)
+        key = words, str(record["platform"])
         group = groups.setdefault(key, _Group(point, {}, {}))
         draw = record["seed"], record["replication"]
         group.ids[draw] = record["run_id"]
@@ -362,14 +363,14 @@ def corrected_p(values: Sequence[float], correction: Correction) -> list[float]:
 
 def _settings(before: Study, after: Study, paths: Sequence[str]) -> dict[str, tuple[Any, Any]]:
     """Settings that are one value in each study and differ between them."""
-    firsts = before.records[0], after.records[0]
+    differing, firsts = labelled([dict(study.records[0], point={}) for study in (before, after)])
     found = {}
-    for path in swept_paths([dict(record, point={}) for record in firsts]):
+    for path in differing:
         if any(
             path == swept or path.startswith(f"{swept}.") or swept.startswith(f"{path}.") for swept in paths
         ):
             continue
-        one, other = (point_of(dict(record, point={}), [path])[path] for record in firsts)
+        one, other = (record["point"][path] for record in firsts)
         found[path] = (one, other)
     return found
 

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from bgsim.experiment import greedy, provenance, stops, store
-from bgsim.experiment.errors import StoreError, StudyInterrupted
+from bgsim.experiment.errors import StoreError, StudyInterrupted, UnwritableError
 from bgsim.experiment.executors import Executor
 from bgsim.experiment.executors.local import Local
 from bgsim.experiment.executors.shard import Shard
@@ -22,7 +22,7 @@ from bgsim.experiment.precision import Refinement
 from bgsim.experiment.record import Record
 from bgsim.experiment.rescue import rescued
 from bgsim.experiment.settings import Overrides, Source
-from bgsim.experiment.study import Study
+from bgsim.experiment.study import Study, load_study
 from bgsim.experiment.watch import Watch
 
 Follow = Callable[[Record], Sequence[Run]]
@@ -117,7 +117,8 @@ def run_experiment(
     Returns
     -------
     Study
-        All records in the directory. Errors are those of :func:`run`.
+        All records in the directory. Errors are those of :func:`run`. Where all runs are stored and nothing
+        may be written, nothing is, and the study says so.
     """
     stored_elsewhere: set[str] = set()
     runs: Sequence[Run] = experiment.runs
@@ -125,10 +126,18 @@ def run_experiment(
         stored_elsewhere = store.finished_ids(directory)
         runs = shard.of(runs, whole_points=follow is not None or experiment.precision is not None)
         directory = shard.directory(directory)
+    in_part = shard is not None or follow is not None
     refinement = Refinement(experiment) if experiment.precision is not None and follow is None else None
     if refinement is not None:
         follow = refinement.follow
-    with store.Store(directory, watch.note) as opened:
+    with contextlib.ExitStack() as stack:
+        try:
+            opened = stack.enter_context(store.Store(directory, watch.note))
+        except UnwritableError:
+            study = None if in_part else _finished(experiment, directory, watch)
+            if study is None:
+                raise
+            return study
         _refuse_other_study(opened, experiment)
         _note_other_source(opened, experiment, watch)
         session = _Session(opened, executor, watch, follow or _no_more)
@@ -139,15 +148,46 @@ def run_experiment(
             else:
                 watch.note("the search for cures needs all runs: merge the shards, then run without --shard")
         study = Study(directory, opened.records)
-        if study.records:
-            study.write_summary()
-        if study.records or study.failed:
-            stops.write(directory, study, experiment, refinement)
+        try:
+            if study.records:
+                study.write_summary()
+            if study.records or study.failed:
+                stops.write(directory, study, experiment, refinement)
+        except UnwritableError:
+            if left or session.computed:
+                raise
+            _leave(study, watch)
         if left:
             raise StudyInterrupted(
                 f"stopped with {left} of {len(session.wanted)} runs still to do; the others are stored in "
                 f"{directory}, and the same command continues there"
             )
+    return study
+
+
+def _leave(study: Study, watch: Watch) -> None:
+    """Leave a finished study that may not be written to as it is, and say so."""
+    study.read_only = True
+    watch.note(f"{study.directory}: not writable; all runs are stored there, and nothing was written")
+
+
+def _finished(experiment: Experiment, directory: Path, watch: Watch) -> Study | None:
+    """A study that cannot be opened for writing, if it holds all that is wanted of it."""
+    try:
+        study = load_study(directory)
+    except StoreError:
+        return None
+    if experiment.greedy is not None and greedy.read(directory) is None:
+        return None
+    stored = {record["run_id"]: record for record in study.records if record["experiment"] == experiment.name}
+    follow = Refinement(experiment).follow if experiment.precision is not None else _no_more
+    wanted = list(experiment.runs)
+    for run in wanted:  # which grows by what follows from the records
+        if run.run_id not in stored:
+            return None
+        wanted += follow(stored[run.run_id])
+    watch.planned(len(wanted), len(wanted), 0)
+    _leave(study, watch)
     return study
 
 
@@ -164,6 +204,7 @@ class _Session:
     watch: Watch
     follow: Follow = _no_more
     wanted: dict[str, Run] = field(default_factory=dict)
+    computed: bool = False
 
     def stored(self) -> dict[str, Record]:
         """The finished records, by run id."""
@@ -187,6 +228,7 @@ class _Session:
         if not waiting:
             self.watch.planned(len(self.wanted), len(self.wanted), 0)
             return 0
+        self.computed = True
         total, todo = len(self.wanted), len(waiting)
         self.watch.planned(total, total - todo, self.executor.workers_for(todo))
         undone = {wanted.run_id for wanted in waiting}

@@ -58,6 +58,10 @@ class StoreError(Exception):
     """The study's directory cannot be used: in use by another driver, not writable, disk full."""
 
 
+class UnwritableError(StoreError):
+    """The study's directory, or a file in it, may not be written to."""
+
+
 class ExecutorError(Exception):
     """The cluster cannot be used, or was lost; everything computed is on disk."""
 

@@ -9,7 +9,6 @@ Left out: ``details``, whose form differs between workloads; the records hold th
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from bgsim.experiment.metrics import METRICS
 from bgsim.experiment.store import told
 from bgsim.experiment.study import Study
 from bgsim.spelling import did_you_mean
+from bgsim.whole import whole
 
 HOST = ("bgsim", "source", "started_utc", "wall_s", "processor_s", "peak_memory_bytes")
 """Of a record's provenance, what stands in ``runs``."""
@@ -64,14 +64,10 @@ def export(study: Study, path: Path, table: str = "runs") -> str:
         raise StoreError(f"{path}: the name must end in {quoted(SUFFIXES)}, which says the form")
     if table not in TABLES:
         raise StoreError(f"no table '{table}'{did_you_mean(table, TABLES)} (expected {quoted(TABLES)})")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     with told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with whole(path) as part:
             said = _parquet(study, part, table) if path.suffix == ".parquet" else _sqlite(study, part)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
     return f"{path}: {said}"
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bgsim.cures import expanded
-from bgsim.experiment.derived import read_rules
+from bgsim.experiment.derived import Rules, read_rules
 from bgsim.experiment.errors import ExperimentError, Problem, shown
 from bgsim.experiment.identity import MODEL_VERSION, canonical, seed_of_replication
 from bgsim.experiment.locate import Place, split_path
@@ -71,7 +71,9 @@ class Planner(PointMaker):
             said = "'platform' is swept, which says this already; keep one"
             self.problem(("platforms",), said, on_key=True)
         self.rules = read_rules(document, axes, self.problem)
-        runs = self.runs([] if wrong or self.problems else axes)
+        if wrong or self.problems:
+            axes, self.rules = [], Rules()  # what is right of a sweep would only miss what is wrong of it
+        runs = self.runs(axes)
         if self.excluded and not runs and not self.problems:
             self.problem(("sweep", "where"), "no point satisfies the conditions", on_key=True)
         if self.skipped and not runs and not self.problems:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from bgsim.experiment.errors import StoreError
+from pydantic_core import from_json
 
 RECORD_SCHEMA = 1
 """Version of the record format; raised when a field changes its meaning."""
@@ -80,6 +80,13 @@ FIELDS: Mapping[str, tuple[dict[str, Any], str]] = {
 }
 
 
+_REQUIRED = tuple(name for name in FIELDS if name not in ("error", "stopped"))
+_CONTAINERS = {"object": dict, "array": list}
+_CLASSES = {name: _CONTAINERS.get(form.get("type", ""), object) for name, (form, _) in FIELDS.items()}
+_FIRST_HALF = _REQUIRED[: _REQUIRED.index("exits")]
+_SECOND_HALF = _REQUIRED[_REQUIRED.index("exits") :]
+
+
 def json_schema() -> dict[str, Any]:
     """The JSON schema of one line of ``records.jsonl``."""
     return {
@@ -88,7 +95,7 @@ def json_schema() -> dict[str, Any]:
         "title": "bgsim record",
         "description": "One line of records.jsonl: the result of one run.",
         "type": "object",
-        "required": [name for name in FIELDS if name not in ("error", "stopped")],
+        "required": list(_REQUIRED),
         "properties": {name: {**form, "description": meaning} for name, (form, meaning) in FIELDS.items()},
     }
 
@@ -114,9 +121,10 @@ _PLATFORM = b',"platform":"'
 
 
 class StoredRecord(Mapping[str, Any]):
-    """A finished record as it stands in its line; what a summary does not need is read when asked for.
+    """A finished record as it stands in its line; what a summary does not need is kept when asked for.
 
-    Fields stand in their documented order, so everything up to the metrics is the first half of the line.
+    That it can be read was seen when the line was taken for a record. Fields stand in their documented order,
+    so everything up to the metrics is the first half of the line.
 
     Parameters
     ----------
@@ -126,7 +134,7 @@ class StoredRecord(Mapping[str, Any]):
         The configuration without platform, replication and seed, which many records share; None where the
         head has the whole configuration.
     rest
-        What of the line has not been read.
+        What of the line is not kept as data.
     """
 
     __slots__ = ("_rest", "head", "settings")
@@ -152,12 +160,13 @@ class StoredRecord(Mapping[str, Any]):
         self._read_rest()
         return len(self.head)
 
+    def at(self, point: Mapping[str, Any]) -> StoredRecord:
+        """The same record with another point."""
+        return StoredRecord({**self.head, "point": point}, self.settings, self._rest)
+
     def _read_rest(self) -> None:
         if self._rest:
-            try:
-                rest = json.loads(b"{" + self._rest[1:])
-            except ValueError:
-                raise StoreError(f"the record of run {self.head['run_id']} is damaged") from None
+            rest = from_json(b"{" + self._rest[1:])
             del self.head["status"]  # it stands behind the rest
             config, metrics = self["config"], self.head.pop("metrics")
             self.head |= {"config": config, "metrics": metrics, **rest}
@@ -181,6 +190,13 @@ def settings_of(record: Record) -> Mapping[str, Any]:
     return {key: value for key, value in record["config"].items() if key not in _DRAWN_FIELDS}
 
 
+def with_point(record: Record, point: Mapping[str, Any]) -> Record:
+    """The same record with another point; nothing more of it is read."""
+    if isinstance(record, StoredRecord):
+        return record.at(point)
+    return {**record, "point": point}
+
+
 def from_line(line: bytes) -> Record | None:
     """The record of a line, or None when the line is not a whole record."""
     cut = line.find(_REST)
@@ -190,7 +206,7 @@ def from_line(line: bytes) -> Record | None:
             found = _shared(line, cut)
             if found is None:
                 found = _whole(line, cut)
-            if found is not None:
+            if found is not None and _has(from_json(b"{" + line[cut + 1 :]), _SECOND_HALF):
                 return found
         except (ValueError, RecursionError):
             pass  # a mark may stand inside a section; then all is read
@@ -198,18 +214,13 @@ def from_line(line: bytes) -> Record | None:
         value = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(value, dict) or not {*_NEEDED, "status"} <= value.keys():
-        return None
-    return value
+    return value if _has(value, _REQUIRED) else None
 
 
 def _whole(line: bytes, cut: int) -> StoredRecord | None:
     """The record of a line, its first half read as it stands."""
-    head = _object(line[:cut] + b"}")
-    if not head.keys() >= _NEEDED:
-        return None
-    head["status"] = "ok"
-    return StoredRecord(head, None, line[cut:])
+    head = {**_object(line[:cut] + b"}"), "status": "ok"}
+    return StoredRecord(head, None, line[cut:]) if _has(head, _FIRST_HALF) else None
 
 
 def _shared(line: bytes, cut: int) -> StoredRecord | None:
@@ -244,7 +255,8 @@ def _shared(line: bytes, cut: int) -> StoredRecord | None:
 def _named(text: bytes) -> Mapping[str, Any] | None:
     """The fields between a run's id and its replication, if they are what they always are."""
     found = _object(b"{" + text + b"}")
-    return found if tuple(found) == ("experiment", "point", "platform", "guest") else None
+    as_always = tuple(found) == ("experiment", "point", "platform", "guest")
+    return found if as_always and isinstance(found["point"], dict) else None
 
 
 @lru_cache(maxsize=4096)
@@ -263,7 +275,11 @@ def _object(text: bytes) -> dict[str, Any]:
     return found
 
 
-_NEEDED = frozenset(("run_id", "config", "platform", "metrics"))
+def _has(value: Any, names: Iterable[str]) -> bool:
+    """Whether a value is an object with all these fields of a record, and sections where there should be."""
+    return isinstance(value, dict) and all(
+        name in value and isinstance(value[name], _CLASSES[name]) for name in names
+    )
 
 
 def answer(record: Record) -> dict[str, Any]:

@@ -20,8 +20,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
-from bgsim.experiment.errors import StoreError
+from bgsim.experiment.errors import StoreError, UnwritableError
 from bgsim.experiment.record import Record, from_line, to_line
+from bgsim.whole import whole
 
 RECORDS = "records.jsonl"
 DAMAGED = "records.damaged"
@@ -258,17 +259,10 @@ def write_whole(path: Path, text: str) -> None:
     StoreError
         It cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with told(path):
-        try:
-            with part.open("w", encoding="utf-8", newline="") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            part.replace(path)
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
+    with told(path), whole(path) as part, part.open("w", encoding="utf-8", newline="") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 @contextlib.contextmanager
@@ -277,12 +271,13 @@ def told(path: Path, ending: str = "") -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        kind: type[StoreError] = StoreError
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             why = "the disk is full; free some space and run the same command again"
         elif error.errno == errno.EFBIG:
             why = "a limit on file sizes is reached; raise it and run the same command again"
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            why = "not writable; choose another directory (-o)"
+            why, kind = "not writable; choose another directory (-o)", UnwritableError
         elif error.errno in (errno.EEXIST, errno.ENOTDIR):
             why = "a file stands where a directory is needed; choose another directory (-o)"
         elif error.errno == errno.EISDIR:
@@ -292,7 +287,7 @@ def told(path: Path, ending: str = "") -> Iterator[None]:
             why = f"cannot be made ({(error.strerror or str(error)).lower()}); choose another directory (-o)"
         else:
             why = error.strerror or str(error)
-        raise StoreError(f"{path}: {why}{ending}") from None
+        raise kind(f"{path}: {why}{ending}") from None
 
 
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)

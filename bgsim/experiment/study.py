@@ -11,6 +11,7 @@ from bgsim.experiment import store, summary
 from bgsim.experiment.errors import StoreError
 from bgsim.experiment.identity import canonical
 from bgsim.experiment.metrics import HOST_METRICS
+from bgsim.experiment.points import labelled
 from bgsim.experiment.record import Record, head_of
 from bgsim.experiment.watch import Watch
 
@@ -28,21 +29,21 @@ class Study:
     records
         The finished runs, one record per run id, each a mapping with the fields that
         ``bgsim schema record`` lists. Their ``point`` holds a value for every column of the
-        summary, also for runs made before the study was extended.
+        summary, also for runs made before the study was extended, and the same for all runs of a point,
+        however the sweep wrote it that asked for them.
+    paths
+        The swept paths, and the settings in which points differ otherwise.
+    read_only
+        Whether a run found all its runs stored in a directory that it may not write to, and left it as it is.
     failed
         Records of runs that failed and have not succeeded since.
     """
 
     def __init__(self, directory: Path, records: Sequence[Record]) -> None:
         self.directory = directory
+        self.read_only = False
         done = summary.finished(records)
-        self.paths = tuple(summary.swept_paths(done))
-        self.records: list[Record] = [
-            record
-            if len(head_of(record)["point"]) == len(self.paths)
-            else {**record, "point": summary.point_of(record, self.paths)}
-            for record in done
-        ]
+        self.paths, self.records = labelled(done)
         failed = {head["run_id"]: head for head in map(head_of, records) if head["status"] != "ok"}
         known = {head_of(record)["run_id"] for record in done} if failed else set()
         self.failed: list[Record] = [record for run_id, record in failed.items() if run_id not in known]

@@ -6,8 +6,7 @@ shares of time, weighted by how long each took), the interval is Student's t at 
 replications. ``slowdown`` is the mean of the
 ratios to the bare-metal partner at the same point and seed, so its interval is a paired one.
 
-A study may have been extended with settings other than its first ones. Settings that differ
-between records become columns like swept ones: unlike runs are never averaged.
+What is one point, and what it is called, is said in :mod:`bgsim.experiment.points`.
 """
 
 from __future__ import annotations
@@ -16,18 +15,17 @@ import csv
 import io
 import marshal
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from bgsim.experiment.identity import canonical
-from bgsim.experiment.locate import split_path
 from bgsim.experiment.metrics import BASELINE, GAUGES, METRICS, ORDER, slowdown
 from bgsim.experiment.order import natural_key
-from bgsim.experiment.record import Record, StoredRecord, head_of, settings_of
+from bgsim.experiment.points import labelled
+from bgsim.experiment.record import Record, StoredRecord, head_of
 from bgsim.experiment.statistics import Interval, mean_interval, weighted_interval
-from bgsim.workloads.support import platforms_of
 
 FIXED_COLUMNS = ("platform", "metric", "unit", "mean", "ci_low", "ci_high", "n")
 
@@ -82,67 +80,6 @@ def finished(records: Iterable[Record]) -> list[Record]:
     return list(unique.values())
 
 
-_MISSING = "no such setting"
-"""In place of a setting that a configuration does not have; None is a value of its own."""
-
-
-def swept_paths(records: Sequence[Record]) -> list[str]:
-    """The swept paths of a study, and the settings in which its records differ otherwise."""
-    points = {id(point): point for point in [head_of(record)["point"] for record in records]}
-    swept = list(dict.fromkeys(path for point in points.values() for path in point))
-    settings: dict[bytes, dict[str, Any]] = {}
-    passed: dict[int, Mapping[str, Any]] = {}
-    for record in records:
-        section = settings_of(record)
-        if id(section) in passed:
-            continue  # records of one file share points and settings that are written alike
-        passed[id(section)] = section
-        key = marshal.dumps(dict(section), 2)  # a quick way to pass over equal ones; unequal bytes do no harm
-        if key not in settings:
-            settings[key] = dict(_flat(section))
-    paths = dict.fromkeys(path for setting in settings.values() for path in setting)
-    for path in paths:
-        if any(path == axis or path.startswith(f"{axis}.") for axis in swept):
-            continue
-        if path.startswith("partition.") and any(axis.startswith("partition") for axis in swept):
-            continue
-        if path == "guest" and _platforms_say_the_guest(records):
-            continue
-        values = [setting.get(path, _MISSING) for setting in settings.values()]
-        if len({marshal.dumps(value, 2) for value in values}) > 1 and len(set(map(canonical, values))) > 1:
-            swept.append(path)
-    return swept
-
-
-def _platforms_say_the_guest(records: Sequence[Record]) -> bool:
-    """Whether guests differ only because one platform takes none but its own: then they are no axis."""
-    guests = {head_of(record)["guest"] for record in records}
-    return sum(len(platforms_of(guest)) > 1 for guest in guests) <= 1
-
-
-def _flat(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in section.items():
-        if prefix == "partition." and key != "topology":
-            continue  # the name says it; shapes without a name are named after themselves
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
-
-
-def point_of(record: Record, paths: Sequence[str]) -> dict[str, Any]:
-    """The values of these paths in a record: as its sweep wrote them, else as resolved, else None."""
-    point = record["point"]
-    return {path: point[path] if path in point else _looked_up(record["config"], path) for path in paths}
-
-
-def _looked_up(config: Mapping[str, Any], path: str) -> Any:
-    here: Any = config
-    for step in split_path(path):
-        here = here.get(step) if isinstance(here, Mapping) else None
-    return here
-
-
 def column_names(paths: Sequence[str]) -> list[str]:
     """Each path's last segment, or the whole path where that is ambiguous."""
     short = [path.split(".")[-1] for path in paths]
@@ -150,35 +87,30 @@ def column_names(paths: Sequence[str]) -> list[str]:
     return [name if taken[name] == 1 else path for name, path in zip(short, paths, strict=True)]
 
 
-def summarise(records: Iterable[Record], paths: Sequence[str] | None = None) -> Summary:
+def summarise(records: Iterable[Record]) -> Summary:
     """The summary of a study.
 
     Parameters
     ----------
     records
         Any records; failed ones and second copies are left out.
-    paths
-        Their :func:`swept_paths`, where these are known already.
     """
-    unique = finished(records)
-    return summary_of(unique, swept_paths(unique) if paths is None else paths)
+    paths, found = labelled(finished(records))
+    return summary_of(found, paths)
 
 
 def summary_of(records: Sequence[Record], paths: Sequence[str]) -> Summary:
-    """The summary of records that are :func:`finished`, along their :func:`swept_paths`."""
+    """The summary of records that are :func:`finished` and :func:`~bgsim.experiment.points.labelled`."""
     keys: dict[bytes, str] = {}
-    points: dict[str, dict[str, Any]] = {}
+    points: dict[str, Mapping[str, Any]] = {}
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     native: dict[tuple[object, ...], Mapping[str, float]] = {}
     for record in records:
         head = head_of(record)
         point, platform = head["point"], head["platform"]
-        if len(point) != len(paths):
-            point = point_of(record, paths)
         mark = marshal.dumps(point, 2)  # much quicker than JSON, and points come back with every platform
         key = keys.get(mark) or keys.setdefault(mark, canonical(point))
-        if key not in points:
-            points[key] = point_of(record, paths)
+        points.setdefault(key, point)
         groups.setdefault((key, platform), []).append(head)
         if platform == BASELINE:
             native[key, head["seed"], head["replication"]] = head["metrics"]

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from bgsim.machine.cost_reader import CostModelError, Reader
 from bgsim.machine.shipped import shipped_path
 from bgsim.network.detours import Detours, DetourSource
+from bgsim.whole import whole
 
 __all__ = ["CostModel", "CostModelError", "needed", "shipped", "shipped_path"]
 
@@ -244,7 +245,8 @@ class CostModel:
             "# What one node's software costs; written by bgsim characterize. Times in core cycles.\n"
         )
         yaml.dump({"schema": SCHEMA, **self.as_dict()}, buffer)
-        Path(path).write_text(buffer.getvalue(), encoding="utf-8")
+        with whole(Path(path)) as part:
+            part.write_text(buffer.getvalue(), encoding="utf-8")
 
     def as_dict(self) -> dict[str, Any]:
         """All fields as plain values; a connection only where there is one."""

@@ -131,7 +131,7 @@ def page(study: Study) -> str:
         metrics=_metrics(results),
         **_time(results),
         **_loads(results),
-        failed=[_failure(record) for record in study.failed],
+        failed=[failure(record) for record in study.failed],
         warnings=Counter(text for record in results.records for text in record.get("warnings") or ()),
         provenance=_provenance(results.records),
         references=[(entry.text(), entry.why) for entry in cite.references(results.records)],
@@ -295,10 +295,9 @@ def _run(record: Record) -> tuple[str, str, str, str]:
     )
 
 
-def _failure(record: Record) -> tuple[str, str]:
-    error = record["error"]
-    values = record.get("point") or {}
-    where = point_label(values, list(values))
-    return f"{where} {platform_label(str(record['platform']))}".strip(), str(
-        error["message"] or error["type"]
-    )
+def failure(record: Record) -> tuple[str, str]:
+    """Which run failed, and why."""
+    error, values = record["error"], record.get("point") or {}
+    where = f"{point_label(values, list(values))} {platform_label(str(record['platform']))}".strip()
+    which = f"replication {record['replication']} (run {record['run_id']})"
+    return f"{where}, {which}", str(error["message"] or error["type"])

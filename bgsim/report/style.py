@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from bgsim.report.causes import EMULATION_PREFIX, EXIT_PREFIX
 from bgsim.report.results import ReportError, platform_label
+from bgsim.whole import whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -364,8 +364,6 @@ def save_as(figure: Figure, path: str | os.PathLike[str]) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind, metadata=_FILE_METADATA[kind])
-    with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".part", delete=False) as part:
-        part.write(buffer.getvalue())
-    whole = Path(part.name)
-    whole.chmod(0o644)  # the temporary file is private; a figure is not
-    return whole.replace(target)
+    with whole(target) as part:
+        part.write_bytes(buffer.getvalue())
+    return target

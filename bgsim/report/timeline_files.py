@@ -17,6 +17,7 @@ from bgsim.experiment.order import natural_key
 from bgsim.extras import need
 from bgsim.report.results import ReportError
 from bgsim.report.timeline import Slice, Timeline, Track
+from bgsim.whole import whole
 
 JSON_SUFFIX = ".json"
 FIGURE_SUFFIXES = (".pdf", ".svg", ".png")
@@ -67,9 +68,11 @@ def write(timeline: Timeline, path: Path) -> int:
         with style.paper_style():
             style.save_as(timeline_figure(timeline), path)
     elif path.suffix == JSON_SUFFIX:
-        path.write_text(chrome_json(timeline, slices), encoding="utf-8")
+        with whole(path) as part:
+            part.write_text(chrome_json(timeline, slices), encoding="utf-8")
     else:
-        path.write_bytes(perfetto(timeline, slices))
+        with whole(path) as part:
+            part.write_bytes(perfetto(timeline, slices))
     return len(slices)
 
 

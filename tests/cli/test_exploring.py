@@ -80,7 +80,7 @@ def test_diff_and_statistics(bgsim, small, tmp_path):
     assert (same.code, same.out) == (0, "10 comparisons: 10 equal\n")
     changed = bgsim("diff", one, other, "--exit-code", "--csv", tmp_path / "d.csv")
     assert changed.code == EXIT_CHANGED
-    assert "assume.mmio.latency: not set -> 120" in changed.out
+    assert "assume.mmio.latency: 100 cycles -> 120" in changed.out
     assert (tmp_path / "d.csv").read_text().startswith("iterations,platform,metric,unit,before,after")
     assert bgsim("diff", one, other).code == 0
     assert bgsim("diff", one, other, "--correction", "bonferroni").code == EXIT_BAD_INPUT

@@ -266,7 +266,7 @@ def test_equal_studies_do_not_differ(pair):
 
 def test_a_variant_is_compared_pair_by_pair(pair, tmp_path):
     found = diff.compare(pair("a"), pair("b", ["assume.mmio.latency=101"]), metrics=["latency_us"])
-    assert found.settings == {"assume.mmio.latency": (None, 101)}
+    assert found.settings == {"assume.mmio.latency": ("100 cycles", 101)}
     assert {row.test for row in found.rows} == {"exact"}
     assert {row.verdict for row in found.rows} == {"changed"}
     assert len(found.rows) == 4

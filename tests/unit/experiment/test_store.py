@@ -9,16 +9,26 @@ from bgsim.experiment import store as module
 from bgsim.experiment.errors import StoreError
 from bgsim.experiment.record import FIELDS, from_line, json_schema, to_line
 from bgsim.experiment.store import Store, read_records, write_whole
+from bgsim.whole import whole
 
 
 def record(number):
     return {
+        "schema": 1,
         "run_id": f"{number:016x}",
         "experiment": "e",
         "point": {"workload.program": "é"},
-        "config": {},
         "platform": "bare-metal",
+        "guest": "cnk",
+        "replication": 0,
+        "seed": 1,
+        "config": {},
         "metrics": {"elapsed_s": number / 7},
+        "exits": [],
+        "attribution": {},
+        "details": {},
+        "warnings": [],
+        "provenance": {},
         "status": "ok",
     }
 
@@ -137,6 +147,25 @@ def test_files_are_replaced_whole(tmp_path, monkeypatch):
     assert [entry.name for entry in tmp_path.iterdir()] == ["summary.csv"]
 
 
+def test_a_failed_write_leaves_what_was_there_and_nothing_else(tmp_path):
+    path, link = tmp_path / "model.yaml", tmp_path / "link.yaml"
+    link.symlink_to(path.name)
+    with whole(link) as part:
+        assert (part.parent, part.suffix) == (tmp_path, ".yaml")
+        part.write_text("old")
+
+    def stopped():
+        with whole(path) as part:
+            part.write_text("ne")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert link.is_symlink()
+    assert path.read_text() == "old"
+    assert {entry.name for entry in tmp_path.iterdir()} == {"model.yaml", "link.yaml"}
+
+
 def test_lines_and_records():
     assert from_line(to_line(record(1))) == record(1)
     assert from_line(b"[1]") is None
@@ -151,7 +180,14 @@ def test_a_stored_record_is_what_was_written_and_half_of_it_is_read_late():
     written = {"schema": 1, "run_id": "0" * 16, "experiment": "e", "point": {"a": ',"exits":['}}
     written |= {"platform": "bare-metal", "guest": "cnk", "replication": 0, "seed": 1}
     written |= {"config": {"exits": [1], "z": 2}, "metrics": {"exits": 2.5}, "exits": [{"cause": "x"}]}
-    written |= {"details": {"status": "failed"}, "status": "ok", "stopped": {"why": "end"}}
+    written |= {
+        "attribution": {},
+        "details": {"status": "failed"},
+        "warnings": [],
+        "provenance": {},
+        "status": "ok",
+        "stopped": {"why": "end"},
+    }
     line = to_line(written)
     found = from_line(line)
     assert found["metrics"] == {"exits": 2.5}
@@ -161,6 +197,30 @@ def test_a_stored_record_is_what_was_written_and_half_of_it_is_read_late():
     assert list(found) == list(written)
     assert from_line(line[:-5]) is None
     assert from_line(line.replace(b'"ok"', b'"failed"'))["status"] == "failed"
-    damaged = from_line(line.replace(b'{"why"', b'{{why"'))
-    with pytest.raises(StoreError, match="the record of run 0000000000000000 is damaged"):
-        dict(damaged)
+    assert from_line(line.replace(b'{"why"', b'{{why"')) is None
+
+
+@pytest.mark.parametrize("at", [b'"experiment"', b'"config"', b'"metrics"', b'"details"', b'"provenance"'])
+def test_damage_anywhere_in_a_line_leaves_it_out_with_its_place(tmp_path, at):
+    """Also in the half that is not kept; the run is computed again, since its record is none."""
+    path = fill(tmp_path, 3)
+    lines = path.read_bytes().splitlines(keepends=True)
+    where = lines[1].index(at)
+    lines[1] = lines[1][:where] + b"\x00\xff{{" + lines[1][where + 4 :]
+    path.write_bytes(b"".join(lines))
+    said = []
+    with Store(tmp_path, said.append) as opened:
+        assert opened.records == [record(0), record(2)]
+    assert said == [f"{path}:2: not a record; left out"]
+    assert [found["run_id"][-1] for found in read_records(tmp_path, said.append)] == ["0", "2"]
+    assert said[1:] == said[:1]
+
+
+@pytest.mark.parametrize("name", json_schema()["required"])
+@pytest.mark.parametrize("status", ["ok", "failed"])
+def test_what_lacks_a_field_is_no_record(name, status):
+    whole = {**record(1), "status": status}
+    assert from_line(to_line(whole)) == whole
+    assert from_line(to_line({key: value for key, value in whole.items() if key != name})) is None
+    if isinstance(whole[name], (dict, list)):
+        assert from_line(to_line({**whole, name: 3})) is None

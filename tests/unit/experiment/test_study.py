@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import json
 import os
 import signal
@@ -9,7 +10,7 @@ import pandas
 import pytest
 
 import bgsim
-from bgsim.experiment import provenance
+from bgsim.experiment import provenance, store
 from bgsim.experiment.errors import OutcomeError, StoreError, StudyInterrupted
 from bgsim.experiment.execute import check_outcome
 from bgsim.experiment.record import RECORD_SCHEMA, answer
@@ -107,8 +108,68 @@ def test_an_extended_study_knows_its_old_points(experiment, workload, tmp_path, 
     study = bgsim.run(
         experiment, tmp_path, overrides={"machine.set.tlb.entries": 256}, workers=1, watch=watch
     )
-    assert {record["point"]["machine.set.tlb.entries"] for record in study.records} == {None, 256}
+    assert {record["point"]["machine.set.tlb.entries"] for record in study.records} == {64, 256}
     assert len(study.summary().query("metric == 'slowdown'")) == 6
+
+
+@pytest.mark.parametrize(
+    ("path", "values"),
+    [
+        ("machine.set.tlb.entries", [64, 256]),  # the datasheet says 64
+        ("machine.set.torus.link_rate", ["0.425 GB/s", "1 GB/s"]),  # the datasheet says 425 MB/s
+        ("workload.iterations", [2, 3]),
+        ("partition.topology", ["pair", "node-card"]),
+    ],
+)
+def test_an_axis_with_the_value_a_study_ran_with_splits_no_point(
+    experiment, workload, tmp_path, path, values
+):
+    plain = {**experiment, "replications": 2, "sweep": {}}
+    plain["workload"] = {**plain["workload"], "iterations": 2}
+    bgsim.run(plain, tmp_path, workers=1, watch=Recorder())
+    study = bgsim.run(
+        {**plain, "replications": 3, "sweep": {path: values}}, tmp_path, workers=1, watch=Recorder()
+    )
+    assert study.paths == (path,)
+    assert len(study.records) == 2 * 2 * 3
+    assert [record["point"][path] for record in study.records].count(values[0]) == 2 * 3
+    frame = study.summary().query("metric == 'slowdown'")
+    assert list(frame.n) == [3, 3]
+    assert set(frame[frame.columns[0]]) == set(values)
+
+
+@pytest.mark.parametrize("refused", ["lock", "files"])
+def test_a_finished_study_that_may_not_be_written_to_is_left_as_it_is(
+    experiment, workload, tmp_path, watch, monkeypatch, refused
+):
+    """On a read-only file system the lock cannot be opened; in a read-only directory no file is replaced."""
+    bgsim.run(experiment, tmp_path, workers=1, watch=watch)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.suffix}
+    really = store.os.open
+
+    def no_open(path, *arguments):
+        if str(path).endswith(store.LOCK):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return really(path, *arguments)
+
+    def no_part(path):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        if refused == "lock":
+            patch.setattr(store.os, "open", no_open)
+        else:
+            patch.setattr(store, "whole", no_part)
+        study = bgsim.run(experiment, tmp_path, workers=1, watch=watch)
+        assert study.read_only
+        assert len(study.records) == 12
+        assert watch.notes == [
+            f"{tmp_path}: not writable; all runs are stored there, and nothing was written"
+        ]
+        with pytest.raises(StoreError, match="not writable; choose another directory"):
+            bgsim.run({**experiment, "replications": 3}, tmp_path, workers=1, watch=watch)
+    if refused == "lock":
+        assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.suffix}
 
 
 def test_another_experiment_in_the_same_directory_is_refused(experiment, workload, tmp_path, watch):

@@ -289,3 +289,16 @@ def test_conditions_know_the_partition(plan):
 )
 def test_mistakes_are_said_where_they_are(said, sweep, message):
     assert message in said(sweep)
+
+
+@pytest.mark.parametrize(
+    ("messages", "warmup"),
+    [("max(8, 99 // message_size)", "mesage_size * 2"), ("mesage_size * 2", "messages * 2")],
+)
+def test_a_mistake_in_one_derived_value_is_one_problem(said, messages, warmup):
+    """Values that are right beside it are not told to be wrong, nor what names the wrong one."""
+    derive = f"  derive:\n    workload.messages: {messages}\n    workload.warmup: {warmup}\n"
+    text = said(f"  workload.message_size: [64 B]\n{derive}  where: messages > 4\n")
+    assert text.count("sweep.derive.") == 1
+    assert "unknown name 'mesage_size'; did you mean 'message_size'?" in text
+    assert "e.yaml" not in text

@@ -14,6 +14,7 @@ from bgsim.network.collective_packet import CollectiveParameters
 from bgsim.report.captions import caption
 from bgsim.report.headlines import headlines
 from bgsim.report.heatmap import LEVELS, heatmap
+from bgsim.report.page import failure
 from bgsim.report.page_tables import cause_page_table, sort_key
 from bgsim.report.reproduce import reproduction
 from bgsim.report.results import Results
@@ -35,6 +36,17 @@ from bgsim.report.tree_load import tree_load
 )
 def test_texts_are_sorted_by_what_they_mean(text: str, key: float | str) -> None:
     assert sort_key(text) == key
+
+
+def test_failed_replications_are_told_apart() -> None:
+    record = {
+        "run_id": "0123456789abcdef",
+        "point": {"workload.size": "1 KiB"},
+        "platform": "virtual-machine",
+    }
+    record |= {"replication": 2, "error": {"type": "RuntimeError", "message": ""}}
+    where = "size=1 KiB virtualised, replication 2 (run 0123456789abcdef)"
+    assert failure(record) == (where, "RuntimeError")
 
 
 def test_captions_say_what_is_in_the_name() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,21 @@ def test_a_short_timeline_is_a_figure(recorded: Timeline, tmp_path: Path) -> Non
     assert "<svg" in (tmp_path / "run.svg").read_text(encoding="utf-8")
     with pytest.raises(ReportError, match="slices are more than a figure can show"):
         write(record_timeline(micro(), "run", 0, FOREVER), tmp_path / "all.svg")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits on file sizes")
+@pytest.mark.parametrize("suffix", [".json", ".svg"])
+def test_a_failed_write_leaves_no_broken_timeline(recorded: Timeline, tmp_path: Path, suffix: str) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write(recorded, tmp_path / f"run{suffix}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_says_by_its_name_what_it_is(recorded: Timeline, tmp_path: Path) -> None:
