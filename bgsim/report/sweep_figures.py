@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from bgsim.experiment.labels import spelled
-from bgsim.report import style
+from bgsim.report import intervals, style
 from bgsim.report.numbers import symbol
 from bgsim.report.results import Cell, Group, Point, number, point_label, short_names, value_text
 
@@ -233,9 +233,7 @@ def _categories(
             continue
         look = style.platform_style(group.platform)
         place = labels.index(_category(group, axes))
-        spread = None
-        if cell.low is not None and cell.high is not None:
-            spread = [[max(0.0, cell.mean - cell.low)], [max(0.0, cell.high - cell.mean)]]
+        spread = None if cell.low is None or cell.high is None else intervals.reach([cell])
         drawn = panel.errorbar(cell.mean, place, xerr=spread, fmt=look.marker, color=look.colour, capsize=1.5)
         handles.setdefault(look.label, drawn)
         values.append(cell.mean)
