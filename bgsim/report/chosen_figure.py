@@ -15,6 +15,7 @@ import numpy as np
 
 from bgsim.experiment.errors import quoted
 from bgsim.report import intervals, style
+from bgsim.report.linear_axes import never_negative, plain_linear_ticks
 from bgsim.report.results import (
     Cell,
     Group,
@@ -232,7 +233,7 @@ def _drawn(
             drawn = _line(panel, found, looks[key], joined=not categories and choice.x in axes, shift=shift)
             if key:
                 handles.setdefault(_label(key, group), drawn)
-        _scale(panel, "y", "y" in choice.log)
+        _scale(panel, "y", "y" in choice.log, from_zero=never_negative(metric))
     _x_axis(panels[-1][0], choice, categories, series, axes, kinds)
     if handles:
         style.legend_outside(figure, handles, columns=4 if wide else 2)
@@ -299,7 +300,9 @@ def _looks(keys: Sequence[tuple[str, ...]], group: Sequence[str]) -> dict[tuple[
 
 def _label(key: Sequence[str], group: Sequence[str]) -> str:
     pairs = zip(group, key, strict=True)
-    return ", ".join(platform_label(value) if name == PLATFORM else value for name, value in pairs)
+    return ", ".join(
+        platform_label(value) if name == PLATFORM else f"{name}={value}" for name, value in pairs
+    )
 
 
 def _line(panel: Axes, marks: Sequence[Mark], look: Mapping[str, Any], joined: bool, shift: float) -> Any:
@@ -309,16 +312,23 @@ def _line(panel: Axes, marks: Sequence[Mark], look: Mapping[str, Any], joined: b
         if any(upwards[0]) or any(upwards[1]):
             low, high = np.subtract(y, upwards[0]), np.add(y, upwards[1])
             panel.fill_between(x, low, high, color=look["color"], alpha=0.2, linewidth=0)
-        return panel.plot(x, y, **look)[0]
+        # A mark on an axis that begins at zero is drawn whole.
+        return panel.plot(x, y, **look, clip_on=False)[0]
     across = intervals.reach([mark.across for mark in marks])
     ends = {"yerr": upwards, "xerr": across}
     bars: dict[str, Any] = {name: both for name, both in ends.items() if any(map(any, both))}
     drawn = panel.errorbar(x, y, **bars, **{**look, "linestyle": "none"}, elinewidth=0.8, capsize=1.5)
+    drawn.lines[0].set_clip_on(False)
     return drawn if bars else drawn.lines[0]
 
 
-def _scale(panel: Axes, which: Literal["x", "y"], logarithmic: bool) -> None:
-    (style.plain_log_ticks if logarithmic else style.plain_linear_ticks)(panel, which)
+def _scale(
+    panel: Axes, which: Literal["x", "y"], logarithmic: bool, *, binary: bool = False, from_zero: bool = False
+) -> None:
+    if logarithmic:
+        style.plain_log_ticks(panel, which)
+    else:
+        plain_linear_ticks(panel, which, binary=binary, from_zero=from_zero)
 
 
 def _x_axis(
@@ -341,7 +351,7 @@ def _x_axis(
     if kinds[choice.x].kind == "metric":
         cell = next(row.cells[choice.x] for row in rows if choice.x in row.cells)
         panel.set_xlabel(metric_label(choice.x, cell))
-        _scale(panel, "x", "x" in choice.log)
+        _scale(panel, "x", "x" in choice.log, from_zero=never_negative(choice.x))
         return
     places = [found for row in rows if (found := number(row.point.get(axes[choice.x]))) is not None]
     unit = next((unit for _, unit in places if unit), "")
@@ -349,4 +359,5 @@ def _x_axis(
     if unit == "B" and "x" in choice.log:
         style.size_ticks(panel, [value for value, _ in places])
     else:
-        _scale(panel, "x", "x" in choice.log)
+        none_below = all(value >= 0 for value, _ in places)
+        _scale(panel, "x", "x" in choice.log, binary=unit == "B", from_zero=none_below)
