@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from bgsim.experiment.diff import ROUNDING
 from bgsim.experiment.statistics import Interval
 from bgsim.report.results import Cell
 
@@ -66,7 +67,7 @@ def bars(
     known = [
         (place, cell.mean / scale, below, above)
         for place, cell, below, above in zip(places, cells, *reach(cells, scale), strict=True)
-        if below or above
+        if max(below, above) > ROUNDING * abs(cell.mean / scale)  # equal values may not equal their mean
     ]
     if not known:
         return

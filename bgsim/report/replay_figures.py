@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bgsim.experiment.diff import ROUNDING
 from bgsim.experiment.statistics import Interval, mean_interval
 from bgsim.report import intervals, style
 from bgsim.report.results import Group, Point, details, point_label, split_by
@@ -96,9 +97,9 @@ def rank_accounts(groups: Sequence[Group]) -> Figure:
 def _intervals(panel: Axes, ranks: Sequence[int], totals: Sequence[Interval], scale: float) -> dict[str, Any]:
     """Draw the intervals of the ranks' times in all, if there are any; return their entry in the legend."""
     below, above = intervals.reach(totals, scale)
-    if not any(below):
-        return {}
     means = [total.mean / scale for total in totals]
+    if not any(low > ROUNDING * mean for low, mean in zip(below, means, strict=True)):
+        return {}
     if len(ranks) <= _BARS_MOST:
         look: dict[str, Any] = {"fmt": "none", "ecolor": style.BLACK, "elinewidth": 0.5}
         return {_INTERVAL: panel.errorbar(ranks, means, yerr=[below, above], **look)}

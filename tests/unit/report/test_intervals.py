@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from matplotlib.container import ErrorbarContainer
 
+from bgsim.experiment.statistics import mean_interval
 from bgsim.report import dcmf_figures, memory_figures, micro_figures, netperf_figures, replay_figures, style
 from bgsim.report.intervals import bars, reach
 from bgsim.report.results import Cell, Results
@@ -126,3 +127,13 @@ def test_an_interval_below_zero_is_cut_off_by_a_logarithmic_axis() -> None:
     (one,) = axes.containers
     assert len(one.lines[2][0].get_segments()) == 1, "what has no width has no bar"
     assert 0.1 < axes.get_ylim()[0] < 1.0
+
+
+def test_equal_replications_have_no_bars() -> None:
+    values = [0.1, 0.1, 0.1]
+    found = mean_interval(values)
+    assert found.low != found.high, "the sum of equal numbers over their number is another one"
+    with style.paper_style():
+        _, [[axes]] = style.new_figure()
+        bars(axes, [1], [found], style.BLUE)
+    assert not axes.containers
