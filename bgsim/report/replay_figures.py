@@ -84,6 +84,7 @@ def rank_accounts(groups: Sequence[Group]) -> Figure:
         panel.set_title(style.platform_style(group.platform).label)
         panel.set_xlabel("rank")
         panel.set_xlim(min(ranks) - 0.5, max(ranks) + 0.5)
+    grid[0][0].set_ylim(bottom=0)
     grid[0][0].set_ylabel(f"time ({unit})")
     handles: dict[str, Any] = {
         label: Patch(facecolor=colour, hatch=hatch, linewidth=0.0)
