@@ -180,7 +180,7 @@ def explain(
     directory: StudyArgument,
     run_id: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN]", help="A run id or its beginning [default: a virtualised run]."),
+        typer.Argument(metavar="[RUN]", help="A run id or its beginning [default: the greatest slowdown]."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -198,11 +198,12 @@ def explain(
     from bgsim.experiment.store import told
     from bgsim.experiment.study import load_study
     from bgsim.report import explain as report
+    from bgsim.report.run_choice import find_run
 
     study = load_study(directory)
     print(report.explain(study, run_id))
     if figure:
-        chosen = report.find_run(study.records, run_id)["run_id"]
+        chosen = find_run(study.records, run_id)["run_id"]
         target = output or directory / f"explain-{chosen}.svg"
         with told(target):
             say(f"figure: {report.explain_figure(study, chosen, target)}")

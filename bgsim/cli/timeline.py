@@ -81,8 +81,8 @@ def _chosen(
     what: str, run: str | None, settings: list[str], smoke: bool
 ) -> tuple[str, str, Mapping[str, Any]]:
     """Id, words and configuration of the run that is meant."""
-    from bgsim.report.explain import find_run
     from bgsim.report.results import point_label
+    from bgsim.report.run_choice import find_run
 
     directory = Path(what)
     if directory.is_dir():

@@ -163,6 +163,9 @@ GAUGES = frozenset(
 ) - {name for name in METRICS if name.endswith("_max")}
 """Shares of the run's time: over replications, each counts for as long as it took."""
 
+SIGNED = frozenset({"deviation", "beyond_share", "own_time_lost"})
+"""Metrics that may be below zero; no other one can."""
+
 SLOWDOWN_BASIS = ("elapsed_s", "operation_us_avg", "latency_us", "throughput_bps", "bandwidth_MiBps")
 """Slowdown is the ratio of the first of these that both partners report. A workload whose elapsed time is not
 what its work costs leaves it out."""

@@ -28,8 +28,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from bgsim.experiment.identity import canonical, seed_of_replication
-from bgsim.experiment.metrics import BASELINE, METRICS, slowdown
-from bgsim.experiment.statistics import CONFIDENCE, Interval, mean_interval
+from bgsim.experiment.metrics import BASELINE, METRICS
+from bgsim.experiment.statistics import CONFIDENCE, Interval
+from bgsim.experiment.summary import interval_of, values_of
 from bgsim.spelling import did_you_mean
 from bgsim.units import UnitError, quantity
 
@@ -264,22 +265,18 @@ def replicated(run: Run, seed: int, replication: int) -> Run:
 
 
 def _intervals(records: Iterable[Record], target: Target) -> list[tuple[str, Interval]]:
-    """The interval of a target's metric on every platform that reports it."""
-    by_platform: dict[str, dict[int, Record]] = {}
+    """The interval of a target's metric on every platform that reports it: the one that is published."""
+    by_platform: dict[str, list[Record]] = {}
     for record in records:
-        by_platform.setdefault(record["platform"], {})[record["replication"]] = record
+        by_platform.setdefault(record["platform"], []).append(record)
+    native = {
+        (record["seed"], record["replication"]): record["metrics"] for record in by_platform.get(BASELINE, ())
+    }
     found = []
     for platform, replications in by_platform.items():
-        values = [record["metrics"].get(target.metric) for record in replications.values()]
-        if target.metric == "slowdown" and platform != BASELINE:
-            natives = by_platform.get(BASELINE, {})
-            values = [
-                slowdown(natives[number]["metrics"], record["metrics"]) if number in natives else None
-                for number, record in replications.items()
-            ]
-        known = [float(value) for value in values if value is not None]
-        if known:
-            found.append((platform, mean_interval(known, target.confidence)))
+        values = values_of(replications, native)
+        if target.metric in values:
+            found.append((platform, interval_of(target.metric, values, target.confidence)))
     return found
 
 

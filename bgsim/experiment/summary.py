@@ -25,7 +25,10 @@ from bgsim.experiment.metrics import BASELINE, GAUGES, METRICS, ORDER, slowdown
 from bgsim.experiment.order import natural_key
 from bgsim.experiment.points import labelled
 from bgsim.experiment.record import Record, StoredRecord, head_of
-from bgsim.experiment.statistics import Interval, mean_interval, weighted_interval
+from bgsim.experiment.statistics import CONFIDENCE, Interval, mean_interval, weighted_interval
+
+Native = dict[tuple[int, int], Mapping[str, float]]
+"""Metrics on bare metal, by seed and replication."""
 
 FIXED_COLUMNS = ("platform", "metric", "unit", "mean", "ci_low", "ci_high", "n")
 
@@ -104,7 +107,7 @@ def summary_of(records: Sequence[Record], paths: Sequence[str]) -> Summary:
     keys: dict[bytes, str] = {}
     points: dict[str, Mapping[str, Any]] = {}
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    native: dict[tuple[object, ...], Mapping[str, float]] = {}
+    native: dict[str, Native] = {}
     for record in records:
         head = head_of(record)
         point, platform = head["point"], head["platform"]
@@ -113,28 +116,55 @@ def summary_of(records: Sequence[Record], paths: Sequence[str]) -> Summary:
         points.setdefault(key, point)
         groups.setdefault((key, platform), []).append(head)
         if platform == BASELINE:
-            native[key, head["seed"], head["replication"]] = head["metrics"]
+            native.setdefault(key, {})[head["seed"], head["replication"]] = head["metrics"]
     rows = []
     for key, platform in sorted(
         groups, key=lambda pair: (_point_order(points[pair[0]]), _platform_order(pair[1]))
     ):
-        group = _columns(groups[key, platform])
-        if platform != BASELINE:
-            ratios = _slowdowns(key, groups[key, platform], native)
-            group |= {"slowdown": [*group.get("slowdown", ()), *ratios]} if ratios else {}
+        group = values_of(groups[key, platform], native.get(key, {}))
         point_values = tuple(_plain(value) for value in points[key].values())
         known = (*point_values, platform)
         for name, unit in _in_order(tuple(group)):
-            rows.append((*known, name, unit, *_interval(name, group)))
+            rows.append((*known, name, unit, *interval_of(name, group)))
     return Summary((*column_names(paths), *FIXED_COLUMNS), tuple(rows))
 
 
-def _interval(name: str, group: Mapping[str, Sequence[float]]) -> Interval:
-    if name in GAUGES:
-        durations = group.get("elapsed_s", ())
-        if len(durations) == len(group[name]) and min(durations) > 0:
-            return weighted_interval(group[name], durations)
-    return mean_interval(group[name])
+def values_of(heads: Sequence[Mapping[str, Any]], native: Native) -> dict[str, list[float]]:
+    """The values of each metric of one point on one platform, and of its slowdown.
+
+    Parameters
+    ----------
+    heads
+        Replications, at least one: records, or the heads of stored ones.
+    native
+        Metrics on bare metal at the same point, by seed and replication.
+    """
+    values = _columns(heads)
+    ratios = _slowdowns(heads, native) if heads[0]["platform"] != BASELINE else []
+    if ratios:
+        values["slowdown"] = [*values.get("slowdown", ()), *ratios]
+    return values
+
+
+def interval_of(
+    metric: str, values: Mapping[str, Sequence[float]], confidence: float = CONFIDENCE
+) -> Interval:
+    """The mean of a metric over replications and its interval, as a summary has them.
+
+    Parameters
+    ----------
+    metric
+        Its name.
+    values
+        Those of every metric, as :func:`values_of` gives them.
+    confidence
+        Coverage of the interval.
+    """
+    if metric in GAUGES:
+        durations = values.get("elapsed_s", ())
+        if len(durations) == len(values[metric]) and min(durations) > 0:
+            return weighted_interval(values[metric], durations, confidence)
+    return mean_interval(values[metric], confidence)
 
 
 def _columns(group: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
@@ -150,13 +180,11 @@ def _columns(group: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
     return found
 
 
-def _slowdowns(
-    key: str, group: Sequence[Mapping[str, Any]], native: Mapping[tuple[object, ...], Mapping[str, float]]
-) -> list[float]:
+def _slowdowns(group: Sequence[Mapping[str, Any]], native: Native) -> list[float]:
     """Each run against its partner on bare metal: the one at the same point with the same seed."""
     found = []
     for head in group:
-        partner = native.get((key, head["seed"], head["replication"]))
+        partner = native.get((head["seed"], head["replication"]))
         ratio = None if partner is None else slowdown(partner, head["metrics"])
         if ratio is not None:
             found.append(ratio)

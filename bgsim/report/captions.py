@@ -27,6 +27,7 @@ _CAPTIONS = {
     "replay-messages": "Messages of the replayed trace by size.",
     "scaling": "Against the number of nodes, up to the whole machine.",
     "sweep": "Against the swept value.",
+    "sweep-points": "The metrics of every point, a row for each.",
     "traffic-classes": "Rates of the nodes by distance to their partners.",
     "traffic-operations": "Time of an operation against its size, from the fastest node to the slowest.",
     "where-the-time-goes": "Share of each cause in the core's time; the total stands at the right.",

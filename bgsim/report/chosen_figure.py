@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bgsim.experiment.errors import quoted
-from bgsim.report import style
+from bgsim.report import intervals, style
+from bgsim.report.linear_axes import never_negative, plain_linear_ticks
 from bgsim.report.results import (
     Cell,
     Group,
@@ -88,8 +89,7 @@ class Mark:
     """One row of the summary at its place."""
 
     x: float
-    x_low: float | None
-    x_high: float | None
+    across: Cell | None
     cell: Cell
 
 
@@ -233,7 +233,7 @@ def _drawn(
             drawn = _line(panel, found, looks[key], joined=not categories and choice.x in axes, shift=shift)
             if key:
                 handles.setdefault(_label(key, group), drawn)
-        _scale(panel, "y", "y" in choice.log)
+        _scale(panel, "y", "y" in choice.log, from_zero=never_negative(metric))
     _x_axis(panels[-1][0], choice, categories, series, axes, kinds)
     if handles:
         style.legend_outside(figure, handles, columns=4 if wide else 2)
@@ -267,12 +267,12 @@ def _categories(
 def _mark(row: Group, metric: str, x: str, axes: Mapping[str, str], categories: Sequence[str]) -> Mark | None:
     cell = row.cells[metric]
     if categories:
-        return Mark(float(categories.index(_value(row, x, axes))), None, None, cell)
+        return Mark(float(categories.index(_value(row, x, axes))), None, cell)
     if x in axes:
         place = number(row.point.get(axes[x]))
-        return None if place is None else Mark(place[0], None, None, cell)
+        return None if place is None else Mark(place[0], None, cell)
     other = row.cells.get(x)
-    return None if other is None else Mark(other.mean, other.low, other.high, cell)
+    return None if other is None else Mark(other.mean, other, cell)
 
 
 def _looks(keys: Sequence[tuple[str, ...]], group: Sequence[str]) -> dict[tuple[str, ...], dict[str, Any]]:
@@ -300,33 +300,35 @@ def _looks(keys: Sequence[tuple[str, ...]], group: Sequence[str]) -> dict[tuple[
 
 def _label(key: Sequence[str], group: Sequence[str]) -> str:
     pairs = zip(group, key, strict=True)
-    return ", ".join(platform_label(value) if name == PLATFORM else value for name, value in pairs)
+    return ", ".join(
+        platform_label(value) if name == PLATFORM else f"{name}={value}" for name, value in pairs
+    )
 
 
 def _line(panel: Axes, marks: Sequence[Mark], look: Mapping[str, Any], joined: bool, shift: float) -> Any:
     x, y = [mark.x + shift for mark in marks], [mark.cell.mean for mark in marks]
-    upwards = _spread([(mark.cell.mean, mark.cell.low, mark.cell.high) for mark in marks])
+    upwards = intervals.reach([mark.cell for mark in marks])
     if joined:
         if any(upwards[0]) or any(upwards[1]):
             low, high = np.subtract(y, upwards[0]), np.add(y, upwards[1])
             panel.fill_between(x, low, high, color=look["color"], alpha=0.2, linewidth=0)
-        return panel.plot(x, y, **look)[0]
-    across = _spread([(mark.x, mark.x_low, mark.x_high) for mark in marks])
+        # A mark on an axis that begins at zero is drawn whole.
+        return panel.plot(x, y, **look, clip_on=False)[0]
+    across = intervals.reach([mark.across for mark in marks])
     ends = {"yerr": upwards, "xerr": across}
     bars: dict[str, Any] = {name: both for name, both in ends.items() if any(map(any, both))}
     drawn = panel.errorbar(x, y, **bars, **{**look, "linestyle": "none"}, elinewidth=0.8, capsize=1.5)
+    drawn.lines[0].set_clip_on(False)
     return drawn if bars else drawn.lines[0]
 
 
-def _spread(values: Sequence[tuple[float, float | None, float | None]]) -> list[list[float]]:
-    """How far intervals reach below and above their means; nothing where there is none."""
-    below = [0.0 if low is None else max(0.0, mean - low) for mean, low, _ in values]
-    above = [0.0 if high is None else max(0.0, high - mean) for mean, _, high in values]
-    return [below, above]
-
-
-def _scale(panel: Axes, which: Literal["x", "y"], logarithmic: bool) -> None:
-    (style.plain_log_ticks if logarithmic else style.plain_linear_ticks)(panel, which)
+def _scale(
+    panel: Axes, which: Literal["x", "y"], logarithmic: bool, *, binary: bool = False, from_zero: bool = False
+) -> None:
+    if logarithmic:
+        style.plain_log_ticks(panel, which)
+    else:
+        plain_linear_ticks(panel, which, binary=binary, from_zero=from_zero)
 
 
 def _x_axis(
@@ -349,7 +351,7 @@ def _x_axis(
     if kinds[choice.x].kind == "metric":
         cell = next(row.cells[choice.x] for row in rows if choice.x in row.cells)
         panel.set_xlabel(metric_label(choice.x, cell))
-        _scale(panel, "x", "x" in choice.log)
+        _scale(panel, "x", "x" in choice.log, from_zero=never_negative(choice.x))
         return
     places = [found for row in rows if (found := number(row.point.get(axes[choice.x]))) is not None]
     unit = next((unit for _, unit in places if unit), "")
@@ -357,4 +359,5 @@ def _x_axis(
     if unit == "B" and "x" in choice.log:
         style.size_ticks(panel, [value for value, _ in places])
     else:
-        _scale(panel, "x", "x" in choice.log)
+        none_below = all(value >= 0 for value, _ in places)
+        _scale(panel, "x", "x" in choice.log, binary=unit == "B", from_zero=none_below)

@@ -9,7 +9,8 @@ from bgsim import cures
 from bgsim.experiment.identity import canonical
 from bgsim.experiment.labels import brief
 from bgsim.experiment.metrics import METRICS
-from bgsim.report import style
+from bgsim.experiment.statistics import Interval, mean_interval
+from bgsim.report import intervals, style
 from bgsim.report.numbers import common_scale, significant
 from bgsim.report.results import Record
 
@@ -107,8 +108,8 @@ def waterfall(search: Mapping[str, Any], point: Mapping[str, Any]) -> Figure:
 
 def alone(
     search: Mapping[str, Any], point: Mapping[str, Any], records: Sequence[Record]
-) -> list[tuple[str, float]]:
-    """Each cure that ran alone, with whatever it needs, and the metric's mean with it; most gain first."""
+) -> list[tuple[str, Interval]]:
+    """Each cure that ran alone, with whatever it needs, and the metric with it; most gain first."""
     found: dict[str, list[float]] = {}
     for record in records:
         config = record["config"]
@@ -119,23 +120,25 @@ def alone(
         for name in config["cures"]:
             if set(config["cures"]) == {name, *cures.CURES[name].needs}:
                 found.setdefault(name, []).append(float(record["metrics"][search["metric"]]))
-    means = [(name, sum(values) / len(values)) for name, values in found.items()]
+    means = [(name, mean_interval(values)) for name, values in found.items()]
     sign = -1 if METRICS[search["metric"]].better == "higher" else 1
-    return sorted(means, key=lambda pair: (sign * pair[1], pair[0]))
+    return sorted(means, key=lambda pair: (sign * pair[1].mean, pair[0]))
 
 
 def bars_alone(
-    search: Mapping[str, Any], point: Mapping[str, Any], bars: Sequence[tuple[str, float]]
+    search: Mapping[str, Any], point: Mapping[str, Any], bars: Sequence[tuple[str, Interval]]
 ) -> Figure:
     """Horizontal bars of the metric with one cure at a time, beside none and beside bare metal."""
     none, native = float(point["steps"][0]["value"]), point["native"]
-    values = [none, *(value for _, value in bars), *([float(native)] if native else [])]
+    values = [none, *(found.mean for _, found in bars), *([float(native)] if native else [])]
     scale, unit = common_scale(values, METRICS[search["metric"]].unit)
     figure, [[axes]] = style.new_figure(width_in=style.DOUBLE_COLUMN_IN, height_in=1.1 + 0.2 * len(bars))
     handles: dict[str, Any] = {}
-    for row, (name, value) in enumerate(bars):
+    for row, (name, found) in enumerate(bars):
+        value = found.mean
         colour, place = _PLACE_LOOK[cures.CURES[name].place]
         handles[place] = axes.barh(row, value / scale, height=0.7, color=colour)
+        intervals.bars(axes, [row], [found], style.BLACK, scale, across=True)
         change = 100 * (value / none - 1)
         text = f"{significant(value / scale)} {unit}  ({change:+.1f} %)"
         axes.text(1.01, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=6.5)

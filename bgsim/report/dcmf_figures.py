@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bgsim.report import style
+from bgsim.report import intervals, style
 from bgsim.report.results import Group, Point, amount, point_label, split_by
 
 if TYPE_CHECKING:
@@ -79,7 +79,9 @@ def against_size(groups: Sequence[Group], measure: str) -> Figure:
                 continue
             x = [_size(g) for g in line]
             label = name if len(platforms) == 1 else f"{name}, {style.platform_style(platform).label}"
-            panels[0].plot(x, [g.cells[metric].mean for g in line], color=colour, linestyle=dashes)
+            cells = [g.cells[metric] for g in line]
+            panels[0].plot(x, [cell.mean for cell in cells], color=colour, linestyle=dashes)
+            intervals.bars(panels[0], x, cells, colour)
             handles[label] = Line2D([], [], color=colour, linestyle=dashes, marker=marker, fillstyle="none")
             known = [g for g in line if measured_of(g)]
             look: dict[str, Any] = {"color": colour, "marker": marker, "fillstyle": "none"}

@@ -11,15 +11,13 @@ import os
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bgsim.experiment.order import natural_key
 from bgsim.report import cures_explained, published
 from bgsim.report.attribution import CauseRow, exits_of, rows_of
 from bgsim.report.numbers import apportion, fixed, quantity, significant
 from bgsim.report.results import (
     Record,
-    ReportError,
     Study,
     core_frequency_hz,
     details,
@@ -29,6 +27,7 @@ from bgsim.report.results import (
     value_text,
     workload,
 )
+from bgsim.report.run_choice import find_run, others
 from bgsim.report.tables import add_row, new_table, plain
 
 if TYPE_CHECKING:
@@ -46,8 +45,8 @@ def explain(study: Study, run_id: str | None = None) -> str:
     study
         The study that holds the run.
     run_id
-        The run, or the beginning of its id as far as it is unique; None means the default
-        virtualised run.
+        The run, or the beginning of its id as far as it is unique; None means the one of
+        :func:`bgsim.report.run_choice.find_run`, and the text says which others there are.
 
     Returns
     -------
@@ -70,44 +69,9 @@ def explain(study: Study, run_id: str | None = None) -> str:
     if details(record).get("sensitivity"):
         parts.append(plain(sensitivity_table(record)))
         parts += _range(record)
-    return "\n".join(parts)
-
-
-def find_run(records: Sequence[Record], run_id: str | None) -> Record:
-    """The run whose id begins with ``run_id``, or the default virtualised run.
-
-    The default is the first replication of the first virtualised point; among compile runs it is
-    the workload's default program.
-    """
-    if not records:
-        raise ReportError("the study holds no run, so there is nothing to explain")
     if run_id is None:
-        return min(records, key=_default_rank)
-    found = [record for record in records if str(record["run_id"]).startswith(run_id)]
-    if not found:
-        raise ReportError(f"no run of this study has an id that begins with {run_id!r}")
-    if len(found) > 1 and str(found[0]["run_id"]) != run_id:
-        some = ", ".join(sorted(str(record["run_id"]) for record in found)[:4])
-        raise ReportError(
-            f"{len(found)} runs have an id that begins with {run_id!r}: {some}; give more of it"
-        )
-    return found[0]
-
-
-def _default_rank(record: Record) -> tuple[Any, ...]:
-    from bgsim.workloads.configs import CompileConfig
-
-    other_program = False
-    if kind(record) == "compile":
-        other_program = workload(record)["program"] != CompileConfig.model_fields["program"].default
-    point = record.get("point") or {}
-    return (
-        record["platform"] != "virtual-machine",
-        other_program,
-        tuple(natural_key(value) for value in point.values()),
-        int(record.get("replication", 0)),
-        str(record["run_id"]),
-    )
+        parts += filter(None, [others(record, study.records)])
+    return "\n".join(parts)
 
 
 def cause_table(rows: Sequence[CauseRow], frequency_hz: int) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bgsim.report import style
+from bgsim.report import intervals, style
 from bgsim.report.results import Group, Point
 from bgsim.validation_data import STARTUP_IMAGE_S, STARTUP_PYTHON_S
 
@@ -76,7 +76,9 @@ def against_processes(groups: Sequence[Group]) -> Figure:
             if not line:
                 continue
             x = [_processes(g) for g in line]
-            panel.plot(x, [g.cells["elapsed_s"].mean for g in line], color=colour, linestyle=dashes)
+            cells = [g.cells["elapsed_s"] for g in line]
+            panel.plot(x, [cell.mean for cell in cells], color=colour, linestyle=dashes)
+            intervals.bars(panel, x, cells, colour)
             label = f"{name}, {style.platform_style(platform).label}"
             handles[label] = Line2D([], [], color=colour, linestyle=dashes)
             if platform == platforms[0] and all(g.details.get("elapsed_s_range") for g in line):
@@ -118,8 +120,13 @@ def against_share(groups: Sequence[Group]) -> Figure:
             line = [g for g in groups if (g.workload["pattern"], g.platform) == (pattern, platform)]
             line.sort(key=_share)
             if line:
-                y = [g.cells["throughput_bps"].mean / int(g.details["psets"]) / 1e6 for g in line]
-                panel.plot([_share(g) for g in line], y, linestyle=dashes, **look)
+                x = [_share(g) for g in line]
+                psets = [int(g.details["psets"]) for g in line]
+                cells = [g.cells["throughput_bps"] for g in line]
+                y = [cell.mean / count / 1e6 for cell, count in zip(cells, psets, strict=True)]
+                panel.plot(x, y, linestyle=dashes, **look)
+                for place, cell, count in zip(x, cells, psets, strict=True):
+                    intervals.bars(panel, [place], [cell], look["color"], 1e6 * count)
                 label = f"{name}, {style.platform_style(platform).label}"
                 handles[label] = Line2D([], [], linestyle=dashes, **look)
     for rate, dashes, label in (

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bgsim.report import style
+from bgsim.report import intervals, style
 from bgsim.report.results import Group, Point, amount, platform_label, point_label, split_by
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 OWN_AXES = ("guest", "workload.size")
+ROWS = (("latency_us", 1e-3), ("tlb_misses_per_operation", 1.0))
+"""From above: metric, and divisor from its unit to the axis's."""
 
 
 def figures(points: Sequence[Point], axes: Sequence[str]) -> Iterator[tuple[str, Figure]]:
@@ -59,16 +61,18 @@ def against_size(groups: Sequence[Group]) -> Figure:
                 "markersize": 3.4 + 1.4 * number,
             }
             x = [_size(g) for g in line]
-            times = [1e3 * g.cells["latency_us"].mean for g in line]
-            misses = [g.cells["tlb_misses_per_operation"].mean for g in line]
-            handles[guest] = grid[0][column].plot(x, times, **look)[0]
-            grid[1][column].plot(x, misses, **look)
+            for row, (metric, scale) in enumerate(ROWS):
+                panel, cells = grid[row][column], [g.cells[metric] for g in line]
+                # Zero misses are the end of the axis: a mark there is drawn whole.
+                drawn = panel.plot(x, [cell.mean / scale for cell in cells], clip_on=False, **look)
+                handles.setdefault(guest, drawn[0])
+                intervals.bars(panel, x, cells, look["color"], scale)
         grid[1][column].set_xlabel("size of the table (B)")
     sizes = [_size(group) for group in groups]
     for axes in grid[0]:
         style.plain_log_ticks(axes, "y")
     for axes in grid[1]:
-        axes.set_ylim(bottom=-0.05)
+        axes.set_ylim(bottom=0)
         style.size_ticks(axes, sizes)
     grid[0][0].set_ylabel("time of an access (ns)")
     grid[1][0].set_ylabel("TLB misses\nper access")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bgsim.experiment.metrics import BASELINE
-from bgsim.report import style
+from bgsim.report import intervals, style
 from bgsim.report.numbers import significant
 from bgsim.report.operations import OperationCost, by_operation, costs_of
 from bgsim.report.results import PLATFORMS, Point, point_label, split_by
@@ -86,6 +86,9 @@ def _dots(
             look = style.platform_style(platform)
             dots = axes.plot(value, place, look.marker, color=look.colour, markersize=4.5)
             handles.setdefault(look.label, dots[0])
+            known = row[platform].intervals
+            if quantity in known:
+                intervals.bars(axes, [place], [known[quantity]], look.colour, across=True)
         for cost in row.values():
             if quantity == "kernel_instructions" and cost.hand_count_instructions:
                 ring = axes.plot(

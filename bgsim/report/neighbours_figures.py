@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
-from bgsim.report import style
+from bgsim.report import intervals, style
 from bgsim.report.results import Cell, Group, Point, point_label, split_by
 from bgsim.workloads.neighbours_config import NeighboursConfig
 
@@ -90,7 +90,5 @@ def against_share(groups: Sequence[Group]) -> Figure:
 
 def _marks(axes: Axes, x: Sequence[float], cells: Sequence[Cell], factor: float, look: Any) -> None:
     """Means, with their intervals where these are known."""
-    means = [factor * cell.mean for cell in cells]
-    low = [factor * (cell.mean - (cell.mean if cell.low is None else cell.low)) for cell in cells]
-    high = [factor * ((cell.mean if cell.high is None else cell.high) - cell.mean) for cell in cells]
-    axes.errorbar(x, means, yerr=[low, high], linestyle="none", elinewidth=0.7, capsize=1.5, **look)
+    means, ends = [factor * cell.mean for cell in cells], intervals.reach(cells, 1 / factor)
+    axes.errorbar(x, means, yerr=ends, linestyle="none", elinewidth=0.7, capsize=1.5, **look)

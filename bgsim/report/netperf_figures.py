@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bgsim.report import style
-from bgsim.report.results import PLATFORMS, Group, Point, amount, point_label, split_by
+from bgsim.report import intervals, style
+from bgsim.report.results import PLATFORMS, Cell, Group, Point, amount, point_label, split_by
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,17 +36,15 @@ def figures(points: Sequence[Point], axes: Sequence[str]) -> Iterator[tuple[str,
             ("latency", _ROUND_TRIPS, "latency_p50_us", 1.0, "round trip (µs)"),
             ("cpu", (*_STREAMS, *_ROUND_TRIPS), "cpu_us_per_message", 1.0, "CPU time per message (µs)"),
         ):
-            chosen = [g for g in groups if g.workload["test"] in tests and _value(g, metric) is not None]
+            chosen = [g for g in groups if g.workload["test"] in tests and _cell(g, metric) is not None]
             if chosen:
                 yield f"netperf-{name}{end}", against_size(chosen, metric, scale, label)
 
 
-def _value(group: Group, metric: str) -> float | None:
-    """A metric's mean; the mean latency stands in where a run gives no median."""
-    found = group.mean(metric)
-    if found is None and metric == "latency_p50_us":
-        return group.mean("latency_us")
-    return found
+def _cell(group: Group, metric: str) -> Cell | None:
+    """A metric's mean and interval; the mean latency stands in where a run gives no median."""
+    found = group.cells.get(metric)
+    return group.cells.get("latency_us") if found is None and metric == "latency_p50_us" else found
 
 
 def _bytes(group: Group, name: str) -> float:
@@ -120,8 +118,10 @@ def _draw_line(axes: Axes, groups: Sequence[Group], metric: str, scale: float, d
         return False
     look = style.platform_style(ranked[0].platform)
     x = [_bytes(g, "message_size") for g in ranked]
-    y = [(_value(g, metric) or 0.0) / scale for g in ranked]
+    cells = [cell for g in ranked if (cell := _cell(g, metric)) is not None]
+    y = [cell.mean / scale for cell in cells]
     axes.plot(x, y, color=look.colour, marker=look.marker, linestyle=dashes)
+    intervals.bars(axes, x, cells, look.colour, scale)
     if metric == "latency_p50_us":
         tails = [g.mean("latency_p99_us") for g in ranked]
         if all(tail is not None for tail in tails):
@@ -129,11 +129,6 @@ def _draw_line(axes: Axes, groups: Sequence[Group], metric: str, scale: float, d
             axes.fill_between(x, y, upper, color=look.colour, alpha=0.18, linewidth=0)
             return True
         return False
-    cells = [g.cells[metric] for g in ranked]
-    if any(c.low is not None and c.high is not None and c.high > c.low for c in cells):
-        below = [max(0.0, c.mean - (c.low if c.low is not None else c.mean)) / scale for c in cells]
-        above = [max(0.0, (c.high if c.high is not None else c.mean) - c.mean) / scale for c in cells]
-        axes.errorbar(x, y, yerr=[below, above], fmt="none", ecolor=look.colour, elinewidth=0.7, capsize=1.5)
     return False
 
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from bgsim.report import style
+from bgsim.experiment.statistics import Interval, mean_interval
+from bgsim.report import intervals, style
 from bgsim.report.neighbours_figures import STRICT, placement
-from bgsim.report.results import Group, Point, platform_label, point_label, split_by
+from bgsim.report.results import Group, Point, details, platform_label, point_label, split_by
 from bgsim.workloads.shared_node_config import SharedNodeConfig
 from bgsim.workloads.spectrum import spectrum
 
@@ -59,7 +60,7 @@ def figures(points: Sequence[Point], axes: Sequence[str]) -> Iterator[tuple[str,
         time = [group for group in groups if group.workload["probe"] == "ftq"]
         if work:
             yield f"noise-fwq{tail}", traces(work)
-        if any(group.details["histogram"] for group in work or time):
+        if any(_rates(group) for group in work or time):
             yield f"noise-detours{tail}", histograms(work or time)
         if time:
             yield f"noise-spectrum{tail}", spectra(time)
@@ -166,6 +167,16 @@ def traces(groups: Sequence[Group]) -> Figure:
     return figure
 
 
+def _rates(group: Group) -> dict[tuple[float, float], Interval]:
+    """Detours per second in each bin that holds any, the mean over replications."""
+    found = []
+    for record in group.records:
+        seconds = record["metrics"]["elapsed_s"]
+        found.append({(low, high): count / seconds for low, high, count in details(record)["histogram"]})
+    bins = sorted({ends for each in found for ends in each})
+    return {ends: mean_interval([each.get(ends, 0.0) for each in found]) for ends in bins}
+
+
 def histograms(groups: Sequence[Group]) -> Figure:
     """Detours per second by their length, both axes logarithmic; a panel for each platform."""
     rows, platforms, table = _grid(groups)
@@ -184,24 +195,24 @@ def histograms(groups: Sequence[Group]) -> Figure:
         axes.set_title(platform_label(platform), loc="left")
         for number, row in enumerate(rows):
             group = table.get((row, platform))
-            bins = group.details["histogram"] if group is not None else []
-            if group is None or not bins:
+            bins = _rates(group) if group is not None else {}
+            if not bins:
                 continue
-            seconds = group.cells["elapsed_s"].mean
-            x = [(low * high) ** 0.5 for low, high, _ in bins]
-            y = [count / seconds for _, _, count in bins]
+            x = [(low * high) ** 0.5 for low, high in bins]
+            y = [rate.mean for rate in bins.values()]
             rates += y
+            colour = style.SERIES_COLOURS[number % len(style.SERIES_COLOURS)]
             handles[row] = axes.plot(
                 x,
                 y,
                 linestyle="none",
                 marker=style.SERIES_MARKERS[number % len(style.SERIES_MARKERS)],
-                color=style.SERIES_COLOURS[number % len(style.SERIES_COLOURS)],
+                color=colour,
                 fillstyle="none",
                 markersize=4.5 + (1.2 if len(rows) < 5 else 0.6) * number,
             )[0]
-        silent = [row for row in rows if (row, platform) in table]
-        silent = [row for row in silent if not table[row, platform].details["histogram"]]
+            intervals.bars(axes, x, list(bins.values()), colour)
+        silent = [row for row in rows if (row, platform) in table and not _rates(table[row, platform])]
         if silent:
             said = f"no detours: {', '.join(silent)}"
             axes.text(0.98, 0.97, said, transform=axes.transAxes, ha="right", va="top", fontsize=6.5)

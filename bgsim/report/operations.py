@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from bgsim.experiment.statistics import Interval, mean_interval
 from bgsim.report.results import Group, Record, core_frequency_hz, details, workload
+
+_MEANS = ("cycles", "instructions", "kernel_instructions", "exits", "hand_count_instructions")
 
 
 @dataclass(frozen=True)
@@ -15,6 +18,7 @@ class OperationCost:
 
     ``instructions`` are the guest's; ``kernel_instructions`` those of microkernel and VMM, and
     ``hand_count_instructions`` what reading their sources gives, where somebody has counted.
+    ``intervals`` are theirs over replications, by name, where they are known.
     """
 
     operation: str
@@ -25,6 +29,7 @@ class OperationCost:
     kernel_instructions: float | None
     exits: float | None
     hand_count_instructions: float | None
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
 
 
 def costs_of(groups: Iterable[Group]) -> list[OperationCost]:
@@ -35,7 +40,9 @@ def costs_of(groups: Iterable[Group]) -> list[OperationCost]:
         listed = [_listed(record, frequency_hz) for record in group.records]
         for replications in zip(*listed, strict=False):
             first: Mapping[str, Any] = replications[0]
-            cycles = _mean(replications, "cycles")
+            known = {name: _interval(replications, name) for name in _MEANS}
+            means = {name: None if found is None else found.mean for name, found in known.items()}
+            cycles = means["cycles"]
             if cycles is None:
                 continue
             costs.append(
@@ -44,10 +51,11 @@ def costs_of(groups: Iterable[Group]) -> list[OperationCost]:
                     platform=group.platform,
                     cycles=cycles,
                     microseconds=cycles / frequency_hz * 1e6,
-                    instructions=_mean(replications, "instructions"),
-                    kernel_instructions=_mean(replications, "kernel_instructions"),
-                    exits=_mean(replications, "exits"),
-                    hand_count_instructions=_mean(replications, "hand_count_instructions"),
+                    instructions=means["instructions"],
+                    kernel_instructions=means["kernel_instructions"],
+                    exits=means["exits"],
+                    hand_count_instructions=means["hand_count_instructions"],
+                    intervals={name: found for name, found in known.items() if found is not None},
                 )
             )
     return costs
@@ -64,9 +72,9 @@ def _listed(record: Record, frequency_hz: int) -> list[Mapping[str, Any]]:
     return [{"operation": workload(record)["operation"], "cycles": average_us * frequency_hz / 1e6}]
 
 
-def _mean(rows: Iterable[Mapping[str, Any]], name: str) -> float | None:
+def _interval(rows: Iterable[Mapping[str, Any]], name: str) -> Interval | None:
     values = [float(row[name]) for row in rows if row.get(name) is not None]
-    return sum(values) / len(values) if values else None
+    return mean_interval(values) if values else None
 
 
 def by_operation(costs: Iterable[OperationCost]) -> dict[str, dict[str, OperationCost]]:

@@ -20,12 +20,12 @@ from bgsim.report import heatmap, inline_svg, style, tree_load
 from bgsim.report.attribution import exits_of
 from bgsim.report.captions import caption
 from bgsim.report.compile_figures import attribution
-from bgsim.report.explain import find_run
 from bgsim.report.figures import figures_of
 from bgsim.report.headlines import headlines
 from bgsim.report.page_tables import PageTable, cause_page_table, comparison_table, exit_page_table
 from bgsim.report.reproduce import reproduction
 from bgsim.report.results import Group, Point, Results, kind, platform_label, point_label
+from bgsim.report.run_choice import find_run
 from bgsim.report.tables import compared
 
 if TYPE_CHECKING:

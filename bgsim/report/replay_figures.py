@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bgsim.report import style
-from bgsim.report.results import Group, Point, point_label, split_by
+import numpy as np
+
+from bgsim.experiment.diff import ROUNDING
+from bgsim.experiment.statistics import Interval, mean_interval
+from bgsim.report import intervals, style
+from bgsim.report.results import Group, Point, details, point_label, split_by
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 CAUSES: dict[str, tuple[str, str, str]] = {
@@ -19,6 +25,10 @@ CAUSES: dict[str, tuple[str, str, str]] = {
     "wait": ("wait", style.LIGHT_GREY, ""),
 }
 """Of a rank's account: label, colour and hatch, from the bottom upwards."""
+
+_INTERVAL = "interval over replications"
+_BARS_MOST = 128
+"""Ranks with a bar each; more are drawn as areas, and their intervals as a band."""
 
 _MANY_TIMES = 50
 """Heights further apart than this get a logarithmic axis."""
@@ -41,45 +51,76 @@ def figures(points: Sequence[Point], axes: Sequence[str]) -> Iterator[tuple[str,
 
 
 def rank_accounts(groups: Sequence[Group]) -> Figure:
-    """Stacked time of each rank, one panel for each platform, on one scale."""
+    """Stacked time of each rank, one panel for each platform, on one scale.
+
+    The mean over replications, with the interval of a rank's time in all.
+    """
     from matplotlib.patches import Patch
 
     figure, grid = style.new_figure(
         1, len(groups), width_in=style.DOUBLE_COLUMN_IN, height_in=2.4, sharey=True
     )
     used = dict.fromkeys(CAUSES, False)
-    most = max(_total_us(row) for group in groups for row in group.details["rank_account"])
+    accounts = [_account_us(group) for group in groups]
+    ended: dict[str, Any] = {}
+    most = max(total.mean for _, totals in accounts for total in totals)
     unit, scale = ("ms", 1e3) if most >= 1e4 else ("µs", 1.0)
-    for panel, group in zip(grid[0], groups, strict=True):
+    for panel, group, (causes, totals) in zip(grid[0], groups, accounts, strict=True):
         rows = group.details["rank_account"]
         ranks = [row["rank"] for row in rows]
         bottom = [0.0] * len(rows)
         for cause, (_, colour, hatch) in CAUSES.items():
-            heights = [row[f"{cause}_s"] * 1e6 / scale for row in rows]
+            heights = [mean / scale for mean in causes[cause]]
             if not any(heights):
                 continue
             used[cause] = True
             top = [low + height for low, height in zip(bottom, heights, strict=True)]
-            if len(rows) <= 128:
+            if len(rows) <= _BARS_MOST:
                 panel.bar(ranks, heights, bottom=bottom, width=1.0, color=colour, hatch=hatch, linewidth=0.0)
             else:
                 panel.fill_between(ranks, bottom, top, step="mid", color=colour, hatch=hatch, linewidth=0.0)
             bottom = top
+        ended |= _intervals(panel, ranks, totals, scale)
         panel.set_title(style.platform_style(group.platform).label)
         panel.set_xlabel("rank")
         panel.set_xlim(min(ranks) - 0.5, max(ranks) + 0.5)
+    grid[0][0].set_ylim(bottom=0)
     grid[0][0].set_ylabel(f"time ({unit})")
     handles: dict[str, Any] = {
         label: Patch(facecolor=colour, hatch=hatch, linewidth=0.0)
         for cause, (label, colour, hatch) in CAUSES.items()
         if used[cause]
     }
-    style.legend_outside(figure, handles, columns=len(handles))
+    style.legend_outside(figure, handles | ended, columns=len(handles | ended))
     return figure
 
 
-def _total_us(row: dict[str, Any]) -> float:
-    return float(sum(row[f"{cause}_s"] for cause in CAUSES) * 1e6)
+def _intervals(panel: Axes, ranks: Sequence[int], totals: Sequence[Interval], scale: float) -> dict[str, Any]:
+    """Draw the intervals of the ranks' times in all, if there are any; return their entry in the legend."""
+    below, above = intervals.reach(totals, scale)
+    means = [total.mean / scale for total in totals]
+    if not any(low > ROUNDING * mean for low, mean in zip(below, means, strict=True)):
+        return {}
+    if len(ranks) <= _BARS_MOST:
+        look: dict[str, Any] = {"fmt": "none", "ecolor": style.BLACK, "elinewidth": 0.5}
+        return {_INTERVAL: panel.errorbar(ranks, means, yerr=[below, above], **look)}
+    low, high = np.subtract(means, below), np.add(means, above)
+    return {_INTERVAL: panel.fill_between(ranks, low, high, color=style.BLACK, alpha=0.4, linewidth=0.0)}
+
+
+def _account_us(group: Group) -> tuple[dict[str, list[float]], list[Interval]]:
+    """Microseconds of each cause and in all, a number for each rank: means over replications."""
+    runs = [details(record)["rank_account"] for record in group.records]
+    by_rank = list(zip(*runs, strict=True))
+    causes = {
+        cause: [1e6 * math.fsum(row[f"{cause}_s"] for row in rows) / len(rows) for rows in by_rank]
+        for cause in CAUSES
+    }
+    totals = [
+        mean_interval([1e6 * math.fsum(row[f"{cause}_s"] for cause in CAUSES) for row in rows])
+        for rows in by_rank
+    ]
+    return causes, totals
 
 
 def message_sizes(group: Group) -> Figure:

@@ -308,15 +308,6 @@ def plain_log_ticks(axes: Axes, which: Literal["x", "y"], subs: Sequence[float] 
         axis.set_minor_formatter(NullFormatter())
 
 
-def plain_linear_ticks(axes: Axes, which: Literal["x", "y"], most: int = 5) -> None:
-    """A linear axis labelled 60,000 or 15 M at `most` steps, with no multiplier standing apart from it."""
-    from matplotlib.ticker import MaxNLocator
-
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(MaxNLocator(nbins=most, steps=[1, 2, 5, 10]))
-    axis.set_major_formatter(number_formatter())
-
-
 def number_formatter() -> FuncFormatter:
     """Tick labels: separators for thousands, and M, G from a million on."""
     from matplotlib.ticker import FuncFormatter

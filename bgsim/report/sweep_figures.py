@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from bgsim.experiment.labels import spelled
-from bgsim.report import style
+from bgsim.report import intervals, style
+from bgsim.report.linear_axes import never_negative, plain_linear_ticks
 from bgsim.report.numbers import symbol
 from bgsim.report.results import Cell, Group, Point, number, point_label, short_names, value_text
 
@@ -171,7 +172,7 @@ def _lines(
                 colour = style.SERIES_COLOURS[group_variant % len(style.SERIES_COLOURS)]
                 marker = style.SERIES_MARKERS[group_variant % len(style.SERIES_MARKERS)]
             dashes = style.LINE_STYLES[group_variant % len(style.LINE_STYLES)]
-            drawn = panel.plot(x, y, color=colour, marker=marker, linestyle=dashes)
+            drawn = panel.plot(x, y, color=colour, marker=marker, linestyle=dashes, clip_on=False)
             low = [c.low if c.low is not None else c.mean for _, c in line]
             high = [c.high if c.high is not None else c.mean for _, c in line]
             if low != high:
@@ -183,16 +184,25 @@ def _lines(
     if unit == "B" and every_x and min(every_x) > 0:
         style.size_ticks(panel, every_x)
     else:
-        _scale(panel, "x", every_x)
-    _scale(panel, "y", every_y)
+        from_zero = bool(every_x) and min(every_x) >= 0
+        _scale(panel, "x", every_x, from_zero=from_zero, binary=unit == "B")
+    _scale(panel, "y", every_y, from_zero=never_negative(metric))
 
 
-def _scale(panel: Axes, which: Literal["x", "y"], values: Sequence[float], few: bool = False) -> None:
+def _scale(
+    panel: Axes,
+    which: Literal["x", "y"],
+    values: Sequence[float],
+    *,
+    few: bool = False,
+    from_zero: bool = False,
+    binary: bool = False,
+) -> None:
     """Logarithmic when the values span much more than a decade, else linear."""
     if values and min(values) > 0 and max(values) >= _LOG_SPAN * min(values):
         style.plain_log_ticks(panel, which, subs=(1.0, 3.0) if few else (1.0, 2.0, 5.0))
     else:
-        style.plain_linear_ticks(panel, which, most=4 if few else 5)
+        plain_linear_ticks(panel, which, most=4 if few else 5, binary=binary, from_zero=from_zero)
 
 
 def _category_labels(groups: Sequence[Group], axes: Sequence[str]) -> list[str]:
@@ -233,10 +243,9 @@ def _categories(
             continue
         look = style.platform_style(group.platform)
         place = labels.index(_category(group, axes))
-        spread = None
-        if cell.low is not None and cell.high is not None:
-            spread = [[max(0.0, cell.mean - cell.low)], [max(0.0, cell.high - cell.mean)]]
+        spread = None if cell.low is None or cell.high is None else intervals.reach([cell])
         drawn = panel.errorbar(cell.mean, place, xerr=spread, fmt=look.marker, color=look.colour, capsize=1.5)
+        drawn.lines[0].set_clip_on(False)
         handles.setdefault(look.label, drawn)
         values.append(cell.mean)
         panel.set_xlabel(metric_label(metric, cell))
@@ -246,4 +255,4 @@ def _categories(
     if short and at is not None and at.is_first_col():  # the names stand there once, for all rows
         panel.set_ylabel(", ".join(short_names(axes).values()))
     panel.set_ylim(len(labels) - 0.5, -0.5)
-    _scale(panel, "x", values, few=bool(short))
+    _scale(panel, "x", values, few=bool(short), from_zero=never_negative(metric))

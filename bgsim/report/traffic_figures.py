@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bgsim.report import style, sweep_figures
+from bgsim.report import intervals, style, sweep_figures
 from bgsim.report.results import Group, Point, amount, point_label, split_by
 
 if TYPE_CHECKING:
@@ -166,6 +166,7 @@ def _simulated_times(panel: Axes, line: Sequence[Group]) -> None:
     )
     panel.fill_between(x, fastest, slowest, color=style.SKY_BLUE, alpha=0.6, linewidth=0)
     panel.plot(x, mean, color=style.BLUE)
+    intervals.bars(panel, x, [group.cells[TIME] for group in line], style.BLUE)
 
 
 def _measured_times(panel: Axes, known: Sequence[Group]) -> None:
@@ -245,6 +246,7 @@ def rates_of_classes(groups: Sequence[Group]) -> Figure:
             }
             rate = group.cells[RATE].mean
             panels[0].plot([rate], [row + offset], **look)
+            intervals.bars(panels[0], [row + offset], [group.cells[RATE]], look["color"], across=True)
             handles[f"simulated, {group.workload['size']}"] = Line2D([], [], **look)
             span = _range(group)
             if span:

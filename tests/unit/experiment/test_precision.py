@@ -176,3 +176,21 @@ def test_why_records_stop():
         "reason": "deadlocked", "why": "rank 0 waits for ever for rank 1, in 'recv'; rank 1 waits",
     }  # fmt: skip
     assert of_record({"status": "failed", "error": {"message": "no"}})["reason"] == "failed"
+
+
+def test_a_share_of_time_is_judged_by_the_interval_that_is_published(precise, workload, tmp_path):
+    def sharing(resolved, progress):
+        draw = hashlib.sha256(str(resolved.seed).encode()).digest()
+        elapsed_s = 1e-3 * (1 + draw[0])
+        busy = 0.5 + draw[0] / 512
+        return Outcome(metrics={"elapsed_s": elapsed_s, "cpu_utilisation": busy}, details={})
+
+    workload.run = sharing
+    precise["precision"]["targets"] = {"cpu_utilisation": "relative half-width <= 12 % at 95 %"}
+    frame = bgsim.run(precise, tmp_path, workers=1).summary()
+    shown = frame[(frame.metric == "cpu_utilisation") & (frame.iterations == 1)].iloc[0]
+    relative = 100 * (shown.ci_high - shown.ci_low) / 2 / shown["mean"]
+    row = stopped(tmp_path)[0]
+    assert row["stopped"] == "converged"
+    assert f"relative half-width {relative:.2g} % at 95 % after {shown.n} replications" in row["why"]
+    assert relative <= 12

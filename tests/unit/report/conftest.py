@@ -375,6 +375,12 @@ def study_class() -> type[SyntheticStudy]:
 
 
 @pytest.fixture
+def record_of() -> Callable[..., Record]:
+    """Makes a record of a point, a platform, a workload and metrics."""
+    return make_record
+
+
+@pytest.fixture
 def collisions(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], list[tuple[str, str]]]:
     """Pairs of texts of a figure that overlap, or are cut off by its edge."""
     return lambda figure: _collisions(figure, monkeypatch)

@@ -10,6 +10,7 @@ import pytest
 
 from bgsim.report import style
 from bgsim.report.chosen_figure import Choice, chosen_figure, columns_of
+from bgsim.report.linear_axes import never_negative, tick_texts
 from bgsim.report.results import ReportError, Results
 
 TORUS = {"network": "torus"}
@@ -106,3 +107,35 @@ def test_bands_are_the_intervals_of_the_summary(study_of: Callable[[str], Any]) 
     choice = Choice("entries", ("elapsed_s",), ("platform", "program"))
     axes = drawn(Results(study_of("tlb-sweep")), choice).axes[0]
     assert len(axes.collections) == len(axes.lines) == 4
+
+
+def ticks_in_view(axis: Any) -> list[str]:
+    low, high = axis.get_view_interval()
+    labels = zip(axis.get_majorticklocs(), axis.get_majorticklabels(), strict=True)
+    return [label.get_text() for place, label in labels if low <= place <= high]
+
+
+def test_a_linear_axis_of_sizes_has_one_unit(netperf: Results) -> None:
+    choice = replace(SIZES, where={**STREAM, "mtu": "1500 B"}, log="")
+    axes = drawn(netperf, choice).axes[0]
+    assert ticks_in_view(axes.xaxis) == ["0", "16 Ki", "32 Ki", "48 Ki", "64 Ki"]
+    assert {text.rpartition(" ")[2] for text in ticks_in_view(axes.yaxis)} <= {"0", "M"}
+    assert tick_texts([800_000, 1_000_000]) == ["0.8 M", "1 M"]
+    assert tick_texts([0, 2**18, 2**20], binary=True) == ["0", "0.25 Mi", "1 Mi"]
+
+
+def test_an_axis_does_not_begin_below_what_can_be(study_of: Callable[[str], Any]) -> None:
+    results = Results(study_of("tlb-sweep"))
+    choice = Choice("entries", ("exits_total",), ("program", "platform"))
+    axes = drawn(results, choice).axes[0]
+    assert axes.get_ylim()[0] == 0.0
+    assert not any(line.get_clip_on() for line in axes.lines), "marks at zero are drawn whole"
+    assert never_negative("exits_total")
+    assert not never_negative("deviation")
+    assert not never_negative("of-a-plugin")
+
+
+def test_series_have_the_names_of_their_columns(study_of: Callable[[str], Any]) -> None:
+    choice = Choice("program", ("elapsed_s",), ("platform", "entries"))
+    (legend,) = drawn(Results(study_of("tlb-sweep")), choice).legends
+    assert "virtualised, entries=64" in [text.get_text() for text in legend.get_texts()]

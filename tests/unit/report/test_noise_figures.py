@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from bgsim.report.noise_figures import figures
 from bgsim.report.results import Cell, Group, Point
@@ -15,6 +18,7 @@ def point(strict: bool = False, **workload: Any) -> Point:
     machine = {"set": {"l4.smp": True, "l4.strict_slices": strict}}
     record = {
         "config": {"workload": section, "guest": "cnk", "machine": machine},
+        "metrics": {"elapsed_s": 0.3},
         "details": {**TRACE, "trace_sources": ["vm_switch+l4_tick+guest_timer", "tlb_insert", "l4_tick"]},
     }
     axes = {"workload.neighbour": workload.get("neighbour"), "workload.cores": workload.get("cores")}
@@ -51,3 +55,14 @@ def test_rows_are_neighbours_and_marks_are_what_is_behind_them() -> None:
 def test_a_study_without_neighbours_has_a_row_for_each_guest() -> None:
     ((_, figure), _) = figures([point()], ())
     assert [axes.get_title("left") for axes in figure.axes] == ["cnk, virtualised"]
+
+
+def test_the_rate_of_a_detour_is_the_mean_over_replications_with_its_interval() -> None:
+    (row,) = point().groups
+    other = {**row.records[0], "details": {**TRACE, "histogram": [[0.5, 0.63, 6], [1.0, 1.26, 3]]}}
+    group = replace(row, records=(*row.records, other))
+    drawn = dict(figures([Point({}, {"virtual-machine": group})], ()))
+    (axes,) = drawn["noise-detours"].axes
+    assert axes.lines[0].get_ydata() == pytest.approx([15.0, 5.0])
+    (bars,) = axes.containers
+    assert bars.has_yerr

@@ -54,6 +54,7 @@ def test_captions_say_what_is_in_the_name() -> None:
         caption("netperf-latency-mtu-9000-B")
         == "Time of a message or transaction against its size. (mtu 9000 B)"
     )
+    assert caption("sweep-points") == "The metrics of every point, a row for each."
     assert caption("unheard-of") == "unheard of"
 
 

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bgsim.report.attribution import rows_of
-from bgsim.report.explain import explain, find_run
+from bgsim.report.explain import explain
 from bgsim.report.numbers import apportion
 from bgsim.report.results import ReportError
+from bgsim.report.run_choice import find_run
 
 CAUSE_COLUMNS = ("exits", "cycles L4", "cycles VMM", "cycles, all", "seconds", "share %")
 
@@ -65,7 +66,7 @@ def test_every_column_of_exits_sums_to_its_total(compile_study: Any) -> None:
 
 
 def test_small_causes_are_not_grouped(compile_study: Any) -> None:
-    text = explain(compile_study)
+    text = explain(compile_study, find_run(compile_study.records, None)["run_id"])
     assert "PPC_HVM_EXCEPT_EXTERNAL" in text
     assert "other" not in text
 
@@ -82,6 +83,30 @@ def test_default_is_the_virtualised_default_program(compile_study: Any) -> None:
     assert record["platform"] == "virtual-machine"
     assert record["point"]["workload.program"] == "gcc346"
     assert explain(compile_study).startswith(f"run {record['run_id']}\n")
+
+
+def test_default_is_the_greatest_slowdown_and_says_how_to_see_another(study_of: Any) -> None:
+    study = study_of("tlb-sweep")
+    record = find_run(study.records, None)
+    assert (record["platform"], record["replication"]) == ("virtual-machine", 0)
+    assert list(record["point"].values()) == ["gcc346", 64], "the default program, and the smallest TLB"
+    text = explain(study)
+    assert "Of 16 runs this is the virtualised one of gcc346 with the greatest slowdown, 47.9x." in text
+    last = text.splitlines()[-2:]
+    assert last[1] == "  and 3 more, see records.jsonl"
+    another = last[0].split()[0]
+    assert explain(study, another).startswith(f"run {another}\n")
+    assert "Another is shown by its id" not in explain(study, another)
+
+
+def test_without_a_native_partner_the_first_virtualised_run_is_shown(
+    study_class: type[Any], study_of: Any
+) -> None:
+    records = [each for each in study_of("tlb-sweep").records if each["platform"] == "virtual-machine"]
+    planned = [{key: value for key, value in each.items() if key != "metrics"} for each in records]
+    assert find_run(planned, None)["run_id"] == find_run(records, None)["run_id"]
+    assert "Of 8 runs this is the first virtualised one of gcc346." in explain(study_class(records))
+    assert "Another" not in explain(study_class(records[:1]))
 
 
 def test_unique_prefix(compile_study: Any) -> None:
