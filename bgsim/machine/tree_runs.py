@@ -20,7 +20,7 @@ import numpy as np
 
 from bgsim.datasheet import Datasheet
 from bgsim.machine.cost_model import CostModel, needed
-from bgsim.machine.delivery import waits
+from bgsim.machine.delivery import Waits, waits
 from bgsim.machine.node_loops import NodeWork, compute, enter, leave
 from bgsim.machine.program import Placement
 from bgsim.machine.timeline import Timeline
@@ -110,12 +110,15 @@ class NetworkOperation:
         Of the cores.
     network
         From when each node is ready to when each is served, shape (nodes,) both.
+    waits
+        Until a master notices that.
     root
         Place of the root in the order of cores, or -1 where there is none.
     """
 
     work: NodeWork
     network: Callable[[Ints], Ints]
+    waits: Waits
     root: int = -1
 
 
@@ -167,7 +170,7 @@ class TreeRun:
         self._costs, self._datasheet = costs, datasheet
         self._shape, self._pset = placement.shape, pset
         self._detours, self._quiet = detours, nothing_watched(int(self.cores.max()) + 1)
-        self._waits = waits(costs.delivery, seed)
+        self._seed = seed
         self._number = 0
         self._root, self._root_node = int(np.argmin(order)), int(placement.node[0])
 
@@ -187,12 +190,14 @@ class TreeRun:
                 done = combine_broadcast(tree, ready, packets, parameters)
             return done - receive_cycles  # the core takes the last packet: a step of its own, with detours
 
-        return NetworkOperation(work, network, self._root if kind in ROOTED else -1)
+        notices = waits(self._costs.notices("collective"), self._seed)
+        return NetworkOperation(work, network, notices, self._root if kind in ROOTED else -1)
 
     def _barrier(self) -> NetworkOperation:
         tree = BarrierTree.from_datasheet(self.nodes, self._datasheet)
         work = barrier_work(self._costs, self._datasheet, self.most)
-        return NetworkOperation(work, lambda ready: barrier_vector(tree, ready))
+        notices = waits(self._costs.notices("barrier"), self._seed)
+        return NetworkOperation(work, lambda ready: barrier_vector(tree, ready), notices)
 
     def set_clock(self, by_rank: Ints) -> None:
         """Set the time of each rank, in order of rank."""
@@ -220,7 +225,7 @@ class TreeRun:
         self._in_parts(lambda first, last: enter(self.begins[first : last + 1], *common, ready[first:last]))
         done = operation.network(ready)
         self._number += 1
-        wait = (self._waits, self._number)
+        wait = (operation.waits, self._number)
         self._in_parts(
             lambda first, last: leave(self.begins[first : last + 1], *common, *wait, done[first:last])
         )

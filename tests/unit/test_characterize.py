@@ -8,7 +8,7 @@ import pytest
 
 from bgsim.datasheet import Datasheet
 from bgsim.machine.cost_model import CostModelError
-from bgsim.workloads import characterize, cost_drift, probe_messaging, probe_noise
+from bgsim.workloads import characterize, cost_drift, probe_collective, probe_messaging, probe_noise
 from bgsim.workloads.characterize import Characterisation, cost_model_for, machine_digest
 from bgsim.workloads.configs import DcmfConfig
 from bgsim.workloads.resolved import Partition, ResolvedRun
@@ -73,6 +73,29 @@ def test_waits_are_those_of_a_polling_round() -> None:
     assert 140 < max(values) <= 156  # a load and the pause behind it
     assert min(values) < 12
     assert sum(values) / len(values) == pytest.approx(77, abs=5)
+
+
+def network_costs(machine: Datasheet) -> tuple[object, ...]:
+    samples = Samples()
+    probe_collective.barriers(machine, "bare-metal", samples)
+    probe_collective.allreduces(machine, "bare-metal", samples, 256)
+    probe_collective.waits(machine, "bare-metal", samples)
+    return (*probe_collective.costs(machine, samples), samples.measured())
+
+
+def test_networks_without_memory_mapped_registers_do_not_see_their_latency(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, few in (("ROUNDS", 3), ("SHORT", 1), ("LONG", 1), ("LONG_ROUNDS", 1), ("WAITS", 16)):
+        monkeypatch.setattr(probe_collective, name, few)
+    slow = network_costs(SHEET.with_values({"mmio.latency": "1000 cycles"}))
+    assert slow == network_costs(SHEET)
+    collective, barrier, measured = slow
+    means = {each.what: each.mean_cycles for each in measured}
+    # Not less than what a core works from the poll that sees a packet, and the parts make up the whole.
+    assert collective.receive_packet_cycles >= means["collective receive"] > 300
+    assert barrier.leave_cycles >= means["barrier leave"]
+    assert 20 < means["collective delivery"] < 60  # half a round: a load of 20 cycles and the pause
 
 
 def test_histograms_keep_the_mean() -> None:

@@ -85,6 +85,15 @@ def test_an_allreduce_takes_the_trees_depth_twice(run: Any) -> None:
     assert outcome.details["cost_model"]["source"] == "file"
 
 
+@pytest.mark.parametrize(("operation", "network"), [("allreduce", "collective"), ("barrier", "barrier")])
+def test_a_network_is_noticed_after_its_own_wait(run: Any, operation: str, network: str) -> None:
+    section = {"kind": "collectives", "operation": operation, "iterations": 2}
+    slow = replace(FREE, delivery=cost.Delivery((900.0,), (1.0,)))
+    assert cycles(run(section, costs=slow)) == pytest.approx(cycles(run(section)) + 900)
+    apart = {f"{network}_delivery": cost.Delivery((70.0,), (1.0,))}
+    assert cycles(run(section, costs=replace(slow, **apart))) == pytest.approx(cycles(run(section)) + 70)
+
+
 @pytest.mark.parametrize("operation", ["broadcast", "reduce", "allreduce", "allgather"])
 def test_collective_network_with_software(run: Any, operation: str) -> None:
     section = {"kind": "collectives", "operation": operation, "size": "4 KiB", "ranks_per_node": 2}
