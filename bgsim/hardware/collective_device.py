@@ -269,6 +269,14 @@ class Channel:
         return freed
 
 
+def packet_problem(datasheet: Datasheet) -> str:
+    """What the device lacks for a machine's packets: a sentence, or nothing."""
+    size = datasheet.integer("collective.packet_payload")
+    if size == PACKET_PAYLOAD_BYTES:
+        return ""
+    return f"{size} B, and the collective device has packets of {QUADS} quads, {PACKET_PAYLOAD_BYTES} B"
+
+
 class CollectiveDevice:
     """The device with its two channels, control registers and interrupts.
 
@@ -290,8 +298,9 @@ class CollectiveDevice:
     """
 
     def __init__(self, node: int, network: CollectiveNetwork, bic: Bic, datasheet: Datasheet) -> None:
-        if datasheet.integer("collective.packet_payload") != PACKET_PAYLOAD_BYTES:
-            raise ValueError("the collective device has packets of 16 quads")
+        problem = packet_problem(datasheet)
+        if problem:
+            raise ValueError(problem)
         self.node = node
         self.network = network
         self.on_activity: Callable[[], None] = lambda: None

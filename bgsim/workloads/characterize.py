@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from bgsim.datasheet import Datasheet
 from bgsim.datasheet.remembered import Remembered
 from bgsim.guests.tcp import HEADER_BYTES, SEGMENTS_PER_ACKNOWLEDGEMENT
+from bgsim.hardware.collective_device import packet_problem
 from bgsim.machine.cost_model import (
     Connection,
     CostModel,
@@ -123,10 +124,13 @@ def characterize(
     Raises
     ------
     CostModelError
-        If this guest cannot be characterised.
+        If this guest, or this machine, cannot be characterised.
     """
     if guest not in GUESTS:
         raise CostModelError([f"guest {guest!r}: cost models are made for {', '.join(GUESTS)}"])
+    problem = packet_problem(machine)
+    if problem:
+        raise CostModelError([f"collective.packet_payload: {problem}"])
     # Copies know what was read of them. In the second ticks are put off, the microkernel's and the guest's:
     # an operation of many packets would have several in it.
     sheet = machine.with_values({})

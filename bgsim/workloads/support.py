@@ -255,10 +255,24 @@ def _packets(planned: PlannedRun) -> Iterator[Refusal]:
         yield Refusal(planned.changed[name], said)
 
 
+def _nodes(planned: PlannedRun) -> Iterator[Refusal]:
+    """What of the machine no node can be built with; cost models are measured on nodes."""
+    name = "collective.packet_payload"
+    if name not in planned.changed:
+        return
+    from bgsim.hardware.collective_device import packet_problem
+
+    problem = packet_problem(planned.resolve().machine)
+    if problem:
+        yield Refusal(planned.changed[name], problem)
+
+
 def _traffic(workload: Any, planned: PlannedRun) -> Iterator[Refusal]:
     from bgsim.workloads.traffic_fit import misfits
 
     yield from _packets(planned)
+    if planned.changed and planned.resolve().platform != "bare-metal":  # there nothing is characterised
+        yield from _nodes(planned)
     yield from misfits(workload, planned.partition)
 
 
@@ -279,6 +293,8 @@ def _ranks(workload: Any, planned: PlannedRun) -> Iterator[Refusal]:
 
     if workload.tier == "machine":
         yield from _packets(planned)
+    if workload.tier == "detailed" or workload.cost_model == "auto":
+        yield from _nodes(planned)
     yield from misfits(workload, planned)
 
 

@@ -66,6 +66,31 @@ def test_eager_costs_are_linear_in_packets(platform: str) -> None:
     assert samples.mean("eager send 5") == pytest.approx(samples.mean("eager send 1"), abs=1)
 
 
+@pytest.mark.parametrize("limit", ["0 B", "16 KiB"])
+def test_probes_say_the_protocol_themselves(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, few in (("ROUNDS", 2), ("WARM_UP", 1), ("DELIVERIES", 8)):
+        monkeypatch.setattr(probe_messaging, name, few)
+    machine = SHEET.with_values({"mpi.eager_limit": limit})
+    taken = []
+    for sheet in (machine, SHEET.with_values({})):
+        samples = Samples()
+        probe_messaging.eager(sheet, "bare-metal", samples)
+        probe_messaging.rendezvous(sheet, "bare-metal", samples)
+        probe_messaging.delivery(sheet, "bare-metal", samples)
+        taken.append(samples.measured())
+        assert "mpi.eager_limit" not in sheet.read  # a cost model holds for every limit
+    assert taken[0] == taken[1]
+
+
+def test_a_machine_that_cannot_be_characterised_is_refused() -> None:
+    with pytest.raises(CostModelError, match=r"packet_payload: 128 B, and the collective device has packets"):
+        characterize.characterize(
+            SHEET.with_values({"collective.packet_payload": "128 B"}), "bare-metal", "cnk"
+        )
+    with pytest.raises(CostModelError, match="of 'barrier enter' no sample is without an interruption"):
+        Samples().mean("barrier enter")
+
+
 def test_waits_are_those_of_a_polling_round() -> None:
     samples = Samples()
     probe_messaging.delivery(SHEET, "bare-metal", samples)
