@@ -71,12 +71,14 @@ def tree_software(
     parameters = CollectiveParameters.from_datasheet(
         datasheet, round(inject) + receive_cycles, receive_cycles
     )
+    call = round(own.call_cycles)
     work = NodeWork(
         gathers=kind != "broadcast",
         scatters=kind != "reduce",
         member_enter=round(local.send_cycles + copy),
         master_take=round(local.receive_cycles + copy + (add if kind != "broadcast" else 0)),
-        master_enter=round(own.call_cycles + inject),
+        master_enter=call,
+        master_inject=round(own.call_cycles + inject) - call,
         master_leave=receive_cycles,
         master_give=round(local.send_cycles + copy),
         member_leave=round(local.receive_cycles + copy),
@@ -94,6 +96,7 @@ def barrier_work(costs: CostModel, datasheet: Datasheet, most: int) -> NodeWork:
         member_enter=lockbox,
         master_take=0,
         master_enter=round(own.enter_cycles) + lockbox,
+        master_inject=0,
         master_leave=round(own.leave_cycles) + lockbox,
         master_give=0,
         member_leave=lockbox,
