@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import Literal
 
@@ -68,9 +68,9 @@ def tree_software(
     inject, receive = own.inject_packet_cycles, own.receive_packet_cycles
     # One core injects and receives, a packet of each in turn; of a reduce, too, all take what comes down.
     receive_cycles = round(receive)
-    parameters = CollectiveParameters.from_datasheet(
-        datasheet, round(inject) + receive_cycles, receive_cycles
-    )
+    network = CollectiveParameters.from_datasheet(datasheet, round(inject) + receive_cycles, receive_cycles)
+    # The library has no more packets under way than a FIFO holds (bgsim.guests.collective_messaging).
+    parameters = replace(network, window_packets=network.fifo_packets, injection_cycles=round(inject))
     call = round(own.call_cycles)
     work = NodeWork(
         gathers=kind != "broadcast",
