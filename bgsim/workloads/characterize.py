@@ -39,7 +39,7 @@ from bgsim.machine.cost_model import (
 from bgsim.source import source_digest
 from bgsim.workloads import probe_collective, probe_messaging, probe_noise, probe_sockets
 from bgsim.workloads.detailed_job import MTU_BYTES
-from bgsim.workloads.samples import Samples, rounded
+from bgsim.workloads.samples import Samples, cost, rounded
 from bgsim.workloads.support import SOCKET_GUESTS, platforms_of
 
 if TYPE_CHECKING:
@@ -184,10 +184,10 @@ def _in_user_space(
         put=OneSided(rounded(mean("put post")), rounded(mean("put complete"))),
         get=OneSided(rounded(mean("get post")), rounded(mean("get complete"))),
         eager=Eager(
-            send_cycles=rounded(send),
+            send_cycles=cost(send),
             send_packet_cycles=rounded(max(0.0, send_packet)),
-            receive_cycles=rounded(receive - batch),
-            receive_packet_cycles=rounded(receive_packet),
+            receive_cycles=cost(receive - batch),
+            receive_packet_cycles=cost(receive_packet),
             batch_cycles=rounded(batch),
         ),
         rendezvous=Rendezvous(
@@ -195,7 +195,7 @@ def _in_user_space(
             receive_cycles=rounded(mean("rendezvous receive")),
             complete_cycles=rounded(mean("rendezvous complete")),
         ),
-        local=Local(rounded(local_send), rounded(local_receive), rounded(byte)),
+        local=Local(cost(local_send), cost(local_receive), cost(byte)),
         collective=collective,
         barrier=barrier,
         delivery=samples.delivery("delivery"),
@@ -237,13 +237,13 @@ def _through_sockets(
         put=None,
         get=None,
         eager=Eager(
-            send_cycles=rounded(send),
+            send_cycles=cost(send),
             send_packet_cycles=rounded(max(0.0, send_packet)),
-            receive_cycles=rounded(received),
+            receive_cycles=cost(received),
             receive_packet_cycles=rounded(max(0.0, receive_packet)),
         ),
         rendezvous=None,
-        local=Local(rounded(local_send), rounded(local_receive), rounded(byte)),
+        local=Local(cost(local_send), cost(local_receive), cost(byte)),
         collective=None,
         barrier=None,
         delivery=samples.delivery("delivery"),

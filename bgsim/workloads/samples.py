@@ -75,6 +75,11 @@ def rounded(cycles: float) -> float:
     return round(float(cycles), DIGITS)
 
 
+def cost(cycles: float) -> float:
+    """A cost as a cost model keeps it; a difference of means less than a cycle below zero is nothing."""
+    return 0.0 if -1 < cycles < 0 else rounded(cycles)
+
+
 class Stopwatch:
     """Times pieces of a guest program, and drops those in which something else took the core.
 

@@ -12,7 +12,7 @@ from bgsim.workloads import characterize, cost_drift, probe_collective, probe_me
 from bgsim.workloads.characterize import Characterisation, cost_model_for, machine_digest
 from bgsim.workloads.configs import DcmfConfig
 from bgsim.workloads.resolved import Partition, ResolvedRun
-from bgsim.workloads.samples import BINS, Samples, histogram
+from bgsim.workloads.samples import BINS, Samples, cost, histogram
 
 SHEET = Datasheet.load()
 PAIR = Partition("pair", (2, 1, 1), (False, False, False))
@@ -121,6 +121,10 @@ def test_networks_without_memory_mapped_registers_do_not_see_their_latency(
     assert collective.receive_packet_cycles >= means["collective receive"] > 300
     assert barrier.leave_cycles >= means["barrier leave"]
     assert 20 < means["collective delivery"] < 60  # half a round: a load of 20 cycles and the pause
+
+
+def test_a_difference_of_a_cycle_is_no_cost_and_a_larger_one_is_kept() -> None:
+    assert [cost(cycles) for cycles in (-0.05, 0.0, 267.80049, -3.2)] == [0.0, 0.0, 267.8, -3.2]
 
 
 def test_histograms_keep_the_mean() -> None:
