@@ -271,8 +271,11 @@ def _traffic(workload: Any, planned: PlannedRun) -> Iterator[Refusal]:
     from bgsim.workloads.traffic_fit import misfits
 
     yield from _packets(planned)
-    if planned.changed and planned.resolve().platform != "bare-metal":  # there nothing is characterised
-        yield from _nodes(planned)
+    for refusal in _nodes(planned):
+        from bgsim.workloads.traffic_costs import needs_cost_models
+
+        if needs_cost_models(planned.resolve()):
+            yield refusal
     yield from misfits(workload, planned.partition)
 
 
