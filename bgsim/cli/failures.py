@@ -80,12 +80,15 @@ def guarded(command: Callable[Parameters, Result]) -> Callable[Parameters, Resul
 def _is_refusal(error: ValueError) -> bool:
     """Whether an error is a sentence written for the researcher."""
     from bgsim.datasheet import DatasheetError
+    from bgsim.machine.cost_reader import CostModelError
     from bgsim.plugins import PluginError
     from bgsim.report.results import ReportError
     from bgsim.traces.errors import TraceError
     from bgsim.units import UnitError
 
-    return isinstance(error, (DatasheetError, UnitError, ReportError, TraceError, PluginError))
+    return isinstance(
+        error, (DatasheetError, UnitError, ReportError, TraceError, PluginError, CostModelError)
+    )
 
 
 def _internal(error: Exception) -> NoReturn:

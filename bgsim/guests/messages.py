@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from bgsim.datasheet import Datasheet
@@ -64,7 +65,6 @@ class Costs:
     per_byte: Fraction = field(init=False)
     packet_read: int = field(init=False)
     local_send: int = field(init=False)
-    eager_limit: int = field(init=False)
 
     def __post_init__(self) -> None:
         sheet = self.datasheet
@@ -77,4 +77,8 @@ class Costs:
         self.per_byte = Fraction(sheet.quantity("dcmf.copy_instructions_per_byte").value)
         self.packet_read = sheet.cycles("dcmf.packet_read_cycles")
         self.local_send = sheet.integer("dcmf.local_send_instructions")
-        self.eager_limit = int(sheet.quantity("mpi.eager_limit").value)
+
+    @cached_property
+    def eager_limit(self) -> int:
+        """Bytes of the longest message that is eager where nobody says; read when the first is sent so."""
+        return int(self.datasheet.quantity("mpi.eager_limit").value)

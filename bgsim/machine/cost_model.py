@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from bgsim.machine.cost_reader import CostModelError, Reader
 from bgsim.machine.shipped import shipped_path
@@ -170,6 +170,15 @@ class CostModel:
         What the numbers were taken from.
     connection
         Of a guest whose programs have sockets, the streams that carry the messages.
+    collective_delivery, barrier_delivery
+        Waits until software notices the collective and the barrier network, whose registers take other times
+        than the torus'. None in files from before they were measured: there the costs of these networks go
+        with ``delivery``.
+
+    Raises
+    ------
+    CostModelError
+        If a cost is negative.
     """
 
     name: str
@@ -190,6 +199,19 @@ class CostModel:
     detours: tuple[DetourSource, ...]
     measured: tuple[Measured, ...]
     connection: Connection | None = None
+    collective_delivery: Delivery | None = None
+    barrier_delivery: Delivery | None = None
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{self.name}: {section}.{field}: a cost is not negative, and this one is {cycles:g} cycles"
+            for section, kind in _SECTIONS.items()
+            if kind is not Delivery and getattr(self, section) is not None
+            for field, cycles in dataclasses.asdict(getattr(self, section)).items()
+            if cycles < 0
+        ]
+        if problems:
+            raise CostModelError(problems)
 
     @classmethod
     def load(cls, path: str | Path) -> CostModel:
@@ -211,7 +233,8 @@ class CostModel:
     def parse(cls, text: str, name: str) -> CostModel:
         """Read a cost model from text; `name` stands in front of problems."""
         read = Reader(text, name)
-        read.document.setdefault("connection", None)
+        for section in _LATER:
+            read.document.setdefault(section, None)
         if _VERSION_ONCE in read.document:
             read.document.setdefault("characterisation_version", read.document.pop(_VERSION_ONCE))
         read.constant("schema", SCHEMA)
@@ -225,10 +248,10 @@ class CostModel:
             optional = section in _OPTIONAL
             found[section] = read.section(section, kind, optional)
         found |= {key: read.scalar(key, kind) for key, kind in _SCALARS.items()}
-        delivery = found["delivery"]
-        if isinstance(delivery, Delivery):
-            for said in _histogram_problems(delivery.values_cycles, delivery.weights):
-                read.problem(("delivery",), said)
+        for section, delivery in found.items():
+            if isinstance(delivery, Delivery):
+                for said in _histogram_problems(delivery.values_cycles, delivery.weights):
+                    read.problem((section,), said)
         read.finish()
         assert known == set(found), "every field is read"
         return cls(**found)
@@ -249,11 +272,9 @@ class CostModel:
             part.write_text(buffer.getvalue(), encoding="utf-8")
 
     def as_dict(self) -> dict[str, Any]:
-        """All fields as plain values; a connection only where there is one."""
+        """All fields as plain values; those that files have not always had, only where there is something."""
         fields = {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
-        if self.connection is None:
-            del fields["connection"]
-        return fields
+        return {name: value for name, value in fields.items() if name not in _LATER or value is not None}
 
     @property
     def digest(self) -> str:
@@ -262,6 +283,11 @@ class CostModel:
         costs[_VERSION_ONCE] = costs.pop("characterisation_version")  # what a key is called changes no answer
         text = json.dumps(costs, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def notices(self, network: Literal["collective", "barrier"]) -> Delivery:
+        """Waits until software notices one of the networks that are not the torus."""
+        own = self.collective_delivery if network == "collective" else self.barrier_delivery
+        return self.delivery if own is None else own
 
     def interruptions(self, cores: int, seed: int, cores_per_node: int) -> Detours:
         """The detours of a number of cores; those of a node have consecutive numbers."""
@@ -281,8 +307,13 @@ _SECTIONS: Mapping[str, type] = {
     "barrier": Barrier,
     "delivery": Delivery,
     "connection": Connection,
+    "collective_delivery": Delivery,
+    "barrier_delivery": Delivery,
 }
-_OPTIONAL = frozenset({"put", "get", "rendezvous", "collective", "barrier", "connection"})
+_LATER = ("connection", "collective_delivery", "barrier_delivery")
+"""Sections that files of the same schema may lack."""
+
+_OPTIONAL = frozenset({"put", "get", "rendezvous", "collective", "barrier", *_LATER})
 
 _SCALARS: Mapping[str, type] = {
     "name": str,

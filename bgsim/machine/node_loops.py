@@ -31,7 +31,10 @@ class NodeWork(NamedTuple):
     master_take
         The master, for each member: taking it.
     master_enter
-        The master: until its first packet, or its signal, is with the network.
+        The master: its call, or until its signal is with the network.
+    master_inject
+        The master of a node that has packets: from there until the first of them is with the network. All
+        nodes that gather have some; where none does, only the root's.
     master_leave
         The master: from the network's last packet, or its signal, to the end of its call.
     master_give
@@ -45,6 +48,7 @@ class NodeWork(NamedTuple):
     member_enter: int
     master_take: int
     master_enter: int
+    master_inject: int
     master_leave: int
     master_give: int
     member_leave: int
@@ -59,7 +63,7 @@ def compute(cores, clock, work, detours, quiet):
 
 @compiled_unlocked
 def enter(begins, cores, clock, work, root, detours, quiet, ready):
-    """All ranks enter an operation: when each node's master has its first packet ready.
+    """All ranks enter an operation: when each node's master is ready to send, or to receive.
 
     Parameters
     ----------
@@ -72,7 +76,7 @@ def enter(begins, cores, clock, work, root, detours, quiet, ready):
     work
         A :class:`NodeWork`.
     root
-        Which rank is the root, by position, or -1 where there is none; one that is a master changes nothing.
+        Which rank is the root, by position, or -1 where there is none.
     ready
         Filled in, shape (nodes,).
     """
@@ -86,7 +90,9 @@ def enter(begins, cores, clock, work, root, detours, quiet, ready):
             if gives:
                 now = max(now, clock[member])
                 now = finish_watched(detours, quiet, cores[master], now, work.master_take)
-        clock[master] = ready[node] = finish_watched(detours, quiet, cores[master], now, work.master_enter)
+        injects = work.gathers or begins[node] <= root < begins[node + 1]
+        entering = work.master_enter + (work.master_inject if injects else 0)
+        clock[master] = ready[node] = finish_watched(detours, quiet, cores[master], now, entering)
 
 
 @compiled_unlocked

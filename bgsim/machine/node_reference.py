@@ -31,7 +31,9 @@ def enter_node(
         if gives:
             told = max(master, after[member])
             master = detours.finish(cores[0], told, work.master_take)
-    after[0] = detours.finish(cores[0], master, work.master_enter)
+    injects = work.gathers or 0 <= root < len(clock)
+    entering = work.master_enter + (work.master_inject if injects else 0)
+    after[0] = detours.finish(cores[0], master, entering)
     return after, after[0]
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import Literal
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from bgsim.datasheet import Datasheet
 from bgsim.machine.cost_model import CostModel, needed
-from bgsim.machine.delivery import waits
+from bgsim.machine.delivery import Waits, waits
 from bgsim.machine.node_loops import NodeWork, compute, enter, leave
 from bgsim.machine.program import Placement
 from bgsim.machine.timeline import Timeline
@@ -76,15 +76,17 @@ def tree_software(
     inject, receive = own.inject_packet_cycles, own.receive_packet_cycles
     # One core injects and receives, a packet of each in turn; of a reduce, too, all take what comes down.
     receive_cycles = round(receive)
-    parameters = CollectiveParameters.from_datasheet(
-        datasheet, round(inject) + receive_cycles, receive_cycles
-    )
+    network = CollectiveParameters.from_datasheet(datasheet, round(inject) + receive_cycles, receive_cycles)
+    # The library has no more packets under way than a FIFO holds (bgsim.guests.collective_messaging).
+    parameters = replace(network, window_packets=network.fifo_packets, injection_cycles=round(inject))
+    call = round(own.call_cycles)
     work = NodeWork(
         gathers=kind != "broadcast",
         scatters=kind != "reduce",
         member_enter=round(local.send_cycles + copy),
         master_take=round(local.receive_cycles + copy + (add if kind != "broadcast" else 0)),
-        master_enter=round(own.call_cycles + inject),
+        master_enter=call,
+        master_inject=round(own.call_cycles + inject) - call,
         master_leave=receive_cycles,
         master_give=round(local.send_cycles + copy),
         member_leave=round(local.receive_cycles + copy),
@@ -102,6 +104,7 @@ def barrier_work(costs: CostModel, datasheet: Datasheet, most: int) -> NodeWork:
         member_enter=lockbox,
         master_take=0,
         master_enter=round(own.enter_cycles) + lockbox,
+        master_inject=0,
         master_leave=round(own.leave_cycles) + lockbox,
         master_give=0,
         member_leave=lockbox,
@@ -145,12 +148,15 @@ class NetworkOperation:
         Of the cores.
     network
         From when each node is ready to when each is served, shape (nodes,) both.
+    waits
+        Until a master notices that.
     root
         Place of the root in the order of cores, or -1 where there is none.
     """
 
     work: NodeWork
     network: Callable[[Ints], Ints]
+    waits: Waits
     root: int = -1
 
 
@@ -203,7 +209,7 @@ class TreeRun:
         self._costs, self._datasheet = costs, datasheet
         self._shape, self._pset = placement.shape, pset
         self._detours, self._quiet = detours, nothing_watched(int(self.cores.max()) + 1)
-        self._waits = waits(costs.delivery, seed)
+        self._seed = seed
         self._number = 0
         self._root, self._root_node = int(np.argmin(order)), int(placement.node[0])
 
@@ -230,12 +236,14 @@ class TreeRun:
                 done = combine_broadcast(tree, ready, packets, parameters)
             return done - receive_cycles  # the core takes the last packet: a step of its own, with detours
 
-        return NetworkOperation(work, network, self._root if kind in ROOTED else -1)
+        notices = waits(self._costs.notices("collective"), self._seed)
+        return NetworkOperation(work, network, notices, self._root if kind in ROOTED else -1)
 
     def _barrier(self) -> NetworkOperation:
         tree = BarrierTree.from_datasheet(self.nodes, self._datasheet)
         work = barrier_work(self._costs, self._datasheet, self.most)
-        return NetworkOperation(work, lambda ready: barrier_vector(tree, ready))
+        notices = waits(self._costs.notices("barrier"), self._seed)
+        return NetworkOperation(work, lambda ready: barrier_vector(tree, ready), notices)
 
     def set_clock(self, by_rank: Ints) -> None:
         """Set the time of each rank, in order of rank."""
@@ -263,7 +271,7 @@ class TreeRun:
         self._in_parts(lambda first, last: enter(self.begins[first : last + 1], *common, ready[first:last]))
         done = operation.network(ready)
         self._number += 1
-        wait = (self._waits, self._number)
+        wait = (operation.waits, self._number)
         self._in_parts(
             lambda first, last: leave(self.begins[first : last + 1], *common, *wait, done[first:last])
         )

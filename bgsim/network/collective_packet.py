@@ -135,6 +135,11 @@ class CollectiveParameters:
         Time software takes to inject a packet.
     reception_interval_cycles
         Time software takes to take a packet from the reception FIFO.
+    window_packets
+        How many packets software that receives, too, injects at most beyond those that it has taken; 0: as
+        many as the FIFO holds.
+    injection_cycles
+        Time from a packet's having been taken to the injection of the one that the window held back.
     """
 
     packet_cycles: int
@@ -143,6 +148,8 @@ class CollectiveParameters:
     fifo_packets: int
     packet_interval_cycles: int = 0
     reception_interval_cycles: int = 0
+    window_packets: int = 0
+    injection_cycles: int = 0
 
     @classmethod
     def from_datasheet(

@@ -3,7 +3,7 @@
 The packets of one operation move through the tree in order, so the time of each step is the latest of what it
 waits for. For packet k, with all times in core cycles,
 
-- ``injected``: software has it in the injection FIFO, once a slot is free;
+- ``injected``: software has it in the injection FIFO, once a slot is free and its window is open;
 - ``up``: it leaves a node upwards, when the node's own packet and those of all children are there, the link
   is free, and the parent has a buffer;
 - ``down``: it leaves a node downwards (at the root, that is ``up``), when its links are free and all children
@@ -151,13 +151,14 @@ def _run(
             parameters.reception_interval_cycles, times[0],
         )  # fmt: skip
         return done
-    depth = max(parameters.link_packets, parameters.fifo_packets)
+    depth = max(parameters.link_packets, parameters.fifo_packets, parameters.window_packets)
     rings = np.full((3, depth, members), LONG_AGO, np.int64)
     state = np.empty((2, members), np.int64)
     _many(
         plan.order, plan.above, plan.roles, done, packets, parameters.packet_cycles, parameters.hop_cycles,
         parameters.link_packets, parameters.fifo_packets, parameters.packet_interval_cycles,
-        parameters.reception_interval_cycles, times, rings, state,
+        parameters.reception_interval_cycles, parameters.window_packets, parameters.injection_cycles,
+        times, rings, state,
     )  # fmt: skip
     return done
 
@@ -185,7 +186,7 @@ def _one(  # type: ignore[no-untyped-def]
 @compiled
 def _many(  # type: ignore[no-untyped-def]
     order, above, roles, done, packets, packet_cycles, hop_cycles, link_packets, fifo_packets,
-    inject_cycles, take_cycles, times, rings, state,
+    inject_cycles, take_cycles, window_packets, opened_cycles, times, rings, state,
 ) -> None:  # fmt: skip
     """Several packets, one after the other through the whole tree; rings hold the last ones' times."""
     members = order.size
@@ -198,6 +199,7 @@ def _many(  # type: ignore[no-untyped-def]
     for k in range(packets):
         now, before = k % depth, (k - 1) % depth
         by_link, by_fifo = (k - link_packets) % depth, (k - fifo_packets) % depth
+        by_window = (k - window_packets) % depth
         for i in range(members):
             heads[i] = slots[i] = LONG_AGO
         for i in range(members - 1, -1, -1):
@@ -211,6 +213,8 @@ def _many(  # type: ignore[no-untyped-def]
                 if k > 0:
                     free = ups[by_fifo, i] if k >= fifo_packets else LONG_AGO
                     injected[i] = max(injected[i], free) + inject_cycles
+                    if role & RECEIVES and 0 < window_packets <= k:
+                        injected[i] = max(injected[i], takes[by_window, i] + opened_cycles)
                 time = max(time, injected[i])
             if k > 0:
                 time = max(time, ups[before, i] + packet_cycles)

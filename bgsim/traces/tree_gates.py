@@ -83,8 +83,11 @@ def _enter(builder: Builder, times: TreeTimes, members: Ints, join: Ints) -> Int
         builder.edge(given, taken)
         ready[here] = taken
     alone = ready == masters
-    builder.cost(masters[alone], work.master_enter, SEND)
-    entered = builder.gate(masters[~alone], work.master_enter, SEND)
+    # Of a broadcast the source's node alone has packets.
+    injects = work.gathers | (np.arange(len(masters)) == times.source)
+    entering = work.master_enter + work.master_inject * injects.astype(np.float64)
+    builder.cost(masters[alone], entering[alone], SEND)
+    entered = builder.gate(masters[~alone], entering[~alone], SEND)
     builder.edge(ready[~alone], entered)
     ready[~alone] = entered
     return ready

@@ -112,7 +112,8 @@ class Trees:
         node = placement.node[order]
         self.members[node, np.arange(len(order)) - begins[node]] = order
         self._placement, self._costs, self._datasheet, self._pset = placement, costs, datasheet, pset
-        self._waits = waits(costs.delivery, seed)
+        self._barrier_waits = waits(costs.notices("barrier"), seed)
+        self._collective_waits = waits(costs.notices("collective"), seed)
 
     @staticmethod
     def cover(placement: Placement) -> bool:
@@ -122,7 +123,8 @@ class Trees:
     def times(self, call: TreeCall, turn: int) -> TreeTimes:
         """What a call takes that is number `turn`, from 1, of those over the networks."""
         notice = np.empty(self.nodes, np.int64)
-        fill_waits(self._waits, self._placement.core[self.members[:, 0]], turn, notice)
+        table = self._barrier_waits if call.kind == "barrier" else self._collective_waits
+        fill_waits(table, self._placement.core[self.members[:, 0]], turn, notice)
         none = np.zeros(self.nodes, np.int64)
         if call.kind == "barrier":
             there_and_back = 2 * BarrierTree.from_datasheet(self.nodes, self._datasheet).latency_cycles

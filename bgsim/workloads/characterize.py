@@ -21,14 +21,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from bgsim.datasheet import Datasheet
 from bgsim.datasheet.remembered import Remembered
 from bgsim.guests.tcp import HEADER_BYTES, SEGMENTS_PER_ACKNOWLEDGEMENT
+from bgsim.hardware.collective_device import packet_problem
 from bgsim.machine.cost_model import (
-    Barrier,
-    Collective,
     Connection,
     CostModel,
     CostModelError,
@@ -39,14 +36,10 @@ from bgsim.machine.cost_model import (
     Rendezvous,
     shipped_path,
 )
-from bgsim.network.barrier import BarrierTree, barrier_vector
-from bgsim.network.collective_packet import CollectiveParameters
-from bgsim.network.collective_vector import combine_broadcast
-from bgsim.network.tree import PSET_NODES_DEFAULT, CollectiveTree
 from bgsim.source import source_digest
 from bgsim.workloads import probe_collective, probe_messaging, probe_noise, probe_sockets
 from bgsim.workloads.detailed_job import MTU_BYTES
-from bgsim.workloads.samples import Samples, rounded
+from bgsim.workloads.samples import Samples, cost, rounded
 from bgsim.workloads.support import SOCKET_GUESTS, platforms_of
 
 if TYPE_CHECKING:
@@ -131,10 +124,13 @@ def characterize(
     Raises
     ------
     CostModelError
-        If this guest cannot be characterised.
+        If this guest, or this machine, cannot be characterised.
     """
     if guest not in GUESTS:
         raise CostModelError([f"guest {guest!r}: cost models are made for {', '.join(GUESTS)}"])
+    problem = packet_problem(machine)
+    if problem:
+        raise CostModelError([f"collective.packet_payload: {problem}"])
     # Copies know what was read of them. In the second ticks are put off, the microkernel's and the guest's:
     # an operation of many packets would have several in it.
     sheet = machine.with_values({})
@@ -165,9 +161,10 @@ def _in_user_space(
     probe_messaging.local(machine, platform, samples, LOCAL_BYTES, guest)
     progress("allreduces")
     probe_collective.allreduces(quiet, platform, samples, payload, guest)
+    progress("waits at the other networks")
+    probe_collective.waits(quiet, platform, samples, guest)
     progress("detours")
     detours = probe_noise.detours(machine, platform, guest, samples)
-    wait = samples.delivery("delivery")
     mean = samples.mean
     few, many = probe_messaging.PACKETS[0], probe_messaging.PACKETS[-1]
     send, send_packet = samples.per_unit("eager send", few, many)
@@ -175,8 +172,7 @@ def _in_user_space(
     batch = 2 * mean("eager batch")  # two samples a message
     local_send, byte = samples.per_unit("local send", *LOCAL_BYTES)
     local_receive, _ = samples.per_unit("local receive", *LOCAL_BYTES)
-    collective_call, inject = mean("collective call"), mean("collective inject")
-    collective_net, barrier_net = _network_cycles(machine)
+    collective, barrier = probe_collective.costs(machine, samples)
     return CostModel(
         name=f"{platform}/{guest}",
         platform=platform,
@@ -188,10 +184,10 @@ def _in_user_space(
         put=OneSided(rounded(mean("put post")), rounded(mean("put complete"))),
         get=OneSided(rounded(mean("get post")), rounded(mean("get complete"))),
         eager=Eager(
-            send_cycles=rounded(send),
+            send_cycles=cost(send),
             send_packet_cycles=rounded(max(0.0, send_packet)),
-            receive_cycles=rounded(receive - batch),
-            receive_packet_cycles=rounded(receive_packet),
+            receive_cycles=cost(receive - batch),
+            receive_packet_cycles=cost(receive_packet),
             batch_cycles=rounded(batch),
         ),
         rendezvous=Rendezvous(
@@ -199,26 +195,14 @@ def _in_user_space(
             receive_cycles=rounded(mean("rendezvous receive")),
             complete_cycles=rounded(mean("rendezvous complete")),
         ),
-        local=Local(rounded(local_send), rounded(local_receive), rounded(byte)),
-        collective=Collective(
-            call_cycles=rounded(collective_call),
-            inject_packet_cycles=rounded(inject),
-            receive_packet_cycles=rounded(
-                mean("allreduce 1 packets") - collective_call - inject - collective_net - wait.mean_cycles
-            ),
-        ),
-        barrier=Barrier(
-            enter_cycles=rounded(mean("barrier enter")),
-            leave_cycles=rounded(
-                max(
-                    mean("barrier leave"),
-                    mean("barrier 2 nodes") - mean("barrier enter") - barrier_net - wait.mean_cycles,
-                )
-            ),
-        ),
-        delivery=wait,
+        local=Local(cost(local_send), cost(local_receive), cost(byte)),
+        collective=collective,
+        barrier=barrier,
+        delivery=samples.delivery("delivery"),
         detours=detours,
         measured=samples.measured(),
+        collective_delivery=samples.delivery("collective delivery"),
+        barrier_delivery=samples.delivery("barrier delivery"),
     )
 
 
@@ -253,13 +237,13 @@ def _through_sockets(
         put=None,
         get=None,
         eager=Eager(
-            send_cycles=rounded(send),
+            send_cycles=cost(send),
             send_packet_cycles=rounded(max(0.0, send_packet)),
-            receive_cycles=rounded(received),
+            receive_cycles=cost(received),
             receive_packet_cycles=rounded(max(0.0, receive_packet)),
         ),
         rendezvous=None,
-        local=Local(rounded(local_send), rounded(local_receive), rounded(byte)),
+        local=Local(cost(local_send), cost(local_receive), cost(byte)),
         collective=None,
         barrier=None,
         delivery=samples.delivery("delivery"),
@@ -293,15 +277,6 @@ def pairs(platforms: Iterable[str], guests: Iterable[str]) -> list[tuple[str, st
     """Those of the platforms and guests that go together."""
     chosen = tuple(guests)
     return [(each, under) for each in platforms for under in chosen if each in platforms_of(under)]
-
-
-def _network_cycles(machine: Datasheet) -> tuple[int, int]:
-    """Time of one packet through the collective network, and of a barrier, between two nodes at once."""
-    ready = np.zeros(2, np.int64)
-    tree = CollectiveTree((2, 1, 1), PSET_NODES_DEFAULT)
-    packet = combine_broadcast(tree, ready, 1, CollectiveParameters.from_datasheet(machine))
-    barrier = barrier_vector(BarrierTree.from_datasheet(2, machine), ready)
-    return int(packet.max()), int(barrier.max())
 
 
 def _as_written(machine: Datasheet) -> Machine:

@@ -3,7 +3,8 @@
 Each probe is a guest program on both nodes, the same on every platform. Core time is told from waiting by
 letting the other side finish first: a receiver computes until all packets are in its memory, and is timed
 from the poll that sees them. Costs per packet are differences of message sizes. Times in which a tick or
-a timer took the core are dropped: those are detours, and counted apart.
+a timer took the core are dropped: those are detours, and counted apart. Probes say themselves which protocol
+they measure: what the library would choose for their sizes follows from ``mpi.eager_limit``.
 
 The wait until software notices an arrival is measured from the moment at which the message would have
 arrived, had it been posted when the sending call returned: on a platform that lets a register store take
@@ -121,7 +122,7 @@ def eager(machine: Datasheet, platform: str, samples: Samples, guest: str = "cnk
                 size = packets * PAYLOAD_BYTES
                 if process.rank == 0:
                     yield from turn.wait(process, number)
-                    yield from watch.time(f"eager send {packets}", messenger.send(1, size))
+                    yield from watch.time(f"eager send {packets}", messenger.send(1, size, eager=True))
                     turn.number += 1
                 else:
                     yield from turn.wait(process, number + 1)
@@ -153,7 +154,7 @@ def rendezvous(machine: Datasheet, platform: str, samples: Samples, guest: str =
             number = 3 * round_
             if process.rank == 0:
                 yield from turn.wait(process, number)
-                call = messenger.send(1, RENDEZVOUS_BYTES)
+                call = messenger.send(1, RENDEZVOUS_BYTES, eager=False)
                 send = yield from watch.time("rendezvous send", call)
                 turn.number += 1
                 yield from turn.wait(process, number + 2)
@@ -227,7 +228,7 @@ def _deliver(
                 yield from turn.wait(process, number)
                 # Golden-ratio steps of a time longer than any round of polling.
                 yield messenger.code.cycles(round(100_000 * (0.618034 * number % 1.0)))
-                yield from messenger.send(1, 8)
+                yield from messenger.send(1, 8, eager=True)
                 posted.append((yield Now()))
             return
         for number in range(messages + WARM_UP):

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
-from bgsim.machine.cost_model import Delivery, Measured
+from bgsim.machine.cost_model import CostModelError, Delivery, Measured
 from bgsim.platforms.seam import Code, Now, Request
 
 BINS = 16
@@ -27,10 +27,17 @@ class Samples:
         self.cycles[what].append(cycles)
 
     def mean(self, what: str) -> float:
-        """Mean of what was timed."""
+        """Mean of what was timed.
+
+        Raises
+        ------
+        CostModelError
+            If the core was interrupted each time, or what should have been timed has never happened.
+        """
         values = self.cycles[what]
         if not values:
-            raise ValueError(f"no undisturbed sample of {what}")
+            said = f"this machine cannot be characterised: of {what!r} no sample is without an interruption"
+            raise CostModelError([f"{said} (l4.tick, guest.timer_frequency)"])
         return sum(values) / len(values)
 
     def per_unit(self, name: str, few: int, many: int) -> tuple[float, float]:
@@ -66,6 +73,11 @@ def histogram(values: Sequence[float]) -> Delivery:
 def rounded(cycles: float) -> float:
     """Cycles as a cost model keeps them."""
     return round(float(cycles), DIGITS)
+
+
+def cost(cycles: float) -> float:
+    """A cost as a cost model keeps it; a difference of means less than a cycle below zero is nothing."""
+    return 0.0 if -1 < cycles < 0 else rounded(cycles)
 
 
 class Stopwatch:

@@ -274,6 +274,10 @@ def _traffic(workload: Any, planned: PlannedRun) -> Iterator[Refusal]:
     from bgsim.workloads.traffic_fit import misfits
 
     yield from _packets(planned)
+    if refused := list(_collective_packets(planned)):
+        from bgsim.workloads.traffic_costs import needs_cost_models
+
+        yield from refused if needs_cost_models(planned.resolve()) else ()
     yield from misfits(workload, planned.partition)
 
 

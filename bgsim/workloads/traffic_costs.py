@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 BARE = "bare-metal"
 
 
+def needs_cost_models(resolved: ResolvedRun) -> bool:
+    """Whether a run's platform adds costs to the bare one's; else a changed machine is not characterised."""
+    return replace(resolved, platform=BARE) != resolved
+
+
 @dataclass(frozen=True, slots=True)
 class OperationCosts:
     """Core time of the steps of an operation, in core cycles.
@@ -73,9 +78,9 @@ class OperationCosts:
         from bgsim.workloads.characterize import cost_model_for
 
         native = cls.native(resolved.machine)
+        if not needs_cost_models(resolved):
+            return native
         bare = replace(resolved, platform=BARE)
-        if bare == resolved:
-            return native  # nothing is added; a changed machine need not be characterised for that
         (here, _), (there, _) = cost_model_for(resolved), cost_model_for(bare)
         put, put_there = needed(here.put, "puts"), needed(there.put, "puts")
         get, get_there = needed(here.get, "gets"), needed(there.get, "gets")

@@ -27,11 +27,13 @@ sizes = st.builds(
     fifo_packets=st.integers(1, 8),
     packet_interval_cycles=st.integers(0, 120),
     reception_interval_cycles=st.integers(0, 120),
+    window_packets=st.integers(0, 10),
+    injection_cycles=st.integers(0, 120),
 )
 
 
 class Software:
-    """A node's: one process injects packets, another takes what arrives; both keep to the FIFOs."""
+    """A node's: one process injects packets, another takes what arrives; both keep to FIFOs and window."""
 
     def __init__(
         self, network: CollectiveNetwork, node: int, ready: int, packets: int, number: int, take: int
@@ -42,6 +44,8 @@ class Software:
         self.done = ready
         self.freed = network.environment.event()
         self.arrived = network.environment.event()
+        self.taken: list[int] = []
+        self.took = network.environment.event()
         route = network.tree.classes[number]
         network.attach(node, self.on_packet, lambda channel: self.fifo - self.received)
         if route.contributes[node]:
@@ -57,6 +61,12 @@ class Software:
                 while self.waiting == self.fifo:
                     yield self.freed
                 yield environment.timeout(self.network.parameters.packet_interval_cycles)
+                held_back_by = packet - self.network.parameters.window_packets
+                if receives and 0 <= held_back_by < packet:
+                    while len(self.taken) <= held_back_by:
+                        yield self.took
+                    opened = self.taken[held_back_by] + self.network.parameters.injection_cycles
+                    yield environment.timeout(max(0, opened - environment.now))
             self.waiting += 1
             content = (self.node + packet).to_bytes(4)
             self.network.inject(
@@ -88,6 +98,9 @@ class Software:
             yield environment.timeout(self.network.parameters.reception_interval_cycles)
             self.received -= 1
             self.network.resume(self.node)
+            self.taken.append(int(environment.now))
+            self.took.succeed()
+            self.took = environment.event()
         self.done = int(environment.now)
 
 
@@ -191,6 +204,17 @@ def test_long_operations_run_at_the_speed_of_the_link() -> None:
     slow = replace(MACHINE, packet_interval_cycles=500)
     few, many = (combine_broadcast(tree, ready, packets, slow).max() for packets in (100, 300))
     assert many - few == 200 * 500
+
+
+def test_a_window_of_one_packet_is_a_round_trip_to_each() -> None:
+    tree = CollectiveTree((8, 8, 8), 64)
+    ready = np.zeros(tree.nodes, np.int64)
+    narrow = replace(MACHINE, packet_interval_cycles=800, reception_interval_cycles=380)
+    few, many = (combine_broadcast(tree, ready, packets, narrow).max() for packets in (10, 30))
+    assert many - few == 20 * 800
+    narrow = replace(narrow, window_packets=1, injection_cycles=420)
+    few, many = (combine_broadcast(tree, ready, packets, narrow).max() for packets in (10, 30))
+    assert many - few == 20 * (420 + 2 * tree.depth * MACHINE.hop_cycles + MACHINE.packet_cycles + 380)
 
 
 def test_what_makes_no_sense_is_refused() -> None:

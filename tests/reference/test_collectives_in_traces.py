@@ -1,10 +1,12 @@
 """Collective calls of a trace against the ``collectives`` workload's networks, rank for rank."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bgsim.datasheet import Datasheet
-from bgsim.machine.cost_model import shipped
+from bgsim.machine.cost_model import Delivery, shipped
 from bgsim.machine.networks import run_graph
 from bgsim.machine.program import Placement, Settings
 from bgsim.machine.program import Program as Steps
@@ -21,6 +23,10 @@ from bgsim.traces.trees import Trees
 SHEET = Datasheet.load()
 SHAPE, CLOSED, PSET, SEED = (4, 2, 2), (False,) * 3, 16, 5
 NOISE = DetourSource("given", 90_000.0, 0.3, True, (400.0, 2_000.0), (3.0, 1.0))
+OWN_WAITS = {
+    "collective_delivery": Delivery((0.0, 40.0, 90.0), (1.0, 2.0, 1.0)),
+    "barrier_delivery": Delivery((5.0, 300.0), (1.0, 1.0)),
+}
 CALLS = [
     ("barrier", "barrier", 0),
     ("allreduce 8B", "allreduce", 8),
@@ -67,7 +73,7 @@ def by_trace(where, costs, begin, call, times, detours, over=frozenset(TREES)):
 @pytest.mark.parametrize("per_node", [1, 4])
 @pytest.mark.parametrize(("call", "kind", "size"), CALLS)
 def test_every_rank_is_through_at_the_same_cycle(platform, per_node, call, kind, size):
-    where, costs = placement(per_node), shipped(platform, "cnk")
+    where, costs = placement(per_node), replace(shipped(platform, "cnk"), **OWN_WAITS)
     begin = np.random.default_rng(7).integers(1, 60_000, where.ranks)
     expected = by_workload(where, costs, begin, kind, size, 3, Detours.none())
     found, _ = by_trace(where, costs, begin, call, 3, Detours.none())

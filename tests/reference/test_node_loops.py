@@ -14,7 +14,7 @@ from bgsim.machine.node_loops import NodeWork, enter, leave
 from bgsim.machine.node_reference import enter_node, leave_node
 from bgsim.network.detours import Detours, DetourSource, nothing_watched
 
-works = st.builds(NodeWork, st.booleans(), st.booleans(), *[st.sampled_from([0, 7, 300])] * 6)
+works = st.builds(NodeWork, st.booleans(), st.booleans(), *[st.sampled_from([0, 7, 300])] * 7)
 
 
 @settings(max_examples=100, deadline=None)

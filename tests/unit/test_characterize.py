@@ -8,11 +8,11 @@ import pytest
 
 from bgsim.datasheet import Datasheet
 from bgsim.machine.cost_model import CostModelError
-from bgsim.workloads import characterize, cost_drift, probe_messaging, probe_noise
+from bgsim.workloads import characterize, cost_drift, probe_collective, probe_messaging, probe_noise
 from bgsim.workloads.characterize import Characterisation, cost_model_for, machine_digest
 from bgsim.workloads.configs import DcmfConfig
 from bgsim.workloads.resolved import Partition, ResolvedRun
-from bgsim.workloads.samples import BINS, Samples, histogram
+from bgsim.workloads.samples import BINS, Samples, cost, histogram
 
 SHEET = Datasheet.load()
 PAIR = Partition("pair", (2, 1, 1), (False, False, False))
@@ -66,6 +66,31 @@ def test_eager_costs_are_linear_in_packets(platform: str) -> None:
     assert samples.mean("eager send 5") == pytest.approx(samples.mean("eager send 1"), abs=1)
 
 
+@pytest.mark.parametrize("limit", ["0 B", "16 KiB"])
+def test_probes_say_the_protocol_themselves(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, few in (("ROUNDS", 2), ("WARM_UP", 1), ("DELIVERIES", 8)):
+        monkeypatch.setattr(probe_messaging, name, few)
+    machine = SHEET.with_values({"mpi.eager_limit": limit})
+    taken = []
+    for sheet in (machine, SHEET.with_values({})):
+        samples = Samples()
+        probe_messaging.eager(sheet, "bare-metal", samples)
+        probe_messaging.rendezvous(sheet, "bare-metal", samples)
+        probe_messaging.delivery(sheet, "bare-metal", samples)
+        taken.append(samples.measured())
+        assert "mpi.eager_limit" not in sheet.read  # a cost model holds for every limit
+    assert taken[0] == taken[1]
+
+
+def test_a_machine_that_cannot_be_characterised_is_refused() -> None:
+    with pytest.raises(CostModelError, match=r"packet_payload: 128 B, and the collective device has packets"):
+        characterize.characterize(
+            SHEET.with_values({"collective.packet_payload": "128 B"}), "bare-metal", "cnk"
+        )
+    with pytest.raises(CostModelError, match="of 'barrier enter' no sample is without an interruption"):
+        Samples().mean("barrier enter")
+
+
 def test_waits_are_those_of_a_polling_round() -> None:
     samples = Samples()
     probe_messaging.delivery(SHEET, "bare-metal", samples)
@@ -73,6 +98,33 @@ def test_waits_are_those_of_a_polling_round() -> None:
     assert 140 < max(values) <= 156  # a load and the pause behind it
     assert min(values) < 12
     assert sum(values) / len(values) == pytest.approx(77, abs=5)
+
+
+def network_costs(machine: Datasheet) -> tuple[object, ...]:
+    samples = Samples()
+    probe_collective.barriers(machine, "bare-metal", samples)
+    probe_collective.allreduces(machine, "bare-metal", samples, 256)
+    probe_collective.waits(machine, "bare-metal", samples)
+    return (*probe_collective.costs(machine, samples), samples.measured())
+
+
+def test_networks_without_memory_mapped_registers_do_not_see_their_latency(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, few in (("ROUNDS", 3), ("SHORT", 1), ("LONG", 1), ("LONG_ROUNDS", 1), ("WAITS", 16)):
+        monkeypatch.setattr(probe_collective, name, few)
+    slow = network_costs(SHEET.with_values({"mmio.latency": "1000 cycles"}))
+    assert slow == network_costs(SHEET)
+    collective, barrier, measured = slow
+    means = {each.what: each.mean_cycles for each in measured}
+    # Not less than what a core works from the poll that sees a packet, and the parts make up the whole.
+    assert collective.receive_packet_cycles >= means["collective receive"] > 300
+    assert barrier.leave_cycles >= means["barrier leave"]
+    assert 20 < means["collective delivery"] < 60  # half a round: a load of 20 cycles and the pause
+
+
+def test_a_difference_of_a_cycle_is_no_cost_and_a_larger_one_is_kept() -> None:
+    assert [cost(cycles) for cycles in (-0.05, 0.0, 267.80049, -3.2)] == [0.0, 0.0, 267.8, -3.2]
 
 
 def test_histograms_keep_the_mean() -> None:

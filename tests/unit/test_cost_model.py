@@ -102,6 +102,23 @@ def test_empty_delivery_is_refused(tmp_path: Path) -> None:
         CostModel.load(path)
 
 
+def test_waits_of_networks_are_those_of_the_torus_where_a_file_has_no_others(tmp_path: Path) -> None:
+    path = tmp_path / "model.yaml"
+    model().save(path)
+    assert "_delivery" not in path.read_text()
+    assert CostModel.load(path).notices("barrier") == model().delivery
+    own = cost.Delivery((3.0,), (1.0,))
+    model(collective_delivery=own).save(path)
+    assert CostModel.load(path).notices("collective") == own
+    assert CostModel.load(path).notices("barrier") == model().delivery
+    assert model(collective_delivery=own).digest != model().digest
+
+
+def test_a_negative_cost_is_refused_where_it_is_made() -> None:
+    with pytest.raises(CostModelError, match=r"collective\.receive_packet_cycles: .* is -106\.1 cycles"):
+        model(collective=cost.Collective(400.0, 80.5, -106.1))
+
+
 def test_detours_follow_from_model_and_seed() -> None:
     first, again, other = (model().interruptions(8, seed, 4) for seed in (1, 1, 2))
     assert first.table.phase.tolist() == again.table.phase.tolist() != other.table.phase.tolist()

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bgsim.datasheet import Datasheet
@@ -15,9 +16,11 @@ from bgsim.experiment.plan import load
 from bgsim.machine import cost_model as cost
 from bgsim.machine.cost_model import CostModel, CostModelError
 from bgsim.machine.process_grid import grid_of
+from bgsim.machine.program import Placement
+from bgsim.machine.tree_runs import TreeRun
 from bgsim.network.barrier import BarrierTree
 from bgsim.network.collective_packet import CollectiveParameters
-from bgsim.network.detours import DetourSource
+from bgsim.network.detours import Detours, DetourSource
 from bgsim.network.router import RouterParameters
 from bgsim.network.tree import CollectiveTree
 from bgsim.workloads import execute
@@ -85,6 +88,15 @@ def test_an_allreduce_takes_the_trees_depth_twice(run: Any) -> None:
     assert outcome.details["cost_model"]["source"] == "file"
 
 
+@pytest.mark.parametrize(("operation", "network"), [("allreduce", "collective"), ("barrier", "barrier")])
+def test_a_network_is_noticed_after_its_own_wait(run: Any, operation: str, network: str) -> None:
+    section = {"kind": "collectives", "operation": operation, "iterations": 2}
+    slow = replace(FREE, delivery=cost.Delivery((900.0,), (1.0,)))
+    assert cycles(run(section, costs=slow)) == pytest.approx(cycles(run(section)) + 900)
+    apart = {f"{network}_delivery": cost.Delivery((70.0,), (1.0,))}
+    assert cycles(run(section, costs=replace(slow, **apart))) == pytest.approx(cycles(run(section)) + 70)
+
+
 @pytest.mark.parametrize("operation", ["broadcast", "reduce", "allreduce", "allgather"])
 def test_collective_network_with_software(run: Any, operation: str) -> None:
     section = {"kind": "collectives", "operation": operation, "size": "4 KiB", "ranks_per_node": 2}
@@ -93,6 +105,23 @@ def test_collective_network_with_software(run: Any, operation: str) -> None:
     free, busy = run(section), run(section, costs=slow)
     assert cycles(busy) > cycles(free) + 500
     assert busy.metrics["elapsed_s"] > free.metrics["elapsed_s"]
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_only_the_root_of_a_broadcast_injects(late: int) -> None:
+    placement = Placement((2, 1, 1), (False,) * 3, np.arange(2), np.arange(2), 1)
+    costs = replace(FREE, collective=cost.Collective(500.0, 300_000.0, 200.0))
+    run = TreeRun(placement, costs, MACHINE, 2, Detours.none(), 1)
+    by = 5_000_000
+    run.set_clock(np.where(np.arange(2) == late, by, 0))
+    run.perform(run.operation("broadcast", 8))
+    network = CollectiveParameters.from_datasheet(MACHINE)
+    ends = run.clock_by_rank().tolist()
+    if late == 0:  # the root: its packet turns round in its own node, and goes one further
+        arrival = by + 500 + 300_000 + network.packet_cycles
+        assert ends == [arrival + 200, arrival + network.hop_cycles + 200]
+    else:  # the packet is there long since
+        assert ends == [300_700 + network.packet_cycles, by + 500 + 200]
 
 
 def test_noise_slows_the_many_more_than_the_few(run: Any) -> None:

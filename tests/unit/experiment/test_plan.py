@@ -366,6 +366,16 @@ def test_the_detailed_tier_has_packets_of_any_format() -> None:
         assert load({**TORUS, "machine": machine, "workload": workload}).runs
 
 
+@pytest.mark.parametrize("workload", [{"kind": "collectives"}, {"kind": "halo", "tier": "detailed"}])
+def test_collective_packets_of_another_size_are_told_when_planned(workload) -> None:
+    machine = {"set": {"collective.packet_payload": "128 B"}}
+    (found,) = refusals({**TORUS, "machine": machine, "workload": workload})
+    assert "machine.set.collective.packet_payload: 128 B, and the collective device has packets" in found
+    traffic = {**TORUS, "machine": machine, "workload": {"kind": "traffic"}}
+    assert load(traffic).runs  # nothing is characterised for the bare machine
+    assert len(refusals({**traffic, "platforms": ["virtual-machine"]})) == 1
+
+
 def test_a_node_has_at_least_a_core_for_each_rank() -> None:
     machine = {"set": {"node.cores": 2}}
     (found,) = refusals({**TORUS, "machine": machine, "workload": ALLREDUCE})
