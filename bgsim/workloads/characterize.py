@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Characterisation", "characterize", "cost_model_for", "machine_digest"]
 
-VERSION = 2
+VERSION = 3
 """Version of what is measured and how; models of another version are made anew."""
 
 PLATFORMS = ("bare-metal", "hybrid", "l4-native", "virtual-machine")

@@ -276,7 +276,7 @@ def test_a_variant_is_compared_pair_by_pair(pair, tmp_path):
     rows = list(csv.DictReader(found.to_csv().splitlines()))
     assert rows[0]["verdict"] == "changed"
     text = diff_tables.text(found, 2)
-    assert "assume.mmio.latency: not set -> 101" in text
+    assert "assume.mmio.latency: 100 cycles -> 101" in text
     assert "2 more changed" in text
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from bgsim.experiment.errors import ExperimentError
 from bgsim.experiment.plan import load
-from bgsim.experiment.summary import swept_paths
+from bgsim.experiment.points import labelled
 
 EVERY = ["bare-metal", "l4-native", "hybrid", "virtual-machine"]
 
@@ -65,5 +65,5 @@ def record(platform: str, guest: str) -> dict[str, Any]:
 
 def test_a_platforms_own_guest_is_no_axis() -> None:
     one = [record("bare-metal", "cnk"), record("l4-native", "l4-app")]
-    assert swept_paths(one) == []
-    assert swept_paths([*one, record("bare-metal", "zeptoos-bigmemory")]) == ["guest"]
+    assert labelled(one)[0] == ()
+    assert labelled([*one, record("bare-metal", "zeptoos-bigmemory")])[0] == ("guest",)

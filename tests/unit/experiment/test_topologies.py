@@ -13,6 +13,7 @@ from bgsim.experiment.partition import load_topology
 from bgsim.experiment.plan import load
 from bgsim.experiment.resolve import resolved_run
 from bgsim.network.tree import CollectiveTree
+from bgsim.workloads import support
 from bgsim.workloads.catalogue import WORKLOADS
 
 NODES = {
@@ -128,6 +129,7 @@ def test_what_can_change_the_answer_does(monkeypatch, tmp_path):
     netperf = WORKLOADS["netperf"]
     both = replace(netperf, support=netperf.support._replace(uses=("pset", "mapping")))
     monkeypatch.setitem(WORKLOADS.built_in, "netperf", both)
+    monkeypatch.setitem(support.SUPPORT, "netperf", both.support)
     (tmp_path / "a.txt").write_text("0 0 0 0\n1 0 0 0\n")
     (tmp_path / "b.txt").write_text("0 0 0 0\n1 0 0 0\n")
     (tmp_path / "c.txt").write_text("1 0 0 0\n0 0 0 0\n")
