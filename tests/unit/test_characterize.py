@@ -83,7 +83,9 @@ def test_probes_say_the_protocol_themselves(limit: str, monkeypatch: pytest.Monk
 
 
 def test_a_machine_that_cannot_be_characterised_is_refused() -> None:
-    with pytest.raises(CostModelError, match=r"packet_payload: 128 B, and packets of the collective device have"):
+    with pytest.raises(
+        CostModelError, match=r"packet_payload: 128 B, and packets of the collective device have"
+    ):
         characterize.characterize(
             SHEET.with_values({"collective.packet_payload": "128 B"}), "bare-metal", "cnk"
         )
