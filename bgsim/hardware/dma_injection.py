@@ -143,15 +143,18 @@ class InjectionUnit:
         self._pump()
 
     def _pump(self) -> None:
-        """Inject the next packet of the next message that can, if the unit is free."""
+        """Inject the next packet of the next message that can, if the unit is free.
+
+        A message without room keeps its turn: it goes before those that were behind it, once it has room.
+        """
         now = int(self._environment.now)
         if now >= self._free_at:  # otherwise the unit is still busy with the packet before
-            for _ in range(len(self._ready)):
-                message = self._ready.popleft()
-                if self._inject(message, now):
+            for turn, message in enumerate(self._ready):
+                if self._can_inject(message):
+                    del self._ready[turn]
                     self._free_at = now + self._packet_interval
+                    self._inject(message, now)
                     break
-                self._ready.append(message)
             else:
                 return  # nothing to do, or all wait for room in the torus FIFOs, which calls back
         if not self._pump_scheduled:
@@ -168,13 +171,13 @@ class InjectionUnit:
     def _can_inject(self, message: _Message) -> bool:
         return message.descriptor.local or self._port.has_room(self.network_fifos[message.fifo.index])
 
-    def _inject(self, message: _Message, now: int) -> bool:
+    def _inject(self, message: _Message, now: int) -> None:
+        """Inject a packet for which there is room."""
         descriptor = message.descriptor
         network_fifo = None
         if not descriptor.local:
             network_fifo = self._port.fifo_with_room(self.network_fifos[message.fifo.index])
-            if network_fifo is None:
-                return False
+            assert network_fifo is not None, "somebody looked whether there is room"
         offset = message.offset
         size = min(message.packet_payload_bytes, descriptor.length - offset)
         content = DmaPacket(descriptor, self._port.node, offset, size, message.chunks)
@@ -196,10 +199,8 @@ class InjectionUnit:
                 descriptor.channel,
             )
             # A packet that can leave at once calls back for more while this one is being injected.
-            self._free_at = now + self._packet_interval
             self._port.send(network_fifo, packet)
         self._counters.decrement(descriptor.injection_counter, size)
-        return True
 
     def _finish(self, message: _Message) -> None:
         fifo = message.fifo
