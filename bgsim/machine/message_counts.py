@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bgsim.machine import program
+from bgsim.machine import limits
 from bgsim.machine.program import Placement, Settings, TooManyMessagesError
 from bgsim.network.topology import node_count
 from bgsim.network.traffic import Ints
@@ -32,11 +32,11 @@ def refuse_many(messages: int, what: str = "") -> None:
     Raises
     ------
     TooManyMessagesError
-        If there are more than :data:`bgsim.machine.program.MESSAGES_MAX`.
+        If there are more than :data:`bgsim.machine.limits.MESSAGES_MAX`.
     """
-    if messages > program.MESSAGES_MAX:
+    if messages > limits.MESSAGES_MAX:
         raise TooManyMessagesError(
-            f"{what}{messages:,} messages, more than {program.MESSAGES_MAX:,}; use fewer ranks, smaller "
+            f"{what}{messages:,} messages, more than {limits.MESSAGES_MAX:,}; use fewer ranks, smaller "
             f"messages or another algorithm"
         )
 

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsim.datasheet import Datasheet
+from bgsim.machine import limits
 from bgsim.machine.acknowledgements import Acknowledgements
 from bgsim.machine.columns import Columns
 from bgsim.machine.cost_model import CostModel, needed
@@ -40,10 +41,6 @@ from bgsim.network.traffic import (
     Messages,
     first_fifo,
 )
-
-MESSAGES_MAX = 20_000_000
-"""More messages than this in one graph are refused; the tables would take several GiB."""
-
 
 Costs: TypeAlias = NDArray[np.float64]
 
@@ -269,9 +266,10 @@ class Program:
         TooManyMessagesError
             If the graph grows beyond what its tables can hold.
         """
-        if self._messages.size + len(source) > MESSAGES_MAX:
+        if self._messages.size + len(source) > limits.MESSAGES_MAX:
             raise TooManyMessagesError(
-                f"more than {MESSAGES_MAX:,} messages; use fewer ranks, smaller messages or another algorithm"
+                f"more than {limits.MESSAGES_MAX:,} messages; use fewer ranks, smaller messages or another "
+                "algorithm"
             )
         packets = 1 if request else max(1, -(-size_bytes // PAYLOAD_BYTES))
         riding = np.broadcast_to(np.asarray(rides), source.shape)

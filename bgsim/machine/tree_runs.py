@@ -21,6 +21,7 @@ import numpy as np
 from bgsim.datasheet import Datasheet
 from bgsim.machine.cost_model import CostModel, needed
 from bgsim.machine.delivery import Waits, waits
+from bgsim.machine.limits import NODE_PACKETS_MAX
 from bgsim.machine.node_loops import NodeWork, compute, enter, leave
 from bgsim.machine.program import Placement
 from bgsim.machine.timeline import Timeline
@@ -39,10 +40,6 @@ ROOTED: tuple[TreeOperation, ...] = ("broadcast", "reduce")
 THREADS = 2
 RANKS_PER_THREAD = 20_000
 """With fewer ranks, starting threads takes longer than they save."""
-
-
-NODE_PACKETS_MAX = 5 * 10**10
-"""Packets of one operation times nodes that they pass: more take the better part of an hour or longer."""
 
 
 class TooManyPacketsError(ValueError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
+from bgsim.machine.limits import MESSAGES_MAX, NODE_PACKETS_MAX
 from bgsim.workloads.machine_configs import WITHOUT_TORUS, CollectivesConfig
 from bgsim.workloads.support import SOCKET_GUESTS, PlannedRun, Refusal
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from bgsim.machine.program import Placement
     from bgsim.workloads.resolved import ResolvedRun
 
-_MESSAGES_FEW = 20_000_000
-_NODE_PACKETS_FEW = 5 * 10**10
 _PIECE_BYTES = 200
 """No segment and no packet of the shipped machine is shorter."""
 
@@ -102,7 +101,7 @@ def _is_small(config: CollectivesConfig, planned: PlannedRun) -> bool:
     if to_all or config.algorithm in ("ring", "rectangle"):
         rounds = 2 * max(ranks, 1 if to_all else pieces)
     packets = pieces * (ranks if config.operation == "allgather" else 1)
-    return 3 * ranks * rounds <= _MESSAGES_FEW and nodes * packets <= _NODE_PACKETS_FEW
+    return 3 * ranks * rounds <= MESSAGES_MAX and nodes * packets <= NODE_PACKETS_MAX
 
 
 def _idle(config: CollectivesConfig, chosen: str, placement: Placement) -> Iterator[Refusal]:

@@ -209,7 +209,7 @@ def test_messages_are_counted_before_they_are_made(which: tuple[str, str], size:
 
 
 def test_too_many_messages_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bgsim.machine.program.MESSAGES_MAX", 100)
+    monkeypatch.setattr("bgsim.machine.limits.MESSAGES_MAX", 100)
     with pytest.raises(TooManyMessagesError, match="fewer ranks"):
         programmed(("alltoall", "torus"), placed((4, 4, 4), 1), 8)
     with pytest.raises(TooManyMessagesError, match="101 messages, more than 100; use fewer ranks"):

@@ -352,10 +352,10 @@ def test_messages_are_counted_before_they_are_written_out(monkeypatch):
     body = "allreduce 8KiB\nalltoall 8B\nbarrier"
     four = "".join(f"rank {rank}\n{body}\nisend {(rank + 1) % 4} 5000B\n" for rank in range(4))
     program = text.read_text(f"bgsim-messages 1\nranks 4\n{four}end 16")
-    monkeypatch.setattr("bgsim.machine.program.MESSAGES_MAX", 41)
+    monkeypatch.setattr("bgsim.machine.limits.MESSAGES_MAX", 41)
     with pytest.raises(TraceError, match=r"^trace: its ranks exchange 42 messages, more than 41; use fewer"):
         write_out(program, steps_of(line(4)), "binomial")  # 6 * 3 + 12 + 4 * 3
-    monkeypatch.setattr("bgsim.machine.program.MESSAGES_MAX", 42)
+    monkeypatch.setattr("bgsim.machine.limits.MESSAGES_MAX", 42)
     assert write_out(program, steps_of(line(4)), "binomial").program.size > program.size
 
 
