@@ -19,6 +19,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +59,10 @@ SHORT_OPERATIONS = 16
 """A part of a job has as many operations of a node as it needs; not fewer, which are then shorter."""
 
 WATCHED_OPERATIONS = 2**18
-"""Operations of all nodes of a job that is watched, unless it turns out that it takes more."""
+"""Operations of all nodes of a job that is watched, unless it takes more to find a steady rate."""
+
+WATCHED_TWICE = 2
+"""Times the packets that a steady rate takes, of a job that is watched: its fast nodes must not end first."""
 
 LOOK_CYCLES = 2**18
 """How often the network is looked at, whether it is gridlocked."""
@@ -341,8 +345,9 @@ def _finding(setting: Setting) -> Finding:
         held = rounds
         # Few packets of many nodes are watched: a part of the operations is enough, and saves memory.
         together = setting.operations_of_round * len(setting.active)
-        while held > fewest and held * together > WATCHED_OPERATIONS:
-            held = max(fewest, held // 2)
+        enough = max(fewest, ceil(WATCHED_TWICE * LEAST_PACKETS / (per_round * packets)))
+        while held > enough and held * together > WATCHED_OPERATIONS:
+            held = max(enough, held // 2)
         while True:
             job = setting.job(held, packets)
             found = steady_rate(job, total, begin, config.tolerance, least)
