@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bgsim.datasheet.parameter import Parameter
     from bgsim.workloads.support import Support
 
-MODEL_VERSION = 6
+MODEL_VERSION = 7
 """Raised by hand when a change of the program may change an answer; older records then do not count."""
 
 RUN_ID_DIGITS = 16

@@ -11,7 +11,8 @@ what is left goes on at the rate of the last one. A node's lead or lag, a random
 the square root of what was moved; if large leads were seen to grow almost in proportion instead, the nodes
 are not alike after all (who began first stays first), and the other method is used. The interval is
 Student's for the rate, 95 %, from eight windows of the last block (batch means). What this leaves out is the
-end, when the first nodes no longer compete with the last, and a state that would break down later.
+end, when the first nodes no longer compete with the last, and a state that would break down later. It is
+no method for jobs whose cores fall behind the packets.
 
 **Scaled job**, where nodes differ: the fast ones end first and leave their links to the others, so that no
 rate lasts. But bytes are fluid in the large: half of everything to move takes half the time. The job is run
@@ -53,6 +54,9 @@ AGREEING_BLOCKS: Final = 3
 SINGLE_RUNS: Final = 3.0
 LAST_NODE: Final = 10.0
 """Factors on the tolerance for paces of single runs: of all nodes in the mean, of the last one."""
+
+STEPS: Final = 64
+"""A job is looked at that often each time it has gone on for as long again, at most: a look takes time."""
 
 WINDOWS: Final = 8
 T_QUANTILE: Final = 2.3646
@@ -139,6 +143,7 @@ def steady_rate(
         while means[-1] < target:
             if (job.end_cycles() >= 0).any():
                 return "ran out"
+            step = max(step, now // STEPS)
             now = job.run(now + step)
             times.append(float(now))
             means.append(float(job.moved().mean()))

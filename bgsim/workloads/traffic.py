@@ -58,6 +58,9 @@ WATCHED_HOPS = 2**23
 SHORT_OPERATIONS = 16
 """A part of a job has as many operations of a node as it needs; not fewer, which are then shorter."""
 
+CORES_WAIT = 0.8
+"""Core time of a job over its links' time, up to which the links alone tell when it ends."""
+
 WATCHED_OPERATIONS = 2**18
 """Operations of all nodes of a job that is watched, unless it takes more to find a steady rate."""
 
@@ -329,11 +332,11 @@ def _finding(setting: Setting) -> Finding:
     rounds, packets = setting.rounds, setting.packets
     per_round = setting.operations.max() / rounds
     total = round(rounds * per_round * packets)
-    hops_of_packet = max(1.0, Loads.of(setting).packet_hops / total)  # all active nodes together
+    loads = Loads.of(setting)
+    hops_of_packet = max(1.0, loads.packet_hops / total)  # all active nodes together
     partly = (
         config.extrapolate
         and config.engine in ("auto", "packet")
-        and setting.kind != "eager"  # the cores may fall behind the packets
         and total > LEAST_PACKETS
         and total * hops_of_packet > COMPLETE_HOPS
     )
@@ -341,7 +344,9 @@ def _finding(setting: Setting) -> Finding:
         return _ended(setting.job(rounds, packets))
     least = WATCHED_HOPS / hops_of_packet
     fewest = max(1, SHORT_OPERATIONS // setting.operations_of_round)
-    if config.pattern in SHIFTING and alike(partition.shape, partition.torus, setting.active):
+    core_cycles = setting.operations.max() * setting.costs.core_cycles(setting.kind, packets)
+    links_alone = core_cycles <= CORES_WAIT * loads.least_cycles(setting)
+    if links_alone and config.pattern in SHIFTING and alike(partition.shape, partition.torus, setting.active):
         held = rounds
         # Few packets of many nodes are watched: a part of the operations is enough, and saves memory.
         together = setting.operations_of_round * len(setting.active)
@@ -352,7 +357,8 @@ def _finding(setting: Setting) -> Finding:
             job = setting.job(held, packets)
             found = steady_rate(job, total, begin, config.tolerance, least)
             if isinstance(found, Finding):
-                return found
+                unposted = (rounds - held) * per_round * setting.costs.announce_cycles(setting.kind)
+                return Finding(found.end_cycles + unposted, found.details)
             if found == "leads last":
                 break
             if held == rounds:
@@ -360,8 +366,10 @@ def _finding(setting: Setting) -> Finding:
             held = min(rounds, 4 * held)
 
     def simulate(wanted: int) -> tuple[int, NDArray[np.float64]]:
-        part = min(rounds, max(fewest, -(-wanted // max(1, round(per_round * packets)))))
-        short = min(packets, max(1, round(wanted / (part * per_round))))
+        part = max(fewest if links_alone else 1, -(-wanted // max(1, round(per_round * packets))))
+        part = min(rounds, part)
+        # Shorter operations would leave the cores the same work.
+        short = min(packets, max(1, round(wanted / (part * per_round)))) if links_alone else packets
         job = setting.job(part, short)
         job.run()
         return round(part * per_round * short), (job.end_cycles() - begin).astype(np.float64)

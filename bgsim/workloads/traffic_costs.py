@@ -17,6 +17,7 @@ from bgsim.machine.cost_model import Eager, OneSided, Rendezvous, needed
 
 if TYPE_CHECKING:
     from bgsim.workloads.resolved import ResolvedRun
+    from bgsim.workloads.traffic_messages import Kind
 
 BARE = "bare-metal"
 
@@ -110,6 +111,22 @@ class OperationCosts:
             serve_cycles=native.serve_cycles,
             source=f"datasheet, and {here.name} less {there.name}",
         )
+
+    def core_cycles(self, kind: Kind, packets: int) -> float:
+        """Core time of all steps of an operation, at its origin and its partner together."""
+        if kind == "eager":
+            per_packet = self.eager.send_packet_cycles + self.eager.receive_packet_cycles
+            calls = self.eager.send_cycles + self.eager.receive_cycles + self.put.complete_cycles
+            return calls + packets * per_packet
+        if kind == "rendezvous":
+            meet = self.rendezvous
+            return meet.send_cycles + meet.receive_cycles + 2 * meet.complete_cycles
+        one_sided = self.get if kind == "get" else self.put
+        return one_sided.post_cycles + one_sided.complete_cycles
+
+    def announce_cycles(self, kind: Kind) -> float:
+        """Core time of an operation before any node fetches data: of announcements, which all come first."""
+        return self.rendezvous.send_cycles if kind == "rendezvous" else 0
 
 
 def serve_cycles(datasheet: Datasheet) -> int:

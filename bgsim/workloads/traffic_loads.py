@@ -70,10 +70,16 @@ class Loads:
                 hops += int((counts * (packets + controls) * distance).sum())
         return cls(hops, cycles)
 
+    def least_cycles(self, setting: Setting) -> float:
+        """Time that the links of the busiest direction take, if the load is spread evenly over them."""
+        each = zip(self.link_cycles, _directions(setting), strict=True)
+        return max((float(cycles / links) for cycles, (_, links) in each if links), default=0.0)
+
     def utilisation(self, setting: Setting, link_cycles: float) -> dict[str, float]:
         """Share of the time until the last packet for which links were busy: mean and largest, by direction.
 
-        The largest is the mean times the ratio of the two in the part that was simulated.
+        The largest is the mean times the ratio of the two in the part that was simulated, at most 1: what a
+        part has more than the mean need not last.
         """
         found: dict[str, float] = {}
         for number, (direction, links) in enumerate(_directions(setting)):
@@ -83,7 +89,7 @@ class Loads:
             found[f"link_utilisation_{direction}"] = float(mean)
             ratios = _ratios(setting, number, links)
             if ratios is not None:  # the readable engine does not count by link
-                found[f"link_utilisation_{direction}_max"] = float(mean * ratios.max())
+                found[f"link_utilisation_{direction}_max"] = min(1.0, float(mean * ratios.max()))
         return found
 
     def by_link(self, setting: Setting, link_cycles: float) -> dict[str, Json]:
@@ -96,7 +102,7 @@ class Loads:
             ratios = _ratios(setting, number, links) if links else None
             if ratios is not None:
                 load = self.link_cycles[number] / (links * link_cycles) * ratios
-                found[direction] = [round(float(share), 6) for share in load]
+                found[direction] = [round(min(1.0, float(share)), 6) for share in load]
         return found
 
 

@@ -8,7 +8,8 @@ antipodal             the node half way round in every dimension: the longest wa
 random-permutation    one node for each, all different and none itself; drawn, or from a file
 uniform-random        a node drawn anew for every operation
 all-to-all            every other node in turn, each node beginning with the one after itself
-nearest-neighbour     each neighbour in turn, along a link
+nearest-neighbour     each neighbour in turn, along a link; in a closed dimension of two nodes twice the
+                      same, and both times along the one that the hint bits choose
 hotspot               one node for all
 ====================  ==========================================================================
 

@@ -105,13 +105,13 @@ def test_scaled_job_without_agreement_runs_to_the_end():
     assert found.end_cycles == pytest.approx(np.full(4, 3000.0**1.5))
 
 
-def job(shape, monkeypatch, whole, **workload):
+def job(shape, monkeypatch, whole, platform="bare-metal", **workload):
     """The same run simulated in part, or as a whole."""
     monkeypatch.setattr(traffic, "COMPLETE_HOPS", 0)
     monkeypatch.setattr(traffic, "WATCHED_HOPS", 0)
     settings = {"kind": "traffic", "extrapolate": not whole, **workload}
     config = TrafficConfig.model_validate(settings)
-    run = ResolvedRun(SHEET, SHEET, Partition("p", shape, TORUS), "bare-metal", "cnk", config, 1, 0)
+    run = ResolvedRun(SHEET, SHEET, Partition("p", shape, TORUS), platform, "cnk", config, 1, 0)
     return traffic.run(run)
 
 
@@ -143,6 +143,28 @@ def test_a_part_tells_the_whole(shape, workload, tolerance, method, monkeypatch)
     slowest = part.metrics["operation_us_max"]
     assert slowest == pytest.approx(whole.metrics["operation_us_max"], rel=2 * tolerance)
     assert part.metrics["packet_hops"] == whole.metrics["packet_hops"]
+
+
+ONE_HOP_EACH = {"pattern": "shift", "displacement": [1, 1, 1]}
+
+
+def test_announcements_that_a_part_leaves_out_take_their_time(monkeypatch):
+    monkeypatch.setattr(traffic, "WATCHED_OPERATIONS", 0)
+    sends = {**ONE_HOP_EACH, "operation": "send", "size": "2 KiB", "posted": 600}
+    part, whole = (job(CUBE, monkeypatch, whole, **sends) for whole in (False, True))
+    assert part.details["steady_state"]["method"] == "steady rate"
+    name = "operation_us_avg"
+    assert part.metrics[name] == pytest.approx(whole.metrics[name], rel=0.03)
+
+
+@pytest.mark.parametrize(("operation", "size"), [("send", "4 KiB"), ("put", "1 KiB"), ("send", "1 KiB")])
+def test_cores_that_fall_behind_the_packets_are_waited_for(operation, size, monkeypatch):
+    posts = {**ONE_HOP_EACH, "operation": operation, "size": size, "posted": 300}
+    part, whole = (job(CUBE, monkeypatch, whole, "virtual-machine", **posts) for whole in (False, True))
+    assert part.details["steady_state"]["method"] == "scaled job"
+    assert part.details["steady_state"]["simulated_share"] < 1
+    name = "operation_us_avg"
+    assert part.metrics[name] == pytest.approx(whole.metrics[name], rel=0.03)
 
 
 @pytest.mark.slow
