@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
+from bgsim.experiment.errors import ExperimentError
 from bgsim.experiment.identity import canonical, run_id, seed_of_replication
 from bgsim.experiment.matching import Places, matched
+from bgsim.experiment.plan import load
 from bgsim.experiment.points import labelled
 from bgsim.experiment.record import settings_of
 from bgsim.experiment.resolved_setting import setting
@@ -157,3 +159,22 @@ def test_variants_are_matched_by_what_is_swept_in_any_spelling():
     swept = [record({"workload": section}), record({"workload": SHARED}, workload=SHARED)]
     variant = [record({}, entries=512)]
     assert pairs(swept[:1], variant) == {(swept[0]["run_id"], variant[0]["run_id"])}
+
+
+@pytest.mark.parametrize(
+    "sweep",
+    [
+        {"machine.set.memory.latency": ["104 cycles", "0.104 k cycles"]},
+        {"workload.size": ["256 KiB", "0.25 MiB"]},
+        {"partition": [{"topology": "pair"}, {"shape": [2, 1, 1], "torus": [False] * 3}]},
+        {"cures": ["hashed-vtlb", ["hashed-vtlb"]]},
+    ],
+)
+def test_two_spellings_of_one_point_are_refused(sweep):
+    experiment = {
+        "name": "twice", "partition": {"topology": "pair"}, "platforms": ["bare-metal", "virtual-machine"],
+        "guest": "zeptoos", "workload": {"kind": "memory"}, "sweep": sweep,
+    }  # fmt: skip
+    with pytest.raises(ExperimentError, match="two points are the same run") as refused:
+        load(experiment)
+    assert len(refused.value.problems) == 1
