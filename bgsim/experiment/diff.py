@@ -214,7 +214,7 @@ def compare(
         rows += [_row(name, key[1], first, second, 1 - level) for name in names]
     return Difference(
         tuple(_judged(rows, level, correction, least)),
-        _settings(before, after, paths),
+        _settings([(sides[0][key], sides[1][pairs[key]]) for key in pairs], paths),
         len(sides[0]) - len(pairs),
         len(sides[1]) - len(pairs),
         _sources(before, after),
@@ -223,8 +223,9 @@ def compare(
 
 @dataclass(slots=True)
 class _Group:
-    """The replications of a point on a platform: metric to values by seed and replication, and run ids."""
+    """The replications of a point on a platform: one record, values by metric, seed and replication, ids."""
 
+    record: Record
     place: Place
     values: dict[str, dict[tuple[int, int], float]]
     ids: dict[tuple[int, int], str]
@@ -236,7 +237,7 @@ def _grouped(records: Sequence[Record], places: Places) -> dict[Key, _Group]:
         key = places.own(record), str(record["platform"])
         group = groups.get(key)
         if group is None:
-            group = groups[key] = _Group(places.of(record), {}, {})
+            group = groups[key] = _Group(record, places.of(record), {}, {})
         draw = record["seed"], record["replication"]
         group.ids[draw] = record["run_id"]
         for name, value in record["metrics"].items():
@@ -365,9 +366,10 @@ def corrected_p(values: Sequence[float], correction: Correction) -> list[float]:
     return found
 
 
-def _settings(before: Study, after: Study, paths: Sequence[str]) -> dict[str, tuple[Any, Any]]:
-    """Settings that are one value in each study and differ between them."""
-    differing, firsts = labelled([dict(study.records[0], point={}) for study in (before, after)])
+def _settings(pairs: Sequence[tuple[_Group, _Group]], paths: Sequence[str]) -> dict[str, tuple[Any, Any]]:
+    """Settings that are one value in each study and differ between them: of equal points none do."""
+    sample = next((pair for pair in pairs if pair[0].place.equal != pair[1].place.equal), pairs[0])
+    differing, firsts = labelled([dict(group.record, point={}) for group in sample])
     found = {}
     for path in differing:
         if any(

@@ -1,12 +1,14 @@
 """Points of studies: equal settings are one point, unlike ones are two with two labels, however written."""
 
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
+from bgsim.experiment.diff import compare
 from bgsim.experiment.errors import ExperimentError
 from bgsim.experiment.identity import canonical, run_id, seed_of_replication
 from bgsim.experiment.matching import Places, matched
@@ -14,6 +16,7 @@ from bgsim.experiment.plan import load
 from bgsim.experiment.points import labelled
 from bgsim.experiment.record import settings_of
 from bgsim.experiment.resolved_setting import setting
+from bgsim.experiment.study import Study
 
 PAIR = {"topology": "pair", "shape": [2, 1, 1], "torus": [False] * 3, "pset": 2, "mapping": "XYZT"}
 MEMORY = {"kind": "memory", "pattern": "random", "size": "256 KiB", "accesses": 1000}
@@ -159,6 +162,14 @@ def test_variants_are_matched_by_what_is_swept_in_any_spelling():
     swept = [record({"workload": section}), record({"workload": SHARED}, workload=SHARED)]
     variant = [record({}, entries=512)]
     assert pairs(swept[:1], variant) == {(swept[0]["run_id"], variant[0]["run_id"])}
+
+
+def test_how_equal_points_are_written_is_no_variant():
+    one = [record({"cures": []}), record({"cures": ["tlb-256"]}, cures=["tlb-256"])]
+    found = compare(Study(Path("one"), one), Study(Path("other"), [record({}, entries=256)]))
+    assert (found.settings, found.counts, found.only_before) == ({}, {"same": 1}, 1)
+    other = compare(Study(Path("one"), one), Study(Path("other"), [record({}, entries=512)]))
+    assert other.settings == {"machine.set.tlb.entries": (64, 512)}
 
 
 @pytest.mark.parametrize(
