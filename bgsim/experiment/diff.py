@@ -1,7 +1,8 @@
 """What changed between two studies: versions of the program, or variants of an experiment.
 
-Points are matched by what either study sweeps; settings in which the studies differ as wholes are the
-variant, and are listed. For every matched point, platform and metric the replications are compared:
+Points are matched as :mod:`bgsim.experiment.matching` says: equal ones, and those that agree in what either
+study sweeps; settings in which the studies differ as wholes are the variant, and are listed. For every
+matched point, platform and metric the replications are compared:
 
 =============  =============================================================================================
 ``exact``      nothing random is left: all pairs differ by the same amount, or the runs have equal ids, which
@@ -31,9 +32,10 @@ from typing import Any, Final, Literal
 
 from bgsim.experiment.errors import ExperimentError, Problem
 from bgsim.experiment.identity import canonical
+from bgsim.experiment.matching import Key, Place, Places, matched
 from bgsim.experiment.metrics import BASELINE, HOST_METRICS, METRICS, ORDER, slowdown
 from bgsim.experiment.order import natural_key
-from bgsim.experiment.points import along, labelled
+from bgsim.experiment.points import labelled
 from bgsim.experiment.record import Record
 from bgsim.experiment.statistics import CONFIDENCE, Interval, difference_interval, mean_interval, t_quantile
 from bgsim.experiment.study import Study
@@ -192,16 +194,17 @@ def compare(
             said = f"unknown metric{did_you_mean(name, METRICS)} (see 'bgsim schema metrics')"
             raise ExperimentError([Problem(f"--metric {name}", "", said)])
     paths = list(dict.fromkeys([*before.paths, *after.paths]))
-    sides = [_grouped(study.records, paths) for study in (before, after)]
-    shared = [key for key in sides[0] if key in sides[1]]
-    if not shared:
+    places = Places(paths, before.records, after.records)
+    sides = [_grouped(study.records, places) for study in (before, after)]
+    pairs = matched(*({key: group.place for key, group in side.items()} for side in sides))
+    if not pairs:
         said = f"no point in common with {after.directory}: they sweep {', '.join(paths) or 'nothing'}"
         raise ExperimentError([Problem(str(before.directory), "", said)])
     rows: list[Row] = []
     for key in sorted(
-        shared, key=lambda key: (tuple(map(natural_key, sides[0][key].point.values())), key[1])
+        pairs, key=lambda key: (tuple(map(natural_key, sides[0][key].place.point.values())), key[1])
     ):
-        first, second = sides[0][key], sides[1][key]
+        first, second = sides[0][key], sides[1][pairs[key]]
         names = [
             name
             for name in first.values
@@ -211,28 +214,30 @@ def compare(
         rows += [_row(name, key[1], first, second, 1 - level) for name in names]
     return Difference(
         tuple(_judged(rows, level, correction, least)),
-        _settings(before, after, paths),
-        len(sides[0].keys() - sides[1].keys()),
-        len(sides[1].keys() - sides[0].keys()),
+        _settings([(sides[0][key], sides[1][pairs[key]]) for key in pairs], paths),
+        len(sides[0]) - len(pairs),
+        len(sides[1]) - len(pairs),
         _sources(before, after),
     )
 
 
 @dataclass(slots=True)
 class _Group:
-    """The replications of a point on a platform: metric to values by seed and replication, and run ids."""
+    """The replications of a point on a platform: one record, values by metric, seed and replication, ids."""
 
-    point: Mapping[str, Any]
+    record: Record
+    place: Place
     values: dict[str, dict[tuple[int, int], float]]
     ids: dict[tuple[int, int], str]
 
 
-def _grouped(records: Sequence[Record], paths: Sequence[str]) -> dict[tuple[str, str], _Group]:
-    groups: dict[tuple[str, str], _Group] = {}
+def _grouped(records: Sequence[Record], places: Places) -> dict[Key, _Group]:
+    groups: dict[Key, _Group] = {}
     for record in records:
-        point, words = along(record, paths)
-        key = words, str(record["platform"])
-        group = groups.setdefault(key, _Group(point, {}, {}))
+        key = places.own(record), str(record["platform"])
+        group = groups.get(key)
+        if group is None:
+            group = groups[key] = _Group(record, places.of(record), {}, {})
         draw = record["seed"], record["replication"]
         group.ids[draw] = record["run_id"]
         for name, value in record["metrics"].items():
@@ -262,7 +267,7 @@ def _row(name: str, platform: str, first: _Group, second: _Group, confidence: fl
     else:
         difference, p = _welch(list(one.values()), list(other.values()), confidence)
         test = "none" if p is None else "welch"
-    return Row(first.point, platform, name, was, became, difference, test, p)
+    return Row(first.place.point, platform, name, was, became, difference, test, p)
 
 
 def _paired(one: Sequence[float], other: Sequence[float], same_runs: bool) -> tuple[str, float | None]:
@@ -361,9 +366,10 @@ def corrected_p(values: Sequence[float], correction: Correction) -> list[float]:
     return found
 
 
-def _settings(before: Study, after: Study, paths: Sequence[str]) -> dict[str, tuple[Any, Any]]:
-    """Settings that are one value in each study and differ between them."""
-    differing, firsts = labelled([dict(study.records[0], point={}) for study in (before, after)])
+def _settings(pairs: Sequence[tuple[_Group, _Group]], paths: Sequence[str]) -> dict[str, tuple[Any, Any]]:
+    """Settings that are one value in each study and differ between them: of equal points none do."""
+    sample = next((pair for pair in pairs if pair[0].place.equal != pair[1].place.equal), pairs[0])
+    differing, firsts = labelled([dict(group.record, point={}) for group in sample])
     found = {}
     for path in differing:
         if any(

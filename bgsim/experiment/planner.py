@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bgsim.cures import expanded
 from bgsim.experiment.derived import Rules, read_rules
 from bgsim.experiment.errors import ExperimentError, Problem, shown
-from bgsim.experiment.identity import MODEL_VERSION, canonical, seed_of_replication
+from bgsim.experiment.identity import MODEL_VERSION, seed_of_replication, settings_text
 from bgsim.experiment.locate import Place, split_path
 from bgsim.experiment.plan import Experiment, Run
 from bgsim.experiment.point import PointMaker, point_text
@@ -164,7 +164,7 @@ class Planner(PointMaker):
         from bgsim.workloads.catalogue import WORKLOADS
 
         found: list[Run] = []
-        seen: dict[str, Mapping[str, Any]] = {}
+        seen: dict[tuple[str, str], Mapping[str, Any]] = {}
         misfits: list[tuple[tuple[int, ...], list[Finding]]] = []
         for indexes in points(axes):
             value, point = self.at(axes, indexes)
@@ -224,11 +224,7 @@ class Planner(PointMaker):
             }
             used = plugins_used(kind, guest, chosen)
             config |= {"plugins": used} if used else {}
-            same = canonical([config, model.platforms])
-            if same in seen:
-                both = f"{point_text(seen[same])} and {point_text(point)}"
-                self.problem(("sweep",), f"two points are the same run: {both}", on_key=True)
-            seen[same] = point
+            twins: dict[str, None] = {}
             for platform in platforms:
                 if model.guest is None:
                     config = {**config, "guest": usual_guest(WORKLOADS[kind].support, platform)}
@@ -236,8 +232,13 @@ class Planner(PointMaker):
                 for replication in range(model.replications):
                     drawn = {"replication": replication, "seed": seed_of_replication(model.seed, replication)}
                     drawn_runs.append(Run(model.name, {**config, "platform": platform, **drawn}, point))
+                twin = seen.setdefault((settings_text(config), platform), point)
+                if twin is not point:
+                    twins[f"{point_text(twin)} and {point_text(point)}"] = None
                 misfits.append((indexes, fit_findings(model.workload, drawn_runs[0].config)))
                 found += drawn_runs
+            for both in twins:
+                self.problem(("sweep",), f"two points are the same run: {both}", on_key=True)
         for indexes, findings in misfits:  # reported last, so that one point's do not hide another's
             self.report(axes, indexes, findings)
         return found

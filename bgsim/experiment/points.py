@@ -2,71 +2,68 @@
 
 Runs are of one point when everything that affects their answers is the same but for platform, replication
 and seed. What a sweep wrote only names a point: ``256 KiB`` and ``0.25 MiB`` are one size, and a run that
-does not mention a datasheet value is at the same point as one that sets it to what the datasheet says.
+does not mention a datasheet value, or a setting that has a default, is at the same point as one that says it.
 
-A study may have been extended with settings other than its first ones. Settings that differ between points
-become columns like swept ones, so that unlike runs are never averaged.
+A point is called by one of its runs: all words of its label are of one sweep and its configuration, since a
+mixture of two might be what another point is called. A study may have been extended with settings other than
+its first ones. Settings that differ between points become columns like swept ones, and no two points have the
+same label: who groups runs by labels groups them by points, and unlike runs are never averaged.
 """
 
 from __future__ import annotations
 
-import contextlib
 import marshal
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
-from bgsim.cures import settings as cured
-from bgsim.experiment.identity import canonical, exact_value, settings_text, sheet_parameter
-from bgsim.experiment.locate import split_path
+from bgsim.experiment.identity import canonical, settings_text
 from bgsim.experiment.record import Record, head_of, settings_of, with_point
+from bgsim.experiment.resolved_setting import flat, has, setting
 from bgsim.workloads.support import platforms_of
 
-OF_MACHINE: Final = ("machine.set.", "assume.")
 PARTITION: Final = "partition."
 TOPOLOGY: Final = "partition.topology"
+NUMBER: Final = "point"
+"""Column of the numbers that points get which nothing else tells apart."""
 
-_MISSING: Final = "no such setting"
-"""In place of a setting that a configuration does not have; None is a value of its own."""
+_UNSAID: Final = "not said"
+"""In place of a setting that a configuration does not write out."""
 
 
-class Setting(NamedTuple):
-    """One setting of a point.
+class _Writing:
+    """One way in which a point is written: by a sweep, and by the configuration that came of it."""
 
-    Attributes
-    ----------
-    value
-        As a reader wants to see it.
-    exact
-        The same text for every spelling of a value.
-    """
+    __slots__ = ("settings", "written")
 
-    value: Any
-    exact: str
+    def __init__(self, written: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        self.written = written
+        self.settings = settings
+
+    def value(self, path: str) -> Any:
+        """The value of a path: as the sweep wrote it, else as resolved, else None."""
+        if path in self.written:
+            return self.written[path]
+        found = setting(self.settings, path)
+        return None if found is None else found.value
+
+    def label(self, paths: Iterable[str]) -> dict[str, Any]:
+        return {path: self.value(path) for path in paths}
 
 
 class _Point:
-    """One point while records are read: one of its settings, and how sweeps wrote its values."""
+    """One point while records are read: its identity, how it is written, and the writing that names it."""
 
-    __slots__ = ("settings", "words")
+    __slots__ = ("key", "name", "writings")
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        self.settings = settings
-        self.words: dict[str, dict[str, Any]] = {}
+    def __init__(self, key: str, first: _Writing) -> None:
+        self.key = key
+        self.writings = [first]
+        self.name = first
 
-    def add(self, point: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        """Note another way in which the point is written; their order must not matter."""
-        for path, value in point.items():
-            self.words.setdefault(path, {})[canonical(value)] = value
-        if settings != self.settings:
-            self.settings = min(self.settings, settings, key=canonical)
-
-    def label(self, path: str) -> Any:
-        """The value of a path: the shortest way in which a sweep wrote it, else as resolved, else None."""
-        words = self.words.get(path)
-        if words:
-            return words[min(words, key=lambda text: (len(text), text))]
-        found = setting(self.settings, path)
-        return None if found is None else found.value
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The configuration of the writing that names it."""
+        return self.name.settings
 
 
 def labelled(records: Sequence[Record]) -> tuple[tuple[str, ...], list[Record]]:
@@ -101,9 +98,13 @@ def labelled(records: Sequence[Record]) -> tuple[tuple[str, ...], list[Record]]:
             mark = marshal.dumps((written, section), 2)  # a quick way to pass over equal ones
             known = by_bytes.get(mark)
             if known is None:
-                key = _key(written, section)
-                known = by_bytes[mark] = points.setdefault(key, _Point(section))
-                known.add(written, section)
+                key, writing = _key(written, section), _Writing(written, section)
+                known = points.get(key)
+                if known is None:
+                    known = points[key] = _Point(key, writing)
+                else:
+                    known.writings.append(writing)
+                by_bytes[mark] = known
             by_objects[id(written), id(settings)] = known
             alive += [written, settings]
         found.append(known)
@@ -119,115 +120,99 @@ def labelled(records: Sequence[Record]) -> tuple[tuple[str, ...], list[Record]]:
     return paths, result
 
 
-def setting(settings: Mapping[str, Any], path: str) -> Setting | None:
-    """A setting of a resolved configuration; of the machine, what the datasheet says where nothing is set.
-
-    Parameters
-    ----------
-    settings
-        The configuration, with or without what the runs of a point differ in.
-    path
-        Dotted, as in a sweep.
-
-    Returns
-    -------
-    Setting or None
-        None where a configuration has no such setting.
-    """
-    value = _looked_up(settings, path)
-    if value is _MISSING:
-        return None
-    text = canonical(value)
-    if path.startswith(OF_MACHINE):
-        base = settings.get("machine", {}).get("base", "")
-        text = exact_value(base, str(split_path(path)[-1]), text) or text
-    return Setting(value, text)
-
-
-def _looked_up(settings: Mapping[str, Any], path: str) -> Any:
-    """The value of a setting, or that it is missing."""
-    steps = split_path(path)
-    if path.startswith(OF_MACHINE):
-        return _of_machine(settings, str(steps[-1]), assumed=steps[0] == "assume")
-    here: Any = settings
-    for step in steps:
-        if not isinstance(here, Mapping) or step not in here:
-            return _MISSING
-        here = here[step]
-    return here
-
-
-def _of_machine(settings: Mapping[str, Any], name: str, assumed: bool) -> Any:
-    section = settings.get("machine", {})
-    if not assumed:
-        with contextlib.suppress(KeyError, ValueError):  # a cure may not be installed any more
-            values = cured(settings.get("cures", ()))
-            if name in values:
-                return values[name]
-        if name in section.get("set", {}):
-            return section["set"][name]
-    if name in settings.get("assume", {}):
-        return settings["assume"][name]
-    parameter = sheet_parameter(section.get("base", ""), name)
-    if parameter is None:
-        return _MISSING
-    return parameter.value if parameter.unit in ("count", "ratio", "bool") else parameter.text
-
-
-def along(record: Record, paths: Sequence[str]) -> tuple[dict[str, Any], str]:
-    """A record's values of paths that another study may have swept, for people and to match them.
-
-    Returns
-    -------
-    tuple
-        The values as written, else as resolved, else None; and a text that is the same for every spelling.
-        Whole sections are in it as they were written: studies may be meant to differ within.
-    """
-    written, settings = record["point"], settings_of(record)
-    point: dict[str, Any] = {}
-    texts = []
-    for path in paths:
-        found = setting(settings, path)
-        point[path] = written.get(path, None if found is None else found.value)
-        is_scalar = found is not None and not isinstance(found.value, (list, Mapping))
-        texts.append(found.exact if found is not None and is_scalar else canonical(point[path]))
-    return point, canonical(texts)
-
-
 def _distinct(heads: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     return iter({id(point): point for point in [head["point"] for head in heads]}.values())
 
 
 def _key(point: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-    """Equal for runs of one point. What no setting shows, such as a swept seed, counts as it is written."""
-    unseen = {path: value for path, value in point.items() if _looked_up(settings, path) is _MISSING}
+    """Equal for runs of one point. What no setting shows, such as the end of a bound, counts as written."""
+    unseen = {path: value for path, value in point.items() if value is not None and not has(settings, path)}
     return canonical([settings_text(settings), unseen])
+
+
+def _choose_names(points: Sequence[_Point], swept: Sequence[str]) -> None:
+    """Choose the writing that names each point.
+
+    Best is one that no other point shares, then one that a sweep wrote, then the shortest; the order of
+    records does not matter.
+    """
+    if all(len(point.writings) == 1 for point in points):
+        return
+    readings = [[_reading(writing.label(swept)) for writing in point.writings] for point in points]
+    owners: dict[tuple[str, ...], set[int]] = {}
+    for number, each in enumerate(readings):
+        for reading in each:
+            owners.setdefault(reading, set()).add(number)
+    for point, each in zip(points, readings, strict=True):
+        if len(point.writings) > 1:
+            ranks = [
+                (
+                    len(owners[reading]) > 1,
+                    -len(writing.written),
+                    sum(map(len, reading)),
+                    reading,
+                    canonical(writing.settings),
+                )
+                for reading, writing in zip(each, point.writings, strict=True)
+            ]
+            point.name = point.writings[min(range(len(ranks)), key=ranks.__getitem__)]
 
 
 def _named(
     points: Sequence[_Point], swept: Sequence[str]
 ) -> tuple[tuple[str, ...], dict[int, dict[str, Any]]]:
-    """The columns, and the values of each point by its id."""
-    flat = [dict(_flat(point.settings)) for point in points]
-    paths = list(swept)
-    others = list(dict.fromkeys(path for each in flat for path in each if not _is_said(path, swept)))
+    """The columns, and the values of each point by its id: no two points have the same."""
+    _choose_names(points, swept)
+    flats = [dict(flat(point.settings)) for point in points]
+    every = list(dict.fromkeys(path for each in flats for path in each))
+    others = [path for path in every if not _is_said(path, swept)]
     of_partitions = [path for path in others if path.startswith(PARTITION) and path != TOPOLOGY]
-    paths += [path for path in others if path not in of_partitions and _differs(points, flat, path)]
-    labels = [{path: point.label(path) for path in paths} for point in points]
-    for path in of_partitions:  # a topology's name says them, unless they were chosen beside it
-        if not _differs(points, flat, path):
-            continue
-        alike: dict[str, list[int]] = {}
-        for number, label in enumerate(labels):
-            alike.setdefault(canonical(label), []).append(number)
-        if any(
-            _differs([points[number] for number in group], [flat[number] for number in group], path)
-            for group in alike.values()
-        ):
-            paths.append(path)
-            for point, label in zip(points, labels, strict=True):
-                label[path] = point.label(path)
+    everywhere = range(len(points))
+    paths = list(swept)
+    paths += [
+        path for path in others if path not in of_partitions and _differs(points, flats, path, everywhere)
+    ]
+    labels = [point.name.label(paths) for point in points]
+
+    def add(path: str) -> None:
+        paths.append(path)
+        for point, label in zip(points, labels, strict=True):
+            label[path] = point.name.value(path)
+
+    # a swept section says what is in it, and a topology's name its shape, unless there is more to tell apart
+    alike = _alike(labels)
+    for path in every if alike else ():
+        is_open = path not in paths and not path.startswith(PARTITION)
+        if is_open and any(_differs(points, flats, path, group) for group in alike):
+            add(path)
+    for path in of_partitions if alike else ():
+        if any(_differs(points, flats, path, group) for group in _alike(labels)):
+            add(path)
+    if alike and (alike := _alike(labels)):
+        paths.append(NUMBER)
+        numbers = dict.fromkeys(everywhere, 1)
+        for group in alike:
+            ordered = sorted(group, key=lambda place: points[place].key)
+            numbers |= {place: number for number, place in enumerate(ordered, 1)}
+        for place, label in enumerate(labels):
+            label[NUMBER] = numbers[place]
     return tuple(paths), {id(point): label for point, label in zip(points, labels, strict=True)}
+
+
+def _reading(label: Mapping[str, Any]) -> tuple[str, ...]:
+    """The values of a label as a table shows them."""
+    return tuple(
+        "" if value is None else value if isinstance(value, str) else canonical(value)
+        for value in label.values()
+    )
+
+
+def _alike(labels: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+    """The places of labels that read the same, where there are several."""
+    places: dict[tuple[str, ...], list[int]] = {}
+    for place, label in enumerate(labels):
+        places.setdefault(_reading(label), []).append(place)
+    return [group for group in places.values() if len(group) > 1]
 
 
 def _is_said(path: str, swept: Sequence[str]) -> bool:
@@ -239,22 +224,14 @@ def _is_said(path: str, swept: Sequence[str]) -> bool:
     return any(path == axis or path.startswith(f"{axis}.") for axis in swept)
 
 
-def _differs(points: Sequence[_Point], flat: Sequence[Mapping[str, Any]], path: str) -> bool:
-    values = [each.get(path, _MISSING) for each in flat]
-    if len({marshal.dumps(value, 2) for value in values}) == 1:
+def _differs(
+    points: Sequence[_Point], flats: Sequence[Mapping[str, Any]], path: str, places: Sequence[int]
+) -> bool:
+    """Whether some of the points differ in a setting, in whichever way it is written."""
+    if len({marshal.dumps(flats[place].get(path, _UNSAID), 2) for place in places}) == 1:
         return False  # the usual case, told quickly; unequal bytes may still be equal values
-    if path.startswith(OF_MACHINE):
-        found = [setting(point.settings, path) for point in points]
-        return len({each.exact if each is not None else None for each in found}) > 1
-    return len(set(map(canonical, values))) > 1
-
-
-def _flat(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in section.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
+    found = [setting(points[place].settings, path) for place in places]
+    return len({each.exact if each is not None else None for each in found}) > 1
 
 
 def _platforms_say_the_guest(heads: Sequence[Mapping[str, Any]]) -> bool:
