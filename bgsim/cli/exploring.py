@@ -59,6 +59,7 @@ def sensitivity(
     from bgsim.cli.progress import watch_for
     from bgsim.experiment import sensitivity as study
     from bgsim.experiment.driver import run_experiment
+    from bgsim.experiment.factors import factors_of
     from bgsim.experiment.identity import canonical
     from bgsim.experiment.plan import load
     from bgsim.experiment.sections import SensitivitySection
@@ -77,7 +78,7 @@ def sensitivity(
     key = canonical([section.model_dump(), plan.seed, [[run.run_id for run in runs] for runs in points]])
     factors = study.kept_design(directory, key)
     if factors is None:
-        factors = [list(study.factors_of(section, plan, runs)) for runs in points]
+        factors = [list(factors_of(section, plan, runs)) for runs in points]
         study.keep_design(directory, key, factors)
     designs = [
         (study.drawn(section, each, plan.seed), runs) for each, runs in zip(factors, points, strict=True)

@@ -28,13 +28,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bgsim.experiment import overlay, store
 from bgsim.experiment.errors import ExperimentError, OutcomeError, Problem
+from bgsim.experiment.factors import Moved, ranged
 from bgsim.experiment.fit import Fit, identifiability
 from bgsim.experiment.identity import canonical, machines
 from bgsim.experiment.locate import Path as Where
 from bgsim.experiment.metrics import BASELINE, METRICS, slowdown
 from bgsim.experiment.plan import Experiment, Run
 from bgsim.experiment.sections import CalibrateSection, Datum
-from bgsim.experiment.sensitivity import Moved, ranged
 from bgsim.spelling import did_you_mean
 
 if TYPE_CHECKING:
@@ -218,8 +218,7 @@ class Calibration:
             values = predicted(ends)
             for place, column in enumerate(flat):
                 low, high = (
-                    _share(self.free[column], _number(self.free[column].at(float(end[column]))))
-                    for end in ends[2 * place : 2 * place + 2]
+                    self.free[column].made(float(end[column])) for end in ends[2 * place : 2 * place + 2]
                 )
                 change = (values[2 * place + 1] - values[2 * place]) / errors
                 found[:, column] = change / (high - low) if high > low else 0.0
@@ -273,10 +272,6 @@ def _share(moved: Moved, value: float) -> float:
     return (value - moved.low) / (moved.high - moved.low)
 
 
-def _number(value: float | str) -> float:
-    return float(value.split()[0]) if isinstance(value, str) else float(value)
-
-
 def written(calibration: Calibration, fit: Fit) -> dict[str, Any]:
     """The result as it stands in ``calibration.json``."""
     names = [moved.name for moved in calibration.free]
@@ -288,7 +283,7 @@ def written(calibration: Calibration, fit: Fit) -> dict[str, Any]:
             {
                 **asdict(moved),
                 "start": moved.value,
-                "fitted": _number(moved.at(float(share))),
+                "fitted": float(moved.number(float(share))),
                 "error": None if error is None else error * width,
                 "at_bound": bool(share < 0.005 or share > 0.995),
             }

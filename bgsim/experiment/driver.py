@@ -127,9 +127,7 @@ def run_experiment(
         runs = shard.of(runs, whole_points=follow is not None or experiment.precision is not None)
         directory = shard.directory(directory)
     in_part = shard is not None or follow is not None
-    refinement = Refinement(experiment) if experiment.precision is not None and follow is None else None
-    if refinement is not None:
-        follow = refinement.follow
+    refinement: Refinement | None = None
     with contextlib.ExitStack() as stack:
         try:
             opened = stack.enter_context(store.Store(directory, watch.note))
@@ -141,6 +139,9 @@ def run_experiment(
         _refuse_other_study(opened, experiment)
         _note_other_source(opened, experiment, watch)
         session = _Session(opened, executor, watch, follow or _no_more)
+        if experiment.precision is not None and follow is None:
+            refinement = Refinement(experiment, session.stored())
+            session.follow = refinement.follow
         left = session.compute([run for run in runs if run.run_id not in stored_elsewhere])
         if not left and experiment.greedy is not None:
             if shard is None:
@@ -180,7 +181,7 @@ def _finished(experiment: Experiment, directory: Path, watch: Watch) -> Study | 
     if experiment.greedy is not None and greedy.read(directory) is None:
         return None
     stored = {record["run_id"]: record for record in study.records if record["experiment"] == experiment.name}
-    follow = Refinement(experiment).follow if experiment.precision is not None else _no_more
+    follow = Refinement(experiment, stored).follow if experiment.precision is not None else _no_more
     wanted = list(experiment.runs)
     for run in wanted:  # which grows by what follows from the records
         if run.run_id not in stored:

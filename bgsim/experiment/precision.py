@@ -12,18 +12,20 @@ compared with what is wanted, on every platform that reports the metric; what is
 (the half-width falls with the square root of the number), but the number is at most doubled at once. All
 platforms of a point get the same replications with the same seeds, so that differences stay paired. What is
 asked for depends on the records alone: a study that was stopped asks for the same again, and an extended one
-repeats nothing.
+repeats nothing. A point does not stop before the replications that follow and are stored already, of an
+earlier call that asked for more, are judged too: the summary has them.
 
-Left out: a correction for looking at the data while it comes in. Stopping when the interval happens to be
-short covers a little less often than it says (Chow and Robbins 1965: right in the limit of narrow
-intervals), which is why it starts with several replications.
+Left out: runs of other seeds in the same directory, which the summary has as well; and a correction for
+looking at the data while it comes in. Stopping when the interval happens to be short covers a little less
+often than it says (Chow and Robbins 1965: right in the limit of narrow intervals), which is why it starts
+with several replications.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -189,14 +191,17 @@ class Refinement:
     ----------
     experiment
         With a precision section.
+    stored
+        Ids of the runs that are stored as the study begins.
 
     Notes
     -----
     :meth:`follow` is told of every finished record once, in any order.
     """
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(self, experiment: Experiment, stored: Collection[str] = ()) -> None:
         assert experiment.precision is not None
+        self._stored = frozenset(stored)
         self._targets: Sequence[Target] = experiment.precision.targets
         self._most = experiment.precision.at_most
         self._seed = experiment.seed
@@ -240,6 +245,8 @@ class Refinement:
             point.stop = Stop("cap", f"no platform of this point reports {names}")
             return []
         excess, target, platform, interval = max(judged, key=lambda found: found[0])
+        if (excess <= 1 or count >= self._most) and self._stored_from(point, count):
+            return [run for run in point.runs if run.run_id in point.pending]
         reached = _reached(target, platform, interval)
         if excess <= 1:
             point.stop = Stop("converged", reached)
@@ -249,11 +256,27 @@ class Refinement:
             return []
         needed = 2 * count if math.isinf(excess) else math.ceil(count * excess**2)
         more = min(max(needed, count + 1), 2 * count, self._most)
-        first = [run for run in point.runs if run.config["replication"] == 0]
         for replication in range(count, more):
-            for run in first:
-                self._add(point, replicated(run, self._seed, replication))
+            for run in self._replication(point, replication):
+                self._add(point, run)
         return [run for run in point.runs if run.run_id in point.pending]
+
+    def _replication(self, point: _Point, replication: int) -> list[Run]:
+        """One replication of a point on all its platforms."""
+        first = [run for run in point.runs if run.config["replication"] == 0]
+        return [replicated(run, self._seed, replication) for run in first]
+
+    def _stored_from(self, point: _Point, count: int) -> bool:
+        """Add stored replications that follow; beyond the cap only those that all platforms have."""
+        after = count
+        while True:
+            runs = self._replication(point, after)
+            known = sum(run.run_id in self._stored for run in runs)
+            if known == 0 or (known < len(runs) and after >= self._most):
+                return after > count
+            for run in runs:
+                self._add(point, run)
+            after += 1
 
 
 def replicated(run: Run, seed: int, replication: int) -> Run:

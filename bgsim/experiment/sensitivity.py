@@ -26,60 +26,27 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bgsim.experiment import store
 from bgsim.experiment.errors import ExperimentError, OutcomeError, quoted
-from bgsim.experiment.identity import canonical, machines
-from bgsim.experiment.locate import Path as Where
+from bgsim.experiment.factors import Factor, Moved
+from bgsim.experiment.identity import canonical
 from bgsim.experiment.metrics import BASELINE, METRICS, slowdown
+from bgsim.experiment.morris import effects
 from bgsim.experiment.plan import Experiment, Run
 from bgsim.experiment.sections import SensitivitySection
 from bgsim.extras import need
 from bgsim.spelling import did_you_mean
 
 if TYPE_CHECKING:
-    from bgsim.datasheet import Parameter
     from bgsim.experiment.record import Record
 
 FILE: Final = "sensitivity.json"
 DESIGN: Final = "design.json"
 SCHEMA: Final = 1
 SAMPLE: Final = "sample"
-DIGITS: Final = 6
-_BARE_UNITS: Final = ("count", "ratio", "cycles", "instructions")
-
-
-@dataclass(frozen=True)
-class Moved:
-    """One parameter of a factor, with its range in its own unit."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-    unit: str
-    confidence: str
-    whole: bool
-    choices: tuple[float, ...] = ()
-
-    def at(self, share: float) -> int | float | str:
-        """The value at a share of the range, as an experiment would write it."""
-        number = self.low + share * (self.high - self.low)
-        if self.choices:  # equally likely, in their order
-            number = self.choices[min(int(share * len(self.choices)), len(self.choices) - 1)]
-        plain: int | float = round(number) if self.whole else float(f"{number:.{DIGITS}g}")
-        return plain if self.unit in _BARE_UNITS else f"{plain} {self.unit}"
-
-
-@dataclass(frozen=True)
-class Factor:
-    """Parameters that move together; mostly one."""
-
-    name: str
-    parameters: tuple[Moved, ...]
 
 
 @dataclass(frozen=True)
@@ -93,12 +60,18 @@ class Design:
     factors
         What is moved.
     rows
-        Shape (runs, factors); values from 0 to 1.
+        Shape (runs, factors); values from 0 to 1, before anything is rounded.
     """
 
     section: SensitivitySection
     factors: tuple[Factor, ...]
     rows: tuple[tuple[float, ...], ...]
+
+    def made(self) -> list[list[float]]:
+        """The rows as runs have them, their values rounded."""
+        return [
+            [factor.made(share) for factor, share in zip(self.factors, row, strict=True)] for row in self.rows
+        ]
 
 
 def checked(section: SensitivitySection, experiment: Experiment) -> SensitivitySection:
@@ -136,78 +109,6 @@ def starts(section: SensitivitySection, experiment: Experiment) -> list[list[Run
         if run.config["platform"] in wanted:
             groups.setdefault(canonical(run.point), []).append(run)
     return list(groups.values())
-
-
-def factors_of(
-    section: SensitivitySection, experiment: Experiment, runs: Sequence[Run]
-) -> tuple[Factor, ...]:
-    """The factors of a point: its first run on the platform is made once to see what it reads.
-
-    Raises
-    ------
-    ExperimentError
-        No parameter is left, or a pattern matches none.
-    OutcomeError
-        The run fails.
-    """
-    from bgsim.experiment.resolve import resolved_run
-    from bgsim.workloads import execute
-
-    run = next(run for run in runs if run.config["platform"] == section.platform)
-    resolved = resolved_run(run.config)
-    try:
-        execute(resolved, None)
-    except ValueError as error:
-        raise OutcomeError(f"{run.label}: {error}") from error
-    read = resolved.machine.read | resolved.reference_machine.read
-    config = run.config
-    fixed = {*config["assume"], *config["machine"]["set"]}
-    sheet = machines(config)[0 if section.target == "machine.set" else 1]
-    known: dict[str, Moved] = {}
-    for name in sorted(read - fixed):
-        ends = section.ranges.get(name)
-        parameter = sheet[name]
-        if ends is not None or (parameter.low is not None and parameter.high is not None):
-            moved = ranged(parameter, ends)
-            if moved.high > moved.low:
-                known[name] = moved
-    problems = []
-    asked: list[tuple[str, Where]] = [(name, ("sensitivity", "ranges", name)) for name in section.ranges]
-    for index, pattern in enumerate(section.parameters):
-        asked.append((pattern, ("sensitivity", "parameters", index)))
-    for pattern, where in asked:
-        if not any(fnmatchcase(name, pattern) for name in known):
-            near = did_you_mean(pattern, known)
-            said = f"'{pattern}': no parameter of this name has a range and is read by the run{near}"
-            problems.append(experiment.problem(where, said))
-    if problems:
-        raise ExperimentError(problems)
-    kept = [name for name in known if any(fnmatchcase(name, pattern) for pattern in section.parameters)]
-    sets = [[each] if isinstance(each, str) else each for each in section.together]
-    groups: dict[str, list[Moved]] = {}
-    for name in kept:
-        group = next((" + ".join(each) for each in sets if any(fnmatchcase(name, one) for one in each)), name)
-        groups.setdefault(group, []).append(known[name])
-    return tuple(Factor(name, tuple(parameters)) for name, parameters in groups.items())
-
-
-def ranged(parameter: Parameter, ends: Sequence[Any] | None) -> Moved:
-    """A parameter with its range, or with other ends, as an experiment would write them.
-
-    Raises
-    ------
-    DatasheetError
-        An end does not fit the parameter.
-    """
-    numbers = [parameter.value, parameter.low, parameter.high]
-    if ends is not None:
-        numbers = [parameter.value, *(parameter.with_value(end).value for end in ends)]
-    value, low, high = (float(number) for number in numbers if isinstance(number, int | float))
-    whole = all(isinstance(number, int) for number in numbers)
-    choices = tuple(
-        sorted(float(c) for c in parameter.choices if isinstance(c, int | float) and low <= c <= high)
-    )
-    return Moved(parameter.name, value, low, high, parameter.unit, parameter.confidence, whole, choices)
 
 
 def drawn(section: SensitivitySection, factors: Sequence[Factor], seed: int) -> Design:
@@ -294,23 +195,26 @@ def analysed(
         ]
     )
     nominal = _answer(design.section, runs, records)
-    problem = _problem(design.factors)
+    columns: list[dict[str, Any]]
     if design.section.method == "morris":
-        found = need("SALib.analyze.morris", "sensitivity", "a sensitivity study").analyze(
-            problem, np.array(design.rows), answers, num_levels=design.section.levels, seed=seed % 2**32
-        )
-        columns, order = ("mu_star", "mu_star_conf", "mu", "sigma"), "mu_star"
+        drawn, made = np.array(design.rows), np.array(design.made())
+        columns, order = [asdict(each) for each in effects(drawn, made, answers, seed % 2**32)], "mu_star"
     else:
         found = need("SALib.analyze.sobol", "sensitivity", "a sensitivity study").analyze(
-            problem, answers, calc_second_order=False, seed=seed % 2**32
+            _problem(design.factors), answers, calc_second_order=False, seed=seed % 2**32
         )
-        columns, order = ("S1", "S1_conf", "ST", "ST_conf"), "ST"
-    rows: list[dict[str, Any]] = []
-    for at, factor in enumerate(design.factors):
-        row: dict[str, Any] = {"factor": factor.name}
-        row |= {column: _finite(float(np.ma.filled(found[column], 0.0)[at])) for column in columns}
-        row["parameters"] = [asdict(parameter) for parameter in factor.parameters]
-        rows.append(row)
+        names, order = ("S1", "S1_conf", "ST", "ST_conf"), "ST"
+        columns = [
+            {name: _finite(float(found[name][at])) for name in names} for at in range(len(design.factors))
+        ]
+    rows: list[dict[str, Any]] = [
+        {
+            "factor": factor.name,
+            **numbers,
+            "parameters": [asdict(parameter) for parameter in factor.parameters],
+        }
+        for factor, numbers in zip(design.factors, columns, strict=True)
+    ]
     rows.sort(key=lambda row: -row[order])
     return {
         "point": dict(runs[0].point),

@@ -93,11 +93,17 @@ class Mark:
     cell: Cell
 
 
+def swept_columns(results: Results) -> dict[str, str]:
+    """Column to swept path: named as in the summary, by the whole path where a metric has the short name."""
+    metrics = {name for point in results.points for group in point.groups for name in group.cells}
+    return {path if name in metrics else name: path for path, name in short_names(results.axes).items()}
+
+
 def columns_of(results: Results) -> list[Column]:
     """Every column of a study that can be drawn, with its values."""
     groups = [group for point in results.points for group in point.groups]
     found: list[Column] = []
-    for axis, name in short_names(results.axes).items():
+    for name, axis in swept_columns(results).items():
         values = list(dict.fromkeys(value_text(group.point.get(axis)) for group in groups))
         found.append(Column(name, "swept", "", _shortened(values)))
     platforms = list(dict.fromkeys(group.platform for group in groups))
@@ -123,7 +129,7 @@ def chosen_figure(results: Results, choice: Choice) -> Figure:
         A column is unknown or of the wrong kind, no row is left, or several points share a place.
     """
     kinds = {column.name: column for column in columns_of(results)}
-    axes = {name: path for path, name in short_names(results.axes).items()}
+    axes = swept_columns(results)
     _check(choice, kinds)
     rows = _rows(results, choice, axes)
     several = len({row.platform for row in rows}) > 1 and choice.x != PLATFORM

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bgsim.experiment.labels import brief
@@ -82,4 +82,15 @@ def _point(result: Mapping[str, Any], point: Mapping[str, Any], rows: int) -> st
         add_row(table, [*first, *cells])
     left = len(point["factors"]) - rows
     more = f"{left} more factors matter less\n" if left > 0 else ""
-    return f"{title(result, point)}\n\n{plain(table)}{more}"
+    return f"{title(result, point)}\n\n{plain(table)}{more}{_lost(point['factors'])}"
+
+
+def _lost(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A line for every factor with steps that rounding left nothing of; old studies did not count them."""
+    lines = []
+    for row in rows:
+        lost = row.get("steps_lost", 0)
+        if lost:
+            steps = f"{lost} of {lost + row['steps']} steps"
+            lines.append(f"{row['factor']}: {steps} are left out, rounding its values left nothing of them\n")
+    return "".join(lines)

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 
+import numpy as np
 import pytest
 
 import bgsim
@@ -11,6 +12,8 @@ from bgsim.experiment import calibrate, diff, overheads, overlay, sensitivity
 from bgsim.experiment.driver import run_experiment
 from bgsim.experiment.errors import ExperimentError, OutcomeError
 from bgsim.experiment.executors.local import Local
+from bgsim.experiment.factors import Moved, factors_of
+from bgsim.experiment.morris import effects
 from bgsim.experiment.plan import load
 from bgsim.experiment.watch import Watch
 from bgsim.report import calibration_tables, diff_tables, sensitivity_tables, statistics_tables
@@ -46,7 +49,7 @@ def finished(plan, directory):
 
 def factors(plan):
     chosen = sensitivity.checked(plan.sensitivity, plan)
-    return sensitivity.factors_of(chosen, plan, sensitivity.starts(chosen, plan)[0])
+    return factors_of(chosen, plan, sensitivity.starts(chosen, plan)[0])
 
 
 def explored(known, directory, **section):
@@ -54,7 +57,7 @@ def explored(known, directory, **section):
     plan = load(known)
     chosen = sensitivity.checked(plan.sensitivity, plan)
     (runs,) = sensitivity.starts(chosen, plan)
-    design = sensitivity.drawn(chosen, sensitivity.factors_of(chosen, plan, runs), plan.seed)
+    design = sensitivity.drawn(chosen, factors_of(chosen, plan, runs), plan.seed)
     wanted = sensitivity.to_run(plan, "e-s", [(design, runs)])
     records = finished(wanted, directory)
     return wanted, chosen, sensitivity.analysed("e-s", design, runs, records, plan.seed)
@@ -77,6 +80,41 @@ def test_morris_finds_the_parameters_that_matter(known, tmp_path):
     text = sensitivity_tables.text(result_of(section, found, tmp_path))
     assert "memory.latency" in text
     assert "85 to 130 cycles" in text
+
+
+@pytest.mark.parametrize(("ends", "width"), [((1, 2), 1), ((1, 5), 4), ((2, 13), 11), ((3, 12), 9)])
+def test_an_effect_of_whole_cycles_is_that_of_the_step_that_was_made(known, tmp_path, ends, width):
+    pytest.importorskip("SALib")
+    ranges = {"mmio.latency": [f"{end} cycles" for end in ends], "dcr.latency": ["30 cycles", "120 cycles"]}
+    _, _, found = explored(known, tmp_path, trajectories=4, parameters=list(ranges), ranges=ranges)
+    row = next(row for row in found["factors"] if row["factor"] == "mmio.latency")
+    assert row["mu_star"] == row["mu"] == pytest.approx(3 * 2 * width / 850)
+    assert row["sigma"] == pytest.approx(0, abs=1e-9)
+    assert (row["steps"], row["steps_lost"]) == (4, 0)
+
+
+def test_steps_that_round_to_nothing_are_left_out_and_told(known, tmp_path):
+    pytest.importorskip("SALib")
+    narrow = Moved("mmio.latency", 1000.0, 1000.004, 1000.011, "cycles", "G", False)
+    assert [narrow.number(share) for share in (0, 1 / 3, 2 / 3, 1)] == [1000.0, 1000.01, 1000.01, 1000.01]
+    drawn = np.array([[0, 0], [2 / 3, 0], [2 / 3, 2 / 3], [1 / 3, 1], [1, 1], [1, 1 / 3]])
+    made = np.array([[narrow.made(one), other] for one, other in drawn])
+    first, second = effects(drawn, made, 5 * made[:, 0] + 2 * drawn[:, 1], 1)
+    assert (first.steps, first.steps_lost) == (1, 1)
+    assert first.mu_star == pytest.approx(5)
+    assert (second.steps, second.steps_lost) == (2, 0)
+    assert second.mu == second.mu_star == pytest.approx(2)
+
+    _, section, found = explored(known, tmp_path, trajectories=2)
+    found["factors"][0] |= {"steps": 1, "steps_lost": 1}
+    text = sensitivity_tables.text(result_of(section, found, tmp_path))
+    assert "memory.latency: 1 of 2 steps are left out" in text
+
+
+def test_choices_are_stepped_from_the_first_to_the_last(known):
+    one = Moved("tlb.ways", 6.0, 2.0, 9.0, "count", "G", True, (4.0, 6.0, 8.0))
+    assert [one.at(share) for share in (0, 1 / 3, 2 / 3, 1)] == [4, 6, 8, 8]
+    assert [one.made(share) for share in (0, 1 / 3, 2 / 3, 1)] == [0, 0.5, 1, 1]
 
 
 def result_of(section, found, directory):
@@ -114,6 +152,7 @@ def test_sobol_shares_add_up_and_groups_move_together(known, tmp_path):
         ({"platform": "bare-metal"}, "'bare-metal' is not among the platforms"),
         ({"parameters": ["memory.latencies"]}, "did you mean 'memory.latency'?"),
         ({"ranges": {"memory.latency": ["90 cycles"]}}, "expected [low, high]"),
+        ({"ranges": {"memory.latency": ["90 cycles", "90 cycles"]}}, "low is not below high by so much"),
     ],
 )
 def test_sensitivity_that_cannot_be(known, section, said):

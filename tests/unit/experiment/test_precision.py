@@ -81,6 +81,58 @@ def test_the_most_replications_are_a_cap_that_is_told(precise, tmp_path):
     assert "at_most is 5" in row["why"]
 
 
+def relative(frame, point):
+    shown = frame[(frame.metric == "slowdown") & (frame.iterations == point)].iloc[0]
+    return (shown.ci_high - shown.ci_low) / 2 / shown["mean"], shown.n
+
+
+def first_meeting(precise, directory, least):
+    """A target that the first replications meet and all that are stored do not, and both numbers."""
+    del precise["precision"]
+    widths = {}
+    for count in range(least, 14):
+        frame = bgsim.run({**precise, "replications": count}, directory, workers=1).summary()
+        widths[count], n = relative(frame, 1)
+        assert n == count
+        early = [few for few in widths if few < count and widths[few] < 0.97 * widths[count]]
+        if early:
+            return early[0], (widths[early[0]] + widths[count]) / 2, count
+    raise AssertionError("every replication narrows the interval")
+
+
+def test_stored_replications_are_judged_before_a_point_converges(precise, tmp_path):
+    precise["sweep"] = {"workload.iterations": [1]}
+    few, wanted, stored = first_meeting(precise, tmp_path, 4)
+    target = {"slowdown": f"relative half-width <= {100 * wanted} % at 95 %"}
+    asked = {**precise, "replications": few, "precision": {"targets": target, "at_most": 40}}
+    alone = bgsim.run(asked, tmp_path / "alone", workers=1)
+    assert len(alone.records) == 2 * few, "nothing is stored: the first replications meet the target"
+    found = bgsim.run(asked, tmp_path, workers=1)
+    reached, n = relative(found.summary(), 1)
+    assert n > stored
+    assert reached <= wanted
+    row = stopped(tmp_path)[1]
+    assert (row["stopped"], row["replications"]) == ("converged", str(n))
+    assert f"after {n} replications" in row["why"]
+    again = bgsim.run(asked, tmp_path, workers=1)
+    assert len(again.records) == len(found.records)
+
+
+def test_stored_replications_beyond_the_cap_are_judged_but_not_added_to(precise, tmp_path):
+    precise["sweep"] = {"workload.iterations": [1]}
+    native = {**precise, "platforms": ["bare-metal"], "replications": 8}
+    del native["precision"]
+    bgsim.run(native, tmp_path, workers=1)
+    both = {**native, "platforms": ["bare-metal", "virtual-machine"], "replications": 7}
+    bgsim.run(both, tmp_path, workers=1)
+    precise["precision"] = {"targets": {"slowdown": "relative half-width <= 0.01 % at 95 %"}, "at_most": 5}
+    bgsim.run(precise, tmp_path, workers=1)
+    row = stopped(tmp_path)[1]
+    assert (row["stopped"], row["replications"]) == ("cap", "7")
+    assert "at_most is 5" in row["why"]
+    assert "after 7 replications" in row["why"]
+
+
 def test_equal_replications_have_converged(precise, tmp_path):
     precise["precision"]["targets"] = {"exits_total": "half-width <= 1 count"}
     bgsim.run(precise, tmp_path, workers=1)

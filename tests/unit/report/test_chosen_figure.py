@@ -139,3 +139,23 @@ def test_series_have_the_names_of_their_columns(study_of: Callable[[str], Any]) 
     choice = Choice("program", ("elapsed_s",), ("platform", "entries"))
     (legend,) = drawn(Results(study_of("tlb-sweep")), choice).legends
     assert "virtualised, entries=64" in [text.get_text() for text in legend.get_texts()]
+
+
+def test_a_swept_column_called_like_a_metric_has_its_whole_path(study_of: Callable[[str], Any]) -> None:
+    study = study_of("tlb-sweep")
+    for record in study.records:
+        point = dict(record["point"])
+        point["workload.messages"] = point.pop("machine.set.tlb.entries")
+        record |= {"point": point, "metrics": {**record["metrics"], "messages": 2}}
+    results = Results(study)
+    kinds = [(column.name, column.kind) for column in columns_of(results)]
+    assert ("workload.messages", "swept") in kinds
+    assert ("messages", "metric") in kinds
+    assert ("messages", "swept") not in kinds
+    with pytest.raises(ReportError, match="they differ in program: name these with --group"):
+        drawn(results, Choice("workload.messages", ("elapsed_s",)))
+    fixed = Choice("workload.messages", ("elapsed_s",), ("platform",), {"program": "lcc"})
+    (axes,) = drawn(results, fixed).axes
+    assert [len(line.get_xdata()) for line in axes.lines] == [4, 4]
+    grouped = drawn(results, replace(fixed, x="platform", group=("workload.messages",)))
+    assert "workload.messages=64" in [text.get_text() for text in grouped.legends[0].get_texts()]
