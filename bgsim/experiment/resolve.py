@@ -21,6 +21,7 @@ from bgsim.experiment.locate import Path, dotted, split_path
 from bgsim.experiment.metrics import METRICS
 from bgsim.plugins import GUEST_GROUP, distribution, entries
 from bgsim.spelling import did_you_mean
+from bgsim.workloads import memory_fit
 from bgsim.workloads.support import PlannedRun, Refusal, Support, platforms_of
 
 if TYPE_CHECKING:
@@ -104,7 +105,8 @@ def fit_findings(workload: Any, config: Mapping[str, Any]) -> list[Finding]:
     changed = {name: f"assume.{name}" for name in config["assume"]}
     changed |= {name: f"machine.set.{name}" for name in config["machine"]["set"]}
     planned = PlannedRun(_resolved_partition(config["partition"]), changed, lambda: resolved_run(config))
-    refused = WORKLOADS[workload.kind].support.misfits(workload, planned)
+    refused = [*WORKLOADS[workload.kind].support.misfits(workload, planned)]
+    refused += memory_fit.misfits(workload, planned)
     return [Finding(split_path(each.key), each.message) for each in refused]
 
 

@@ -24,6 +24,7 @@ from bgsim.platforms.processor import FOREVER, Processor, access_memory
 from bgsim.platforms.seam import (
     DeviceAccess,
     Guest,
+    GuestDiedError,
     MachineCheckError,
     Move,
     Now,
@@ -81,7 +82,8 @@ class Vcpu(Thread):
     account
         What its time went to outside the walk.
     ended
-        Happens when the guest's program has ended; None where nobody waits for that.
+        Happens when the guest's program has ended, and fails if the guest died; None for the only guest of
+        a node, whose core ends with it.
     """
 
     def __init__(
@@ -155,9 +157,16 @@ class Vcpu(Thread):
             return  # came while the kernel was on its way back: it is taken first, as the guest's next turn
         if processor.finished:
             kernel.scheduler.block(ThreadState.ENDED)
-            if self.ended is not None:
+            died = self._died()
+            if self.ended is None:
+                if died is not None:
+                    raise died
+                return
+            if died is None:
                 self.ended.succeed()
-                yield kernel.environment.timeout(0)  # before anybody else gets the core
+            else:
+                self.ended.fail(died)
+            yield kernel.environment.timeout(0)  # before anybody else gets the core
             return
         prompt = self.event_pending and (kernel.hypervisor or kernel.own_devices.prompt())
         # The rfi at the end of a handler has trapped, and the kernel has looked for events.
@@ -263,6 +272,20 @@ class Vcpu(Thread):
             self.inject(int(kernel.environment.now))
         elif reason == layout.STOP_RAM_FAULT:
             self._fault(kernel, "ram", int(register[layout.FAULT_MIB]))
+
+    def _died(self) -> GuestDiedError | None:
+        """What to tell if the guest ended with a machine check."""
+        check = self.processor.died_of
+        if check is None:
+            return None
+        assert self.memory is not None
+        alone = self.ended is None
+        more = "machine.set.vmm.vm_memory" if alone else "workload.memory, or name fewer of workload.cores,"
+        lacking_mib = check.address // MIB + 1
+        return GuestDiedError(
+            f"the guest of {self.name} died of a machine check: {check}, and its virtual machine has "
+            f"{self.memory.size / MIB:g} MiB; set {more} so that it has at least {lacking_mib} MiB"
+        )
 
     def _fault(self, kernel: Kernel, label: str, content: Any) -> None:
         path, cause = fault_path(label, content)

@@ -103,6 +103,8 @@ class Processor:
     ----------
     walker
         The compiled walk that runs a stretch: a guest's, unless the program runs on the microkernel itself.
+    died_of
+        The machine check that nothing in the guest handled; None as long as it lives.
     """
 
     def __init__(
@@ -132,7 +134,7 @@ class Processor:
         self._saved: list[tuple[Request | None, int, int, int]] = []
         self.walks = 0
         self.machine_checks = 0
-        self.panicked = False
+        self.died_of: MachineCheckError | None = None
         self._foreign_slots: dict[int, int] = {}  # where each page of the VMM was last put
         self.push(guest.main(), interrupt=False)
 
@@ -145,7 +147,7 @@ class Processor:
 
     @property
     def finished(self) -> bool:
-        """Whether the guest's program has ended."""
+        """Whether the guest's program has ended, or died."""
         return not self._frames
 
     @property
@@ -154,6 +156,13 @@ class Processor:
         if len(self._frames) > 1:
             return self._saved[1][1]
         return int(self.state.register[layout.POSITION])
+
+    @property
+    def main_work_left(self) -> int:
+        """Cycles of the operation before that position that the guest's own program has still to do."""
+        if len(self._frames) > 1:
+            return self._saved[1][2]
+        return int(self.state.register[layout.WORK_LEFT])
 
     def push(self, code: Code, interrupt: bool = True) -> None:
         """Start an interrupt handler on top of what runs."""
@@ -202,10 +211,10 @@ class Processor:
             self._frames.pop()
             if not self._restore():
                 self.advance()
-        except MachineCheckError:
+        except MachineCheckError as unhandled:
             self._frames.clear()
             self.request = None
-            self.panicked = True
+            self.died_of = unhandled
         else:
             if isinstance(self.request, Run):
                 register[layout.POSITION] = self.request.begin

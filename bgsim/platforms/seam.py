@@ -189,6 +189,14 @@ class MachineCheckError(Exception):
         self.address = address
 
 
+class GuestDiedError(RuntimeError):
+    """A guest touched memory that its virtual machine does not have, and nothing in it handled that.
+
+    The machine's ``process`` fails with it, and so does the simulation, unless somebody has said that the
+    death is expected (``process.defused = True``): a measurement has no answer any more.
+    """
+
+
 class Guest(Protocol):
     """An operating system and its programs, as a platform sees them."""
 

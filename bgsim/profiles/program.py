@@ -56,6 +56,10 @@ TRACES = {
     "lcc": "compile-lcc",
     "gcc12": "compile-gcc12-O2",
 }
+"""Builds by name."""
+
+BUILD_MIB = 256
+"""Memory of the traced machine, whose last MiB every build touches."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +102,20 @@ class Program:
     def keys(self) -> int:
         """Number of distinct pages."""
         return len(self.key_page)
+
+    @property
+    def linear_mib(self) -> int:
+        """MiB of memory up to the last that the operations and the page tables of their pages need."""
+        tables = np.concatenate([self.key_directory, self.key_table, self.key_thread])
+        known = tables[tables != UNKNOWN].astype(np.int64)
+        return max(linear_mib(self.operations), 1 + int(known.max(initial=-1)))
+
+
+def linear_mib(operations: NDArray[np.uint32]) -> int:
+    """MiB of a linear mapping, up to the last that operations refer to; 0 where they refer to none."""
+    kinds = operations >> np.uint32(KIND_SHIFT)
+    there = operations[(kinds == LOWMEM_DATA) | (kinds == LOWMEM_INSTRUCTION)] & np.uint32(ARGUMENT_MASK)
+    return 1 + int(there.astype(np.int64).max(initial=-1))
 
 
 def operation(kind: int, argument: int = 0) -> int:

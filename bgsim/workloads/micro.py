@@ -50,12 +50,13 @@ HAND_COUNT_INSTRUCTIONS = {
 }
 """Kernel and VMM instructions per operation, counted by hand from the sources."""
 
-_TRACED = {
+TRACED = {
     "getpid-loop": ("null_syscall", ops.ENTER, ops.EXCEPTION_SYSCALL),
     "tlb-miss-walk": ("tlb_thrash", ops.WORK_USER, None),
     "page-fault-touch": ("touch_fresh_page", ops.ENTER, ops.EXCEPTION_DTLB),
     "context-switch-ping-pong": ("sched_yield_pair", ops.PID, None),
 }
+"""Operations that were traced: the trace, and the kind and argument of the operation that marks each."""
 
 
 _LINUX_CALL = (0, (9, 10, 5, 4, 8), "guest.system_call_instructions")
@@ -103,13 +104,13 @@ def nothing() -> Code:
 
 
 def _loop(operation_name: str, iterations: int, machine: Datasheet, guest: str) -> Loop:
-    if guest not in SYSTEM_CALLS and operation_name in _TRACED:
+    if guest not in SYSTEM_CALLS and operation_name in TRACED:
         memory = memory_of(operation_name, iterations, machine)
         before = 1 if operation_name == "page-fault-touch" else WALKED_PAGES
         return Loop(
             memory.program, lambda: touches(memory, 0, before), lambda: touches(memory, before, iterations)
         )
-    if operation_name in _TRACED:
+    if operation_name in TRACED:
         return _traced(operation_name, iterations)
     if operation_name == "null-system-call":
         text, data, instructions = SYSTEM_CALLS[guest]
@@ -145,7 +146,7 @@ def _repeat(program: Program, request: Callable[[], Any], iterations: int) -> Lo
 
 
 def _traced(operation_name: str, iterations: int) -> Loop:
-    stem, kind, argument = _TRACED[operation_name]
+    stem, kind, argument = TRACED[operation_name]
     program = load(stem)
     words = program.operations
     marks = words >> np.uint32(ops.KIND_SHIFT) == kind

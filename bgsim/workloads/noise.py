@@ -27,6 +27,12 @@ BINS_PER_DECADE = 10
 PEAKS = 12
 
 
+def quanta_of(config: NoiseConfig) -> tuple[int, int]:
+    """How many quanta are recorded, and how many go before them."""
+    quantum = config.quantum.value
+    return max(2, round(config.duration.value / quantum)), round(config.warmup.value / quantum)
+
+
 def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = None) -> Outcome:
     """Run a noise probe.
 
@@ -44,8 +50,7 @@ def run(resolved: ResolvedRun, progress: Callable[[float, str], None] | None = N
     assert isinstance(config, NoiseConfig)
     frequency = machine.integer("core.frequency")
     quantum = int(to_cycles(config.quantum, frequency, "nearest"))
-    quanta = max(2, round(config.duration.value / config.quantum.value))
-    warm_up = round(config.warmup.value / config.quantum.value)
+    quanta, warm_up = quanta_of(config)
     fixed_time = config.probe == "ftq"
     fresh = config.samples == "fresh"
     host = Host(resolved)

@@ -25,6 +25,7 @@ from bgsim.platforms import layout
 from bgsim.platforms.baremetal import BareMetal
 from bgsim.platforms.seam import (
     Code,
+    GuestDiedError,
     Load,
     MachineCheckError,
     Now,
@@ -35,6 +36,7 @@ from bgsim.platforms.seam import (
     WriteMemory,
 )
 from bgsim.platforms.virtual_node import VirtualNode, VirtualNodeError, VmSettings, split_memory
+from bgsim.platforms.virtualmachine import VirtualMachine
 from bgsim.profiles import program as ops
 from bgsim.profiles.program import kernel_program, operation
 from bgsim.workloads.neighbours_programs import packets
@@ -396,11 +398,29 @@ def test_memory_beyond_the_segment_is_a_machine_check() -> None:
         raise AssertionError("the guest is dead")
 
     settings = [VmSettings(cnk(main), memory_bytes=64 * MIB) for main in (careful, careless, computing(60))]
-    node = run(MACHINE, *settings)
+    environment, _, node = built(MACHINE, settings)
+    node.machines[1].process.defused = True
+    environment.run(node.process)
     assert found == [65 * MIB, 64 * MIB, -MIB]
     assert [machine.processor.machine_checks for machine in node.machines] == [3, 1, 0]
-    assert [machine.processor.panicked for machine in node.machines] == [False, True, False]
+    assert [machine.processor.died_of is not None for machine in node.machines] == [False, True, False]
     assert node.machines[0].vcpu.account.causes["PPC_HVM_EXCEPT_MCHECK"].count == 3
+
+
+def test_a_guest_that_dies_ends_the_simulation_and_says_what_it_lacked() -> None:
+    def careless() -> Code:
+        yield ReadMemory(64 * MIB)
+
+    settings = [VmSettings(cnk(main), memory_bytes=64 * MIB) for main in (computing(60), careless)]
+    with pytest.raises(
+        GuestDiedError, match=r"vcpu1 died .* 0x4000000, .* has 64 MiB; set workload\.memory, .* 65 MiB"
+    ):
+        run(MACHINE, *settings)
+    environment = simpy.Environment()
+    node = build_nodes(environment, MACHINE, (1, 1, 1), (False, False, False)).nodes[0]
+    alone = VirtualMachine(environment, MACHINE, cnk(careless), node, 64 * MIB)
+    with pytest.raises(GuestDiedError, match=r"vcpu0 died .* 64 MiB; set machine\.set\.vmm\.vm_memory"):
+        environment.run(alone.process)
 
 
 def test_what_one_writes_to_memory_no_other_finds() -> None:

@@ -14,7 +14,7 @@ from bgsim.platforms import layout
 from bgsim.platforms.prices import native_tables
 from bgsim.platforms.walk import walk
 from bgsim.profiles import program as ops
-from bgsim.profiles.program import TRACES, Program, counts, load, read_words
+from bgsim.profiles.program import BUILD_MIB, TRACES, Program, counts, load, read_words
 
 EVENT_MISS = 4
 EVENT_INSTRUCTIONS = 6
@@ -54,6 +54,10 @@ def replay(request: pytest.FixtureRequest) -> Replay:
 @pytest.fixture(scope="module")
 def lcc() -> Replay:
     return Replay("lcc")
+
+
+def test_a_build_touches_all_of_the_recording_machine(replay: Replay) -> None:
+    assert replay.program.linear_mib == BUILD_MIB
 
 
 def test_misses_as_recorded(replay: Replay) -> None:
