@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bgsim.report import intervals, style, sweep_figures
-from bgsim.report.results import Group, Point, amount, point_label, split_by
+from bgsim.report.parts import split_by
+from bgsim.report.results import Group, Point, amount, point_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
