@@ -111,7 +111,7 @@ class Row(NamedTuple):
         return min(above, key=lambda each: each.value, default=None)
 
     def times_worse(self, cell: Headline) -> float:
-        """How many times a cell is worse than what it is compared with: 1 or more; infinite at a rate of 0."""
+        """How many times a cell is worse than what it is compared with: 1 or more (inf at a rate of 0)."""
         known = self.compared_with
         if known is None:
             return 1.0
