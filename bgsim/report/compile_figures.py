@@ -81,7 +81,7 @@ def labels_of(points: Sequence[Point], axes: Sequence[str]) -> list[str]:
     labels = []
     for point in points:
         program = str(point.groups[0].workload["program"])
-        rest = point_label(point.values, [axis for axis in axes if axis != PROGRAM])
+        rest = point_label(point.shown, [axis for axis in axes if axis != PROGRAM])
         labels.append(f"{program}, {rest}" if rest else program)
     return labels
 

@@ -1,12 +1,19 @@
-"""Figures of the dcmf workload: two-node put and get, simulated lines and measured points."""
+"""Figures of the dcmf workload: two-node put and get, simulated lines and measured points.
+
+Marks of lines are filled, those of measurements hollow. Measured was the bare machine, and only its lines are
+held against it. Where platforms are compared, their marks get smaller from one to the next, so that those in
+one place stay visible.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bgsim.experiment.metrics import BASELINE
 from bgsim.report import intervals, style
-from bgsim.report.results import Group, Point, amount, point_label, split_by
+from bgsim.report.parts import split_by
+from bgsim.report.results import Group, Point, amount, point_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +23,10 @@ OWN_AXES = ("workload.operation", "workload.completion", "workload.measure", "wo
 
 METRICS = {"latency": "latency_us", "bandwidth": "bandwidth_MiBps"}
 _LABELS = {"latency": "latency (µs)", "bandwidth": "bandwidth (MiB/s)"}
+_MARK = 2.4
+_SMALLER = 1.6
+"""Printed size of the smallest mark, and by how much those of one platform exceed those of the next."""
+_LEGEND_IN = 0.45  # the height of the figure allows for three lines of it
 _TOLERANCE_PERCENT = {"latency": 10.0, "bandwidth": 1.0}
 
 
@@ -41,8 +52,9 @@ def series_of(group: Group) -> str:
 
 
 def measured_of(group: Group) -> float | None:
-    """The value measured on the real machine at this size, if there is one."""
-    value = group.details.get("measured")
+    """The value measured on the real machine at this size, for a run on bare metal where there is one."""
+    # Records of earlier versions hold it on every platform.
+    value = group.details.get("measured") if group.platform == BASELINE else None
     return None if value is None else float(value)
 
 
@@ -71,25 +83,22 @@ def against_size(groups: Sequence[Group], measure: str) -> Figure:
     panels = [row[0] for row in grid]
     handles: dict[str, Any] = {}
     for number, name in enumerate(names):
-        colour = style.SERIES_COLOURS[number % len(style.SERIES_COLOURS)]
-        marker = style.SERIES_MARKERS[number % len(style.SERIES_MARKERS)]
-        for dashes, platform in zip(style.LINE_STYLES, platforms, strict=False):
+        for place, platform in enumerate(platforms):
             line = [g for g in ranked if series_of(g) == name and g.platform == platform]
             if not line:
                 continue
-            x = [_size(g) for g in line]
+            look = _look(number, len(names), place, platforms)
             label = name if len(platforms) == 1 else f"{name}, {style.platform_style(platform).label}"
             cells = [g.cells[metric] for g in line]
-            panels[0].plot(x, [cell.mean for cell in cells], color=colour, linestyle=dashes)
-            intervals.bars(panels[0], x, cells, colour)
-            handles[label] = Line2D([], [], color=colour, linestyle=dashes, marker=marker, fillstyle="none")
-            known = [g for g in line if measured_of(g)]
-            look: dict[str, Any] = {"color": colour, "marker": marker, "fillstyle": "none"}
-            measured = [measured_of(g) or 0.0 for g in known]
-            panels[0].plot([_size(g) for g in known], measured, linestyle="none", **look)
-            if compared:
-                errors = [100 * (g.cells[metric].mean / (measured_of(g) or 1.0) - 1) for g in known]
-                panels[1].plot([_size(g) for g in known], errors, linewidth=0.6, **look)
+            (handles[label],) = panels[0].plot([_size(g) for g in line], [c.mean for c in cells], **look)
+            intervals.bars(panels[0], [_size(g) for g in line], cells, look["color"])
+            pairs = [(g, value) for g in line if (value := measured_of(g))]
+            if pairs:
+                x = [_size(g) for g, _ in pairs]
+                panels[0].plot(x, [value for _, value in pairs], **_hollow(look))
+                errors = [100 * (g.cells[metric].mean / value - 1) for g, value in pairs]
+                panels[1].plot(x, errors, **{**look, "linewidth": 0.6})
+    panels[0].margins(y=0.1)
     if measure == "latency":
         style.plain_log_ticks(panels[0], "y")
     else:
@@ -99,11 +108,40 @@ def against_size(groups: Sequence[Group], measure: str) -> Figure:
     panels[-1].set_xlabel("size (B)")
     if compared:
         _error_panel(panels[1], _TOLERANCE_PERCENT[measure])
-        handles["line: simulated"] = Line2D([], [], color=style.BLACK)
-        mark: dict[str, Any] = {"marker": "o", "linestyle": "none", "fillstyle": "none"}
-        handles["mark: measured"] = Line2D([], [], color=style.BLACK, **mark)
+        black = {"color": style.BLACK, "marker": "o", "markersize": _MARK}
+        handles["filled: simulated"] = Line2D([], [], **black)
+        handles["hollow: measured"] = Line2D([], [], **_hollow(black))
     style.legend_outside(figure, handles, columns=2)
+    style.taller_for_legend(figure, _LEGEND_IN)
     return figure
+
+
+def _look(number: int, series: int, place: int, platforms: Sequence[str]) -> dict[str, Any]:
+    """Colour, mark and dashes of a line: by series, and by platform where several are compared."""
+    colour, marker = style.look_of(number)
+    if len(platforms) > 1:
+        platform = style.platform_style(platforms[place])
+        colour, marker = platform.colour if series == 1 else colour, platform.marker
+    return {
+        "color": colour,
+        "marker": marker,
+        "linestyle": style.LINE_STYLES[place % len(style.LINE_STYLES)],
+        "markersize": _MARK + _SMALLER * (len(platforms) - 1 - place),
+        "markeredgecolor": "white" if len(platforms) > 1 else colour,
+        "markeredgewidth": 0.3,
+    }
+
+
+def _hollow(look: Mapping[str, Any]) -> dict[str, Any]:
+    """The mark of a measurement: around that of the simulation where they agree."""
+    return {
+        "color": look["color"],
+        "marker": look["marker"],
+        "linestyle": "none",
+        "fillstyle": "none",
+        "markersize": look["markersize"] + 2.6,
+        "markeredgewidth": 0.6,
+    }
 
 
 def _error_panel(axes: Axes, tolerance_percent: float) -> None:

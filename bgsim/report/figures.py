@@ -86,6 +86,19 @@ def figures_of(study: Study, results: Results) -> Iterator[tuple[str, Figure]]:
     results
         The same, joined by point and platform.
     """
+    used: set[str] = set()
+    for name, figure in _all_of(study, results):
+        # Two figures of one name would be one file, and the page's second picture would point into the first.
+        number, free = 1, name
+        while free in used:
+            number += 1
+            free = f"{name}-{number}"
+        used.add(free)
+        yield free, figure
+
+
+def _all_of(study: Study, results: Results) -> Iterator[tuple[str, Figure]]:
+    """Figures of a study with the names that their kinds give them."""
     searched = _searched(study)
     if searched:  # its points are trials of the search, which those figures show
         yield from searched

@@ -98,7 +98,7 @@ def _slowdowns(points: Sequence[Point], axes: Sequence[str]) -> Iterator[Headlin
 
 def _behind(point: Point, group: Group, axes: Sequence[str]) -> Iterator[str]:
     """The point, the values a slowdown is the ratio of, bounds and measurements."""
-    where = point_label(point.values, axes)
+    where = point_label(point.shown, axes)
     if where:
         yield where
     native = point.platforms[BASELINE]
@@ -138,7 +138,7 @@ def _levels(name: str, points: Sequence[Point], axes: Sequence[str]) -> Iterator
     for word, (point, group, cell) in zip(words, chosen, strict=True):
         divisor, unit = common_scale([cell.mean], cell.unit)
         value = quantity(cell.mean) if cell.unit == "count" else significant(cell.mean / divisor)
-        where = point_label(point.values, axes)
+        where = point_label(point.shown, axes)
         yield Headline(
             f"{word}{_WORDS.get(metric, metric.replace('_', ' '))}",
             f"{value} {unit}".strip(),

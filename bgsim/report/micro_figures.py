@@ -9,7 +9,8 @@ from bgsim.experiment.metrics import BASELINE
 from bgsim.report import intervals, style
 from bgsim.report.numbers import significant
 from bgsim.report.operations import OperationCost, by_operation, costs_of
-from bgsim.report.results import PLATFORMS, Point, point_label, split_by
+from bgsim.report.parts import split_by
+from bgsim.report.results import PLATFORMS, Point, point_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

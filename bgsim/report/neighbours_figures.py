@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from bgsim.report import intervals, style
-from bgsim.report.results import Cell, Group, Point, point_label, split_by
+from bgsim.report.parts import split_by
+from bgsim.report.results import Cell, Group, Point, point_label
 from bgsim.workloads.neighbours_config import NeighboursConfig
 
 if TYPE_CHECKING:

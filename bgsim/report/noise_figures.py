@@ -13,7 +13,8 @@ import numpy as np
 from bgsim.experiment.statistics import Interval, mean_interval
 from bgsim.report import intervals, style
 from bgsim.report.neighbours_figures import STRICT, placement
-from bgsim.report.results import Group, Point, details, platform_label, point_label, split_by
+from bgsim.report.parts import split_by
+from bgsim.report.results import Group, Point, details, platform_label, point_label
 from bgsim.workloads.shared_node_config import SharedNodeConfig
 from bgsim.workloads.spectrum import spectrum
 

@@ -206,7 +206,7 @@ def _time(results: Results) -> dict[str, Any]:
 
 
 def _group_label(point: Point, group: Group, results: Results) -> str:
-    where = point_label(point.values, results.axes)
+    where = point_label(point.shown, results.axes)
     words = platform_label(group.platform)
     return f"{where} · {words}" if where else words
 

@@ -11,7 +11,8 @@ import numpy as np
 from bgsim.experiment.diff import ROUNDING
 from bgsim.experiment.statistics import Interval, mean_interval
 from bgsim.report import intervals, style
-from bgsim.report.results import Group, Point, details, point_label, split_by
+from bgsim.report.parts import split_by
+from bgsim.report.results import Group, Point, details, point_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bgsim.experiment.identity import canonical
-from bgsim.experiment.labels import brief
+from bgsim.experiment.labels import brief, told_apart
 from bgsim.experiment.metrics import HOST_METRICS
 from bgsim.experiment.order import natural_key
 from bgsim.experiment.summary import FIXED_COLUMNS, column_names
@@ -90,12 +90,20 @@ class Group:
         The replications, in order.
     cells
         Metric name to its mean and interval; without metrics of the host, which no report may depend on.
+    words
+        Swept path to text, of sections that are swept as a whole: tells them apart from the study's others.
     """
 
     point: Mapping[str, Any]
     platform: str
     records: tuple[Record, ...]
     cells: Mapping[str, Cell] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The swept values as labels name them: sections as text, no two alike."""
+        return {**self.point, **self.words}
 
     @property
     def workload(self) -> Mapping[str, Any]:
@@ -119,6 +127,11 @@ class Point:
 
     values: Mapping[str, Any]
     platforms: Mapping[str, Group]
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The swept values as labels name them: sections as text, no two alike."""
+        return {**self.values, **self.groups[0].words}
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -195,7 +208,7 @@ def _core_frequency_hz(base: str, changed: str | None) -> int:
     return sheet.integer("core.frequency")
 
 
-def _canonical(value: Any) -> str:
+def canonical_value(value: Any) -> str:
     """Equal text for values that mean the same in a record and, after pandas, in the summary."""
     if value is None or value != value:
         return ""
@@ -266,6 +279,7 @@ class Results:
         for record in records:
             key = self._key(record.get("point") or {})
             grouped.setdefault(key, {}).setdefault(str(record["platform"]), []).append(record)
+        words = self._words(records)
         points = []
         for key, by_platform in grouped.items():
             order = [p for p in PLATFORMS if p in by_platform]
@@ -277,6 +291,11 @@ class Results:
                     platform=platform,
                     records=tuple(sorted(by_platform[platform], key=lambda r: int(r.get("replication", 0)))),
                     cells=cells.get((key, platform), {}),
+                    words={
+                        axis: texts[canonical_value(values[axis])]
+                        for axis, texts in words.items()
+                        if axis in values
+                    },
                 )
                 for platform in order
             }
@@ -285,7 +304,17 @@ class Results:
         self.points: tuple[Point, ...] = tuple(points)
 
     def _key(self, values: Mapping[str, Any]) -> tuple[str, ...]:
-        return tuple(_canonical(values.get(axis)) for axis in self.axes)
+        return tuple(canonical_value(values.get(axis)) for axis in self.axes)
+
+    def _words(self, records: Sequence[Record]) -> dict[str, dict[str, str]]:
+        """Of axes of whole sections, each section to the text that tells it from the others."""
+        words = {}
+        for axis in self.axes:
+            found = [record["point"][axis] for record in records if axis in (record.get("point") or {})]
+            if any(isinstance(value, Mapping) and "kind" in value for value in found):
+                distinct = {canonical_value(value): value for value in found}
+                words[axis] = dict(zip(distinct, told_apart(list(distinct.values())), strict=True))
+        return words
 
     def _cells(self, frame: pandas.DataFrame) -> dict[tuple[tuple[str, ...], str], dict[str, Cell]]:
         columns = short_names(self.axes)
@@ -294,7 +323,7 @@ class Results:
             raise ReportError(f"the summary lacks the column {missing[0]!r}")
         found: dict[tuple[tuple[str, ...], str], dict[str, Cell]] = {}
         for row in frame.to_dict("records"):
-            key = tuple(_canonical(row[columns[axis]]) for axis in self.axes)
+            key = tuple(canonical_value(row[columns[axis]]) for axis in self.axes)
             low, high = (_finite(row[name]) for name in ("ci_low", "ci_high"))
             mean = _finite(row["mean"])
             if mean is None or row["metric"] in HOST_METRICS:
@@ -319,32 +348,3 @@ def _finite(value: Any) -> float | None:
         return None
     found = float(value)
     return found if abs(found) < float("inf") else None
-
-
-def split_by(
-    points: Iterable[Point], axes: Sequence[str], own: Iterable[str]
-) -> list[tuple[dict[str, Any], list[Point]]]:
-    """Split points by the swept axes a figure does not show itself.
-
-    Parameters
-    ----------
-    points
-        Points to split.
-    axes
-        All swept paths.
-    own
-        Paths the figure has a place for (its x axis, panels and line styles).
-
-    Returns
-    -------
-    list
-        Pairs of the other axes' values and the points that share them.
-    """
-    known = set(own)
-    others = [axis for axis in axes if axis not in known]
-    parts: dict[tuple[str, ...], tuple[dict[str, Any], list[Point]]] = {}
-    for point in points:
-        values = {axis: point.values[axis] for axis in others if axis in point.values}
-        key = tuple(_canonical(point.values.get(axis)) for axis in others)
-        parts.setdefault(key, (values, []))[1].append(point)
-    return list(parts.values())

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bgsim.report import style
-from bgsim.report.results import Group, Point, point_label, split_by
+from bgsim.report.parts import split_by
+from bgsim.report.results import Group, Point, point_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

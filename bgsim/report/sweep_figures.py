@@ -125,7 +125,7 @@ def page_of(groups: Sequence[Group], axes: Sequence[str], axis: str | None, metr
 
 def _variant(group: Group, axes: Sequence[str], axis: str) -> str:
     """What a line shows beside its platform: the values of the other swept axes."""
-    return point_label(group.point, [name for name in axes if name != axis])
+    return point_label(group.shown, [name for name in axes if name != axis])
 
 
 def metric_label(metric: str, cell: Cell) -> str:
@@ -211,8 +211,8 @@ def _category_labels(groups: Sequence[Group], axes: Sequence[str]) -> list[str]:
 
 def _category(group: Group, axes: Sequence[str]) -> str:
     if len(axes) == 1:
-        return value_text(group.point.get(axes[0]))
-    return point_label(group.point, axes) or "all runs"
+        return value_text(group.shown.get(axes[0]))
+    return point_label(group.shown, axes) or "all runs"
 
 
 def _values_only(groups: Sequence[Group], axes: Sequence[str], labels: Sequence[str]) -> list[str]:
@@ -221,7 +221,7 @@ def _values_only(groups: Sequence[Group], axes: Sequence[str], labels: Sequence[
     long = len(labels) > _LONG_LABELS_MOST and max(map(len, labels)) > _LABEL_LETTERS_MOST
     if not json and not long:
         return []
-    places = {_category(group, axes): group.point for group in groups}
+    places = {_category(group, axes): group.shown for group in groups}
     return [
         ", ".join(spelled(places[label][axis]) for axis in axes if places[label].get(axis) is not None)
         for label in labels

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from bgsim.experiment.labels import told_apart
 from bgsim.experiment.metrics import BASELINE, METRICS, SLOWDOWN_BASIS
 from bgsim.report import published
 from bgsim.report.dcmf_figures import measured_of
@@ -175,21 +174,11 @@ def _comparison(results: Results) -> Table:
     return table
 
 
-def _labels(values: Sequence[Any]) -> list[str]:
-    """Values of an axis as a reader wants to see them."""
-    sections = told_apart(values)
-    return [
-        text if isinstance(value, Mapping) else value_text(value)
-        for value, text in zip(values, sections, strict=True)
-    ]
-
-
 def _rows(
     kind: str, points: Sequence[Point], axes: Sequence[str], platforms: Sequence[str]
 ) -> Iterator[dict[str, str]]:
-    labels = {axis: _labels([point.values.get(axis) for point in points]) for axis in axes}
-    for number, point in enumerate(points):
-        place = {f"axis {axis}": labels[axis][number] for axis in axes}
+    for point in points:
+        place = {f"axis {axis}": value_text(point.shown.get(axis)) for axis in axes}
         operations = list(_operation_rows(point)) if kind == "micro" else []
         if operations:
             yield from (place | row for row in operations)

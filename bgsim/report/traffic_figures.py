@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bgsim.experiment.metrics import BASELINE
 from bgsim.report import intervals, style, sweep_figures
-from bgsim.report.results import Group, Point, amount, point_label, split_by
+from bgsim.report.parts import split_by
+from bgsim.report.results import Group, Point, amount, point_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,8 +66,9 @@ def _size(group: Group) -> float:
 
 
 def _measured(group: Group) -> Mapping[str, float]:
-    found: Mapping[str, float] = group.details.get("measured") or {}
-    return found
+    # Records of earlier versions hold what was measured natively on every platform.
+    found: Mapping[str, float] | None = group.details.get("measured") if group.platform == BASELINE else None
+    return found or {}
 
 
 def _series(group: Group) -> str:

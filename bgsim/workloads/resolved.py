@@ -81,3 +81,8 @@ class ResolvedRun:
     seed: int
     replication: int
     cures: tuple[str, ...] = ()
+
+    @property
+    def like_measured(self) -> bool:
+        """Whether this is what messages were measured on: CNK on the bare machine."""
+        return (self.platform, self.guest) == ("bare-metal", "cnk")

@@ -246,7 +246,7 @@ def run(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
         "bandwidth_MiBps": float((size / 2**20 / (operation_us / 1e6)).mean()),
         "messages": int(setting.operations.sum()),
     }
-    known = measured(config, partition, setting.kind)
+    known = measured(config, partition, setting.kind) if resolved.like_measured else None
     if known is not None:
         metrics["deviation"] = deviation(metrics, known)
     loads = Loads.of(setting)

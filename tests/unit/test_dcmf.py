@@ -173,6 +173,8 @@ def test_link_rate_and_hop_latency_matter() -> None:
 
 def test_what_was_not_measured_has_no_measured_value() -> None:
     assert simulate(size=1000).details["measured"] is None
+    assert simulate(size=8).details["measured"] == 1.62
+    assert simulate(size=8, messages=1, platform="virtual-machine").details["measured"] is None
     assert two_node("put", "remote", "bandwidth", 1024) is None
     assert two_node("put", "local", "bandwidth", 8) is None
     assert two_node("get", "local", "latency", 8) == 3.29

@@ -1,5 +1,7 @@
 """The traffic workload: patterns, message graphs, what an operation takes, and who waits for whom."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -439,3 +441,19 @@ def test_measured_values_stand_beside_the_same_case_only():
     assert found(**far, active="x == 0") is None
     assert found(MESH, **far) is None
     assert found(pattern="shift", displacement=[2, 1, 1], size="64 KiB") is None
+
+
+@pytest.mark.parametrize(
+    ("platform", "guest", "compared"),
+    [
+        ("bare-metal", "cnk", True),
+        ("bare-metal", "zeptoos-bigmemory", False),
+        ("virtual-machine", "cnk", False),
+    ],
+)
+def test_only_cnk_on_bare_metal_is_held_against_the_measurement(platform, guest, compared, monkeypatch):
+    monkeypatch.setattr(traffic, "measured", lambda *_: {"operation_us_avg": 1.0})
+    run = resolved(shape=(2, 1, 1), torus=MESH, pattern="antipodal", operation="put", size="64 B", posted=2)
+    outcome = traffic.run(replace(run, platform=platform, guest=guest))
+    assert ("deviation" in outcome.metrics) == compared
+    assert (outcome.details["measured"] is not None) == compared

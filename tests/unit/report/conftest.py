@@ -11,6 +11,7 @@ from typing import Any
 import pandas
 import pytest
 
+from bgsim.experiment.identity import canonical
 from bgsim.experiment.metrics import METRICS, slowdown
 from bgsim.experiment.statistics import mean_interval
 from bgsim.experiment.summary import FIXED_COLUMNS, column_names
@@ -41,7 +42,8 @@ class SyntheticStudy:
             ratio = slowdown(native[0], metrics) if native and record["platform"] != "bare-metal" else None
             if ratio is not None:
                 metrics["slowdown"] = ratio
-            place = tuple(record["point"].get(axis) for axis in axes)
+            swept = [record["point"].get(axis) for axis in axes]
+            place = tuple(canonical(value) if isinstance(value, dict) else value for value in swept)
             for name, value in metrics.items():
                 values.setdefault((*place, record["platform"], name), []).append(float(value))
         rows = []
