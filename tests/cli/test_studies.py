@@ -123,6 +123,32 @@ def test_a_run_is_reproduced_or_it_is_said_what_differs(bgsim, study, fake, monk
     assert "has model version" in done.err
 
 
+def test_the_parameters_that_a_study_read(bgsim, fake, experiment, tmp_path, monkeypatch):
+    honest, parameters = fake.run, {"null-system-call": "mmio.latency", "getpid-loop": "dcr.latency"}
+
+    def reading(resolved, progress):
+        resolved.machine[parameters.get(resolved.workload.operation, "tlb.entries")]
+        return honest(resolved, progress)
+
+    monkeypatch.setattr(fake, "run", reading)
+    words = ["--set", "replications=2", "--set", "machine.set={tlb.entries: 32}", "--no-figures"]
+    assert bgsim("run", experiment, "-o", tmp_path / "out", *words, "--workers", "1").code == 0
+    done = bgsim("datasheet", "--read-by", tmp_path / "out")
+    assert [line.split()[:3] for line in done.out.splitlines()[1:]] == [
+        ["tlb.entries", "32", "U"],
+        ["mmio.latency", "100", "cycles"],
+        ["dcr.latency", "60", "cycles"],
+    ]
+    assert f"{tmp_path / 'out'}: 6 runs are made again to see what is read; when recorded" in done.err
+    assert "tlb.entries" not in bgsim("datasheet", "--read-by", tmp_path / "out", "--confidence", "G").out
+    one = records(tmp_path / "out")[0]["run_id"]
+    assert "dcr.latency" not in bgsim("datasheet", "--read-by", f"{tmp_path}/out/{one}").out
+    monkeypatch.setattr("bgsim.experiment.rerun.MODEL_VERSION", 99)
+    done = bgsim("datasheet", "--read-by", tmp_path / "out")
+    assert done.code == 4
+    assert "has model version" in done.err
+
+
 def test_export_to_sqlite(bgsim, study, tmp_path):
     path = tmp_path / "study.sqlite"
     assert bgsim("export", study, path).code == 0
