@@ -168,11 +168,28 @@ def plan(
 
 @app.command(epilog=EXIT_CODES)
 @guarded
-def compare(directory: StudyArgument) -> None:
+def compare(
+    directory: StudyArgument,
+    form: Annotated[
+        str,
+        typer.Option("--format", metavar="text|latex|markdown|csv", help="What the table is written as."),
+    ] = "text",
+) -> None:
     """Print native beside virtualised, point by point."""
     from bgsim.experiment.study import load_study
 
-    _print_comparison(load_study(directory))
+    if form == "text":
+        _print_comparison(load_study(directory))
+        return
+    from bgsim.report.results import Results
+    from bgsim.report.table_formats import FORMATS
+    from bgsim.report.tables import compared
+    from bgsim.spelling import did_you_mean
+
+    if form not in FORMATS:
+        near = did_you_mean(form, FORMATS) or " (expected text, latex, markdown or csv)"
+        leave(EXIT_BAD_INPUT, f"bgsim: --format {form}: there is no such form{near}")
+    print(FORMATS[form](compared(Results(load_study(directory)))), end="")
 
 
 @app.command(epilog=EXIT_CODES)

@@ -1,5 +1,6 @@
 """What is done with the records of a study: plan, merge, export, show, rerun, cite."""
 
+import csv
 import hashlib
 import importlib.util
 import json
@@ -163,6 +164,32 @@ def test_export_to_sqlite(bgsim, study, tmp_path):
         assert database.execute("select count(*) from attribution").fetchone() == (12,)
         assert database.execute("select count(*) from summary where metric = 'slowdown'").fetchone() == (3,)
     assert bgsim("export", study, tmp_path / "study.txt").code == 4
+
+
+def test_export_to_csv(bgsim, study, tmp_path):
+    assert bgsim("export", study, tmp_path / "exits.csv", "--table", "exits").code == 0
+    lines = (tmp_path / "exits.csv").read_text().splitlines()
+    assert lines[0] == "run_id,cause,count,cycles_l4,cycles_vmm"
+    assert len(lines) == 7
+    assert bgsim("export", study, tmp_path / "runs.csv").code == 0
+    with (tmp_path / "runs.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["elapsed_s"] for row in rows] == [
+        str(record["metrics"]["elapsed_s"]) for record in records(study)
+    ]
+
+
+def test_a_comparison_as_latex_markdown_and_csv(bgsim, study):
+    text = bgsim("compare", study).out
+    assert bgsim("compare", study, "--format", "text").out == text
+    assert "\\toprule\n" in bgsim("compare", study, "--format", "latex").out
+    assert bgsim("compare", study, "--format", "markdown").out.startswith("| operation | metric | unit |")
+    assert bgsim("compare", study, "--format", "csv").out.startswith("operation,metric,unit,native,")
+    done = bgsim("compare", study, "--format", "latx")
+    assert (done.code, done.err) == (
+        2,
+        "bgsim: --format latx: there is no such form; did you mean 'latex'?\n",
+    )
 
 
 def test_export_to_parquet(bgsim, study, tmp_path):
