@@ -39,24 +39,33 @@ def test_a_plan_counts_points_and_estimates_the_rest(bgsim, experiment, tmp_path
     done = bgsim("plan", *words, "--workers", "2")
     assert done.out == (
         "point  operation         bare-metal  virtual-machine  time left\n"
-        "1      null-system-call  0 of 1      0 of 1           20 s\n"
-        "2      getpid-loop       0 of 1      0 of 1           20 s\n"
-        "3      timer-tick        0 of 1      0 of 1           20 s\n"
+        "1      null-system-call  0 of 1      0 of 1           unknown\n"
+        "2      getpid-loop       0 of 1      0 of 1           unknown\n"
+        "3      timer-tick        0 of 1      0 of 1           unknown\n"
         "\n"
-        "study       3 points, 6 runs: 0 done, 6 to do\n"
-        "time        about 30 s with 2 workers\n"
-        "processors  about 60 s of one\n"
-        "memory      about 954 MiB in all\n"
-        "estimated   6 runs from no stored run at all (10 s and 500 MB assumed)\n"
+        "study  3 points, 6 runs: 0 done, 6 to do\n"
+        "time   unknown: no record of a run like these; --like DIR names a study with some\n"
     )
     assert bgsim("run", *words, "--shard", "1/2", "--quiet", "--workers", "1").code == 0
     half = bgsim("plan", *words, "--no-points").out
     assert "6 runs: 3 done, 3 to do" in half
-    assert "assumed" not in half
+    assert "unknown" not in half
     assert "3 runs: 3 done, 0 to do" in bgsim("plan", *words, "--shard", "1/2", "--no-points").out
     assert "3 runs: 0 done, 3 to do" in bgsim("plan", *words, "--shard", "2/2", "--no-points").out
     other = bgsim("plan", experiment, "-o", tmp_path / "new", "--like", tmp_path / "out/shards/1-of-2")
     assert "runs from runs of the same settings" in other.out
+
+
+def test_a_plan_is_estimated_from_the_studies_beside_it(bgsim, study, experiment, tmp_path):
+    found = bgsim("plan", experiment, "-o", tmp_path / "new").out
+    assert "estimated   6 runs from runs of the same settings\n" in found
+    assert "unknown" not in found
+    (tmp_path / "elsewhere").mkdir()
+    assert "time   unknown" in bgsim("plan", experiment, "-o", tmp_path / "elsewhere" / "new").out
+    lines = (study / "records.jsonl").read_text().splitlines()
+    alien = [line.replace('"kind":"micro"', '"kind":"other"') for line in lines]
+    (study / "records.jsonl").write_text("\n".join([*alien, "{"]) + "\n")
+    assert "time   unknown" in bgsim("plan", experiment, "-o", tmp_path / "new").out
 
 
 def test_merging_compares_what_both_hold(bgsim, study, tmp_path):
