@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bgsim.cli import executing, exploring, messages, seeing, studies, timeline, topology
+from bgsim.cli import executing, exploring, looking_up, messages, seeing, studies, timeline, topology
 from bgsim.cli.failures import guarded, leave, say
 from bgsim.cli.outputs import output_path
 from bgsim.experiment.errors import EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_RUN_FAILED
@@ -44,6 +44,7 @@ timeline.add_to(app, EXIT_CODES)
 seeing.add_to(app, EXIT_CODES)
 
 exploring.add_to(app, EXIT_CODES)
+looking_up.add_to(app, EXIT_CODES)
 
 ExperimentArgument = Annotated[
     str, typer.Argument(metavar="EXPERIMENT", help="A YAML file, or the name of a shipped experiment.")
@@ -167,11 +168,28 @@ def plan(
 
 @app.command(epilog=EXIT_CODES)
 @guarded
-def compare(directory: StudyArgument) -> None:
+def compare(
+    directory: StudyArgument,
+    form: Annotated[
+        str,
+        typer.Option("--format", metavar="text|latex|markdown|csv", help="What the table is written as."),
+    ] = "text",
+) -> None:
     """Print native beside virtualised, point by point."""
     from bgsim.experiment.study import load_study
 
-    _print_comparison(load_study(directory))
+    if form == "text":
+        _print_comparison(load_study(directory))
+        return
+    from bgsim.report.results import Results
+    from bgsim.report.table_formats import FORMATS
+    from bgsim.report.tables import compared
+    from bgsim.spelling import did_you_mean
+
+    if form not in FORMATS:
+        near = did_you_mean(form, FORMATS) or " (expected text, latex, markdown or csv)"
+        leave(EXIT_BAD_INPUT, f"bgsim: --format {form}: there is no such form{near}")
+    print(FORMATS[form](compared(Results(load_study(directory)))), end="")
 
 
 @app.command(epilog=EXIT_CODES)
@@ -207,56 +225,6 @@ def explain(
         target = output or directory / f"explain-{chosen}.svg"
         with told(target):
             say(f"figure: {report.explain_figure(study, chosen, target)}")
-
-
-@app.command(epilog=EXIT_CODES)
-@guarded
-def datasheet(
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="[NAME]", help="A parameter, the beginning of names, or a pattern."),
-    ] = None,
-    base: Annotated[str, typer.Option("--base", help="Which machine.")] = "bgp",
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Show it with this change.")
-    ] = None,
-) -> None:
-    """Print the machine's parameters: value, unit, source, confidence."""
-    from bgsim.cli import listing
-
-    print(listing.datasheet(name, base, set_ or ()))
-
-
-@app.command(epilog=EXIT_CODES)
-@guarded
-def cures(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One cure, in full.")] = None,
-) -> None:
-    """List the cures: changes of kernel, VMM, guest and hardware that experiments can name."""
-    from bgsim.cli import cures_text
-
-    print(cures_text.catalogue() if name is None else cures_text.explained(name))
-
-
-@app.command(epilog=EXIT_CODES)
-@guarded
-def schema(
-    what: Annotated[
-        str, typer.Argument(metavar="[experiment|topology|metrics|record]", help="Which one.")
-    ] = "experiment",
-    check: Annotated[
-        bool, typer.Option("--check", help="Compare the shipped schema file with what would be generated.")
-    ] = False,
-) -> None:
-    """Print the JSON schema of experiments, topologies or records, or the table of metrics."""
-    from bgsim.cli import listing
-
-    if check:
-        drift = listing.schema_drift(what)
-        if drift:
-            leave(EXIT_INTERNAL, f"bgsim: {drift}")
-    else:
-        print(listing.schema(what))
 
 
 @app.command(epilog=EXIT_CODES)
@@ -340,15 +308,6 @@ def characterize(
     from bgsim.cli import characterizing
 
     characterizing.command(platform, guest, set_ or [], output, check, update)
-
-
-@app.command()
-@guarded
-def version() -> None:
-    """Print the version of bgsim, of Python and of the libraries."""
-    from bgsim.cli import listing
-
-    print(listing.versions())
 
 
 def _print_comparison(study: Study) -> None:

@@ -20,28 +20,78 @@ SHIPPED = ("experiment", "topology")
 """Schemas of files that people write; editors find them in schema/."""
 
 
-def datasheet(name: str | None, base: str, changes: Sequence[str]) -> str:
-    """The parameters that a name, the beginning of names or a pattern selects.
+def datasheet(
+    names: Sequence[str], base: str | None, changes: Sequence[str], marks: Sequence[str], reader: str | None
+) -> str:
+    """The parameters that names, beginnings of names or patterns select, all conditions together.
+
+    Parameters
+    ----------
+    names
+        What is selected; by default everything.
+    base
+        The machine; by default that of the study, or bgp.
+    changes
+        ``name=value`` texts.
+    marks
+        Keep these confidence marks only; each text may hold several with commas in between.
+    reader
+        Keep only what this study or run has read.
 
     Raises
     ------
     ExperimentError
-        No parameter is selected, or a change is not ``name=value``.
+        A name selects nothing, a mark is unknown, or a change is not ``name=value``.
+    StoreError
+        What should have read the parameters is not there, or cannot be repeated.
     bgsim.datasheet.DatasheetError
         The machine is unknown, or a change does not fit.
     """
     from bgsim.datasheet import Datasheet
 
-    sheet = Datasheet.load(base).with_values({change.path: change.value for change in settings(changes)})
-    chosen = list(sheet) if name is None else selected(sheet, name)
-    if name is not None and not chosen:
-        near = did_you_mean(name, sheet)
-        raise ExperimentError([Problem(f"datasheet {base}", name, f"no such parameter{near}")])
-    if chosen == [name]:
-        return _details(sheet[chosen[0]])
-    rows = [("name", "value", "confidence", "source")]
-    rows += [(entry, sheet[entry].text, sheet[entry].confidence, sheet[entry].source) for entry in chosen]
-    return aligned(rows)
+    wanted = _marks(marks)
+    sheet, read = Datasheet.load(base or "bgp"), None
+    if reader is not None:
+        from bgsim.cli.failures import say
+        from bgsim.experiment.parameters_read import parameters_read
+
+        found = parameters_read(reader, say)
+        sheet, read = Datasheet.load(base or found.base).with_values(found.changes), found.names
+    sheet = sheet.with_values({change.path: change.value for change in settings(changes)})
+    if len(names) == 1 and names[0] in sheet and not wanted and read is None:
+        return _details(sheet[names[0]])
+    chosen = set(sheet) if not names else _chosen(sheet, names, base or "bgp")
+    rows = [
+        (each.name, each.text, each.confidence, each.source)
+        for each in sheet.values()
+        if each.name in chosen
+        and (not wanted or each.confidence in wanted)
+        and (read is None or each.name in read)
+    ]
+    return aligned([("name", "value", "confidence", "source"), *rows])
+
+
+def _marks(texts: Sequence[str]) -> set[str]:
+    from bgsim.datasheet import CONFIDENCE
+
+    marks = {mark.strip() for text in texts for mark in text.split(",")}
+    unknown = sorted(marks - CONFIDENCE.keys())
+    if unknown:
+        known = f"is no mark (expected {quoted(CONFIDENCE)})"
+        raise ExperimentError([Problem("--confidence", mark, known) for mark in unknown])
+    return marks
+
+
+def _chosen(sheet: Datasheet, names: Sequence[str], base: str) -> set[str]:
+    found = {name: selected(sheet, name) for name in names}
+    problems = [
+        Problem(f"datasheet {base}", name, f"no such parameter{did_you_mean(name, sheet)}")
+        for name, entries in found.items()
+        if not entries
+    ]
+    if problems:
+        raise ExperimentError(problems)
+    return {entry for entries in found.values() for entry in entries}
 
 
 def selected(sheet: Datasheet, name: str) -> list[str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bgsim.cli.listing import aligned
 from bgsim.cli.progress import seconds
 from bgsim.experiment import merge, store
+from bgsim.experiment.errors import StoreError
 from bgsim.experiment.estimate import Estimator, Need, forecast
 from bgsim.experiment.executors.shard import Shard
 from bgsim.experiment.identity import canonical
@@ -16,6 +18,10 @@ from bgsim.experiment.labels import brief
 from bgsim.experiment.pool import processors
 from bgsim.experiment.record import Record
 from bgsim.units import format_bytes
+
+UNKNOWN: Final = "unknown"
+BESIDE_BYTES_MAX: Final = 30_000_000
+"""Larger files of records of other studies are not read: that would take seconds."""
 
 if TYPE_CHECKING:
     from bgsim.experiment.plan import Experiment, Run
@@ -49,11 +55,16 @@ def planned(
     records = _records(directory)
     for part in merge.shards_of(directory):
         records += _records(part)
-    estimator = Estimator([*records, *(record for other in others for record in _records(other, True))])
+    others_records = [record for other in others for record in _records(other, True)]
+    estimator = Estimator([*records, *others_records])
     done = {record["run_id"] for record in records if record["status"] == "ok"}
     failed = {record["run_id"] for record in records if record["status"] != "ok"} - done
     runs = plan.runs if shard is None else shard.of(plan.runs, whole_points=plan.precision is not None)
     needs = {run.run_id: estimator.need(run) for run in runs if run.run_id not in done}
+    if None in needs.values():
+        # A second choice: studies beside this one are often another form of it, such as the smoke form.
+        beside = Estimator(_beside(directory, [*others, directory]))
+        needs = {run.run_id: needs[run.run_id] or beside.need(run) for run in runs if run.run_id in needs}
     parts = [_points(plan, runs, done, needs)] if points else []
     parts.append(_rest(runs, done, failed & needs.keys(), list(needs.values()), workers or processors()))
     if plan.precision is not None:
@@ -73,7 +84,16 @@ def _records(directory: Path, needed: bool = False) -> list[Record]:
         return list(store.read_records(directory, lambda text: None))
 
 
-def _points(plan: Experiment, runs: Sequence[Run], done: set[str], needs: dict[str, Need]) -> str:
+def _beside(directory: Path, known: Sequence[Path]) -> Iterator[Record]:
+    """Records of the studies in the same directory; what is large or cannot be read is passed over."""
+    taken = {path.resolve() for path in known}
+    for file in sorted(directory.parent.glob(f"*/{store.RECORDS}")):
+        with contextlib.suppress(OSError, StoreError):
+            if file.parent.resolve() not in taken and file.stat().st_size <= BESIDE_BYTES_MAX:
+                yield from _records(file.parent)
+
+
+def _points(plan: Experiment, runs: Sequence[Run], done: set[str], needs: dict[str, Need | None]) -> str:
     """A table with a row per point: done of all runs by platform, and the time of the rest."""
     rows: dict[str, list[Run]] = {}
     for run in runs:
@@ -85,12 +105,16 @@ def _points(plan: Experiment, runs: Sequence[Run], done: set[str], needs: dict[s
         for platform in plan.platforms:
             mine = [run.run_id for run in group if run.config["platform"] == platform]
             cells.append(f"{sum(run_id in done for run_id in mine)} of {len(mine)}" if mine else "-")
-        left = [needs[run.run_id].wall_s for run in group if run.run_id in needs]
-        lines.append((*cells, seconds(sum(left)) if left else "done"))
+        left = [needs[run.run_id] for run in group if run.run_id in needs]
+        known = [need.wall_s for need in left if need is not None]
+        time = UNKNOWN if len(known) < len(left) else seconds(sum(known))
+        lines.append((*cells, time if left else "done"))
     return aligned(lines)
 
 
-def _rest(runs: Sequence[Run], done: set[str], failed: set[str], needs: Sequence[Need], workers: int) -> str:
+def _rest(
+    runs: Sequence[Run], done: set[str], failed: set[str], needs: Sequence[Need | None], workers: int
+) -> str:
     count = sum(run.run_id in done for run in runs)
     points = len({canonical(run.point) for run in runs})
     words = f"{points} point{'s' if points != 1 else ''}, {len(runs)} run{'s' if len(runs) != 1 else ''}"
@@ -100,9 +124,17 @@ def _rest(runs: Sequence[Run], done: set[str], failed: set[str], needs: Sequence
     if needs:
         crew = min(workers, len(needs))
         coming = forecast(needs, crew)
-        rows.append(("time", f"about {seconds(coming.wall_s)} with {crew} worker{'s' if crew > 1 else ''}"))
-        rows.append(("processors", f"about {seconds(coming.processor_s)} of one"))
-        rows.append(("memory", f"about {format_bytes(coming.memory_bytes, digits=3)} in all"))
+        if coming.bases:
+            without = f", and {coming.unknown} runs of which nothing is known" if coming.unknown else ""
+            on = f"with {crew} worker{'s' if crew > 1 else ''}"
+            rows.append(("time", f"about {seconds(coming.wall_s)} {on}{without}"))
+            rows.append(("processors", f"about {seconds(coming.processor_s)} of one{without}"))
+        else:
+            rows.append(
+                ("time", f"{UNKNOWN}: no record of a run like these; --like DIR names a study with some")
+            )
+        if coming.memory_bytes is not None:
+            rows.append(("memory", f"about {format_bytes(coming.memory_bytes, digits=3)} in all"))
         for basis, number in coming.bases.items():
             rows.append(("estimated", f"{number} run{'s' if number != 1 else ''} from {basis}"))
     return aligned(rows)

@@ -58,13 +58,14 @@ def merge(
 def export(
     directory: StudyArgument,
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Ends in .sqlite or .db (all tables), or .parquet (one).")
+        Path,
+        typer.Argument(metavar="FILE", help="Ends in .sqlite or .db (all tables), .parquet or .csv (one)."),
     ],
     table: Annotated[
-        str, typer.Option("--table", help="Of Parquet: runs, metrics, exits, attribution or summary.")
+        str, typer.Option("--table", help="Of Parquet and CSV: runs, metrics, exits, attribution or summary.")
     ] = "runs",
 ) -> None:
-    """Write a study as SQLite or Parquet for other programs."""
+    """Write a study as SQLite, Parquet or CSV for other programs."""
     from bgsim.experiment.export import export as write
     from bgsim.experiment.study import load_study
 

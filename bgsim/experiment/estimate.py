@@ -2,8 +2,8 @@
 
 A run is taken to need what the stored runs most like it needed on the average: the same settings with
 other replications, else the same workload on a changed machine, else the same operation, platform or
-kind of workload. Where nothing is stored, a default stands in, and it is said so. Host timings depend
-on the computer and on how busy it was, so this is a guide.
+kind of workload. Of a run that no stored one is like, nothing is known, and nothing is assumed. Host
+timings depend on the computer and on how busy it was, so this is a guide.
 """
 
 from __future__ import annotations
@@ -21,10 +21,6 @@ from bgsim.experiment.record import Record
 if TYPE_CHECKING:
     from bgsim.experiment.plan import Run
 
-DEFAULT_WALL_S = 10.0
-DEFAULT_MEMORY_BYTES = 500_000_000
-"""Assumed of a run where no stored one says anything; most shipped experiments need less."""
-
 LIKENESS = (
     "runs of the same settings",
     "runs of the same workload on a changed machine",
@@ -32,7 +28,6 @@ LIKENESS = (
     "runs of the same workload and platform",
     "runs of the same kind of workload",
 )
-ASSUMED = f"no stored run at all ({DEFAULT_WALL_S:g} s and {DEFAULT_MEMORY_BYTES // 10**6} MB assumed)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +39,13 @@ class Need:
     wall_s
         Time of one processor.
     memory_bytes
-        Peak memory of the process that computes it.
+        Peak memory of the process that computes it; None where the records do not say.
     basis
         What it is estimated from, in words.
     """
 
     wall_s: float
-    memory_bytes: float
+    memory_bytes: float | None
     basis: str
 
 
@@ -81,14 +76,14 @@ class Estimator:
                 if made.get("peak_memory_bytes"):
                     group.memory_bytes.append(made["peak_memory_bytes"])
 
-    def need(self, run: Run) -> Need:
-        """What a run will need."""
+    def need(self, run: Run) -> Need | None:
+        """What a run will need; None where no stored run is like it."""
         for groups, key, basis in zip(self._groups, _keys(run.config), LIKENESS, strict=True):
             group = groups.get(key)
             if group is not None:
-                memory = max(group.memory_bytes, default=DEFAULT_MEMORY_BYTES)
+                memory = max(group.memory_bytes, default=None)
                 return Need(math.fsum(group.wall_s) / len(group.wall_s), memory, basis)
-        return Need(DEFAULT_WALL_S, DEFAULT_MEMORY_BYTES, ASSUMED)
+        return None
 
 
 def _keys(config: Mapping[str, Any]) -> list[str]:
@@ -108,30 +103,36 @@ def _keys(config: Mapping[str, Any]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What the rest of a study will need.
+    """What the rest of a study will need, as far as it is known.
 
     Attributes
     ----------
     processor_s
-        Time of all runs together.
+        Time of all known runs together.
     wall_s
         Time with so many workers: at least that of the longest run.
     memory_bytes
-        Of all workers, each at the largest runs at once.
+        Of all workers, each at the largest runs at once; None where nothing is known.
     bases
         What runs were estimated from, and how many.
+    unknown
+        How many runs nothing is known of: what is said above is without them.
     """
 
     processor_s: float
     wall_s: float
-    memory_bytes: float
+    memory_bytes: float | None
     bases: Mapping[str, int]
+    unknown: int
 
 
-def forecast(needs: Sequence[Need], workers: int) -> Forecast:
+def forecast(needs: Sequence[Need | None], workers: int) -> Forecast:
     """What several runs will need on so many workers."""
-    together = math.fsum(need.wall_s for need in needs)
-    longest = max((need.wall_s for need in needs), default=0.0)
-    largest = sorted((need.memory_bytes for need in needs), reverse=True)[:workers]
-    bases = Counter(need.basis for need in needs)
-    return Forecast(together, max(together / workers, longest), sum(largest), bases)
+    known = [need for need in needs if need is not None]
+    together = math.fsum(need.wall_s for need in known)
+    longest = max((need.wall_s for need in known), default=0.0)
+    sizes = [need.memory_bytes for need in known if need.memory_bytes is not None]
+    largest = sorted(sizes, reverse=True)[:workers]
+    bases = Counter(need.basis for need in known)
+    wall_s = max(together / workers, longest)
+    return Forecast(together, wall_s, sum(largest) if largest else None, bases, len(needs) - len(known))

@@ -1,4 +1,4 @@
-"""Studies for other programs: an SQLite file with all tables, or one table as Parquet.
+"""Studies for other programs: an SQLite file with all tables, or one table as Parquet or CSV.
 
 The tables are ``runs`` (one row per run: id, setting, swept values, every metric, host and time),
 ``metrics`` (run, name, unit, value), ``exits`` (run, cause, count, cycles), ``attribution`` (run, cause,
@@ -9,6 +9,7 @@ Left out: ``details``, whose form differs between workloads; the records hold th
 from __future__ import annotations
 
 import contextlib
+import csv
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ from bgsim.whole import whole
 HOST = ("bgsim", "source", "started_utc", "wall_s", "processor_s", "peak_memory_bytes")
 """Of a record's provenance, what stands in ``runs``."""
 
-SUFFIXES = (".sqlite", ".db", ".parquet")
+SUFFIXES = (".sqlite", ".db", ".parquet", ".csv")
 
 
 class Table(NamedTuple):
@@ -44,9 +45,9 @@ def export(study: Study, path: Path, table: str = "runs") -> str:
     study
         The study.
     path
-        Its suffix says the form: ``.sqlite``, ``.db`` (all tables) or ``.parquet`` (one).
+        Its suffix says the form: ``.sqlite``, ``.db`` (all tables), ``.parquet`` or ``.csv`` (one).
     table
-        Which one, of Parquet.
+        Which one, of Parquet and CSV.
 
     Returns
     -------
@@ -67,7 +68,12 @@ def export(study: Study, path: Path, table: str = "runs") -> str:
     with told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole(path) as part:
-            said = _parquet(study, part, table) if path.suffix == ".parquet" else _sqlite(study, part)
+            if path.suffix == ".parquet":
+                said = _parquet(study, part, table)
+            elif path.suffix == ".csv":
+                said = _csv(study, part, table)
+            else:
+                said = _sqlite(study, part)
     return f"{path}: {said}"
 
 
@@ -96,6 +102,15 @@ def _parquet(study: Study, path: Path, name: str) -> str:
         column: _alike([row[index] for row in table.rows]) for index, column in enumerate(table.columns)
     }
     parquet.write_table(pyarrow.table(columns), path)
+    return f"table {name}, {len(table.rows)} rows"
+
+
+def _csv(study: Study, path: Path, name: str) -> str:
+    table = TABLES[name](study)
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(table.columns)
+        writer.writerows(table.rows)
     return f"table {name}, {len(table.rows)} rows"
 
 

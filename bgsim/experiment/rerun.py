@@ -35,6 +35,19 @@ def rerun(record: Record, progress: Progress | None = None) -> Repetition:
     StoreError
         This program cannot repeat it: its model version, or what stands behind its settings, is another.
     """
+    run = repeatable(record)
+    again = execute_run(run, progress)
+    return Repetition(again, unlike(record, again))
+
+
+def repeatable(record: Record) -> Run:
+    """The run of a record.
+
+    Raises
+    ------
+    StoreError
+        This program cannot repeat it: its model version, or what stands behind its settings, is another.
+    """
     config = record["config"]
     made = record.get("provenance", {})
     program = f"bgsim {made.get('bgsim', '?')} with source {made.get('source', '?')}"
@@ -49,5 +62,4 @@ def rerun(record: Record, progress: Progress | None = None) -> Repetition:
             f"run {record['run_id']} would be {run.run_id} now: what its settings stand for has changed, "
             f"such as a value of the datasheet; it was computed by {program}, which can repeat it"
         )
-    again = execute_run(run, progress)
-    return Repetition(again, unlike(record, again))
+    return run

@@ -66,6 +66,8 @@ def test_a_broken_smoke_form_is_found_by_check(bgsim, experiment):
         ["datasheet", "no.such"],
         ["datasheet", "--base", "bgq"],
         ["datasheet", "--set", "tlb.entries=3 s"],
+        ["datasheet", "tlb", "no.such"],
+        ["datasheet", "--confidence", "X"],
         ["schema", "experience"],
         ["schema", "record", "--check"],
         ["frobnicate"],
@@ -93,6 +95,22 @@ def test_datasheet_by_name_beginning_and_pattern(bgsim):
     assert "core.frequency" in bgsim("datasheet", "*.frequency").out
     assert "800 MHz" in bgsim("datasheet", "core.frequency", "--set", "core.frequency=800 MHz").out
     assert len(bgsim("datasheet").out.splitlines()) == 1 + len(package.Datasheet.load())
+
+
+def test_datasheet_of_several_names_and_of_some_marks(bgsim):
+    found = [line.split()[0] for line in bgsim("datasheet", "tlb.entries", "hybrid.*").out.splitlines()[1:]]
+    assert found[0] == "tlb.entries"
+    assert {name.split(".")[0] for name in found[1:]} == {"hybrid"}
+    sheet = package.Datasheet.load()
+    marked = [line.split()[0] for line in bgsim("datasheet", "--confidence", "G,C").out.splitlines()[1:]]
+    assert marked == [each.name for each in sheet.values() if each.confidence in ("G", "C")]
+    assert marked == [
+        line.split()[0]
+        for line in bgsim("datasheet", "--confidence", "G", "--confidence", "C").out.splitlines()[1:]
+    ]
+    wrong = bgsim("datasheet", "no.such", "tlb.entreis").err
+    assert "no.such: no such parameter\n" in wrong
+    assert "tlb.entreis: no such parameter; did you mean 'tlb.entries'?\n" in wrong
 
 
 def test_schemas(bgsim):

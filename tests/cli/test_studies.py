@@ -1,5 +1,6 @@
 """What is done with the records of a study: plan, merge, export, show, rerun, cite."""
 
+import csv
 import hashlib
 import importlib.util
 import json
@@ -38,24 +39,33 @@ def test_a_plan_counts_points_and_estimates_the_rest(bgsim, experiment, tmp_path
     done = bgsim("plan", *words, "--workers", "2")
     assert done.out == (
         "point  operation         bare-metal  virtual-machine  time left\n"
-        "1      null-system-call  0 of 1      0 of 1           20 s\n"
-        "2      getpid-loop       0 of 1      0 of 1           20 s\n"
-        "3      timer-tick        0 of 1      0 of 1           20 s\n"
+        "1      null-system-call  0 of 1      0 of 1           unknown\n"
+        "2      getpid-loop       0 of 1      0 of 1           unknown\n"
+        "3      timer-tick        0 of 1      0 of 1           unknown\n"
         "\n"
-        "study       3 points, 6 runs: 0 done, 6 to do\n"
-        "time        about 30 s with 2 workers\n"
-        "processors  about 60 s of one\n"
-        "memory      about 954 MiB in all\n"
-        "estimated   6 runs from no stored run at all (10 s and 500 MB assumed)\n"
+        "study  3 points, 6 runs: 0 done, 6 to do\n"
+        "time   unknown: no record of a run like these; --like DIR names a study with some\n"
     )
     assert bgsim("run", *words, "--shard", "1/2", "--quiet", "--workers", "1").code == 0
     half = bgsim("plan", *words, "--no-points").out
     assert "6 runs: 3 done, 3 to do" in half
-    assert "assumed" not in half
+    assert "unknown" not in half
     assert "3 runs: 3 done, 0 to do" in bgsim("plan", *words, "--shard", "1/2", "--no-points").out
     assert "3 runs: 0 done, 3 to do" in bgsim("plan", *words, "--shard", "2/2", "--no-points").out
     other = bgsim("plan", experiment, "-o", tmp_path / "new", "--like", tmp_path / "out/shards/1-of-2")
     assert "runs from runs of the same settings" in other.out
+
+
+def test_a_plan_is_estimated_from_the_studies_beside_it(bgsim, study, experiment, tmp_path):
+    found = bgsim("plan", experiment, "-o", tmp_path / "new").out
+    assert "estimated   6 runs from runs of the same settings\n" in found
+    assert "unknown" not in found
+    (tmp_path / "elsewhere").mkdir()
+    assert "time   unknown" in bgsim("plan", experiment, "-o", tmp_path / "elsewhere" / "new").out
+    lines = (study / "records.jsonl").read_text().splitlines()
+    alien = [line.replace('"kind":"micro"', '"kind":"other"') for line in lines]
+    (study / "records.jsonl").write_text("\n".join([*alien, "{"]) + "\n")
+    assert "time   unknown" in bgsim("plan", experiment, "-o", tmp_path / "new").out
 
 
 def test_merging_compares_what_both_hold(bgsim, study, tmp_path):
@@ -123,6 +133,32 @@ def test_a_run_is_reproduced_or_it_is_said_what_differs(bgsim, study, fake, monk
     assert "has model version" in done.err
 
 
+def test_the_parameters_that_a_study_read(bgsim, fake, experiment, tmp_path, monkeypatch):
+    honest, parameters = fake.run, {"null-system-call": "mmio.latency", "getpid-loop": "dcr.latency"}
+
+    def reading(resolved, progress):
+        resolved.machine[parameters.get(resolved.workload.operation, "tlb.entries")]
+        return honest(resolved, progress)
+
+    monkeypatch.setattr(fake, "run", reading)
+    words = ["--set", "replications=2", "--set", "machine.set={tlb.entries: 32}", "--no-figures"]
+    assert bgsim("run", experiment, "-o", tmp_path / "out", *words, "--workers", "1").code == 0
+    done = bgsim("datasheet", "--read-by", tmp_path / "out")
+    assert [line.split()[:3] for line in done.out.splitlines()[1:]] == [
+        ["tlb.entries", "32", "U"],
+        ["mmio.latency", "100", "cycles"],
+        ["dcr.latency", "60", "cycles"],
+    ]
+    assert f"{tmp_path / 'out'}: 6 runs are made again to see what is read; when recorded" in done.err
+    assert "tlb.entries" not in bgsim("datasheet", "--read-by", tmp_path / "out", "--confidence", "G").out
+    one = records(tmp_path / "out")[0]["run_id"]
+    assert "dcr.latency" not in bgsim("datasheet", "--read-by", f"{tmp_path}/out/{one}").out
+    monkeypatch.setattr("bgsim.experiment.rerun.MODEL_VERSION", 99)
+    done = bgsim("datasheet", "--read-by", tmp_path / "out")
+    assert done.code == 4
+    assert "has model version" in done.err
+
+
 def test_export_to_sqlite(bgsim, study, tmp_path):
     path = tmp_path / "study.sqlite"
     assert bgsim("export", study, path).code == 0
@@ -137,6 +173,32 @@ def test_export_to_sqlite(bgsim, study, tmp_path):
         assert database.execute("select count(*) from attribution").fetchone() == (12,)
         assert database.execute("select count(*) from summary where metric = 'slowdown'").fetchone() == (3,)
     assert bgsim("export", study, tmp_path / "study.txt").code == 4
+
+
+def test_export_to_csv(bgsim, study, tmp_path):
+    assert bgsim("export", study, tmp_path / "exits.csv", "--table", "exits").code == 0
+    lines = (tmp_path / "exits.csv").read_text().splitlines()
+    assert lines[0] == "run_id,cause,count,cycles_l4,cycles_vmm"
+    assert len(lines) == 7
+    assert bgsim("export", study, tmp_path / "runs.csv").code == 0
+    with (tmp_path / "runs.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["elapsed_s"] for row in rows] == [
+        str(record["metrics"]["elapsed_s"]) for record in records(study)
+    ]
+
+
+def test_a_comparison_as_latex_markdown_and_csv(bgsim, study):
+    text = bgsim("compare", study).out
+    assert bgsim("compare", study, "--format", "text").out == text
+    assert "\\toprule\n" in bgsim("compare", study, "--format", "latex").out
+    assert bgsim("compare", study, "--format", "markdown").out.startswith("| operation | metric | unit |")
+    assert bgsim("compare", study, "--format", "csv").out.startswith("operation,metric,unit,native,")
+    done = bgsim("compare", study, "--format", "latx")
+    assert (done.code, done.err) == (
+        2,
+        "bgsim: --format latx: there is no such form; did you mean 'latex'?\n",
+    )
 
 
 def test_export_to_parquet(bgsim, study, tmp_path):

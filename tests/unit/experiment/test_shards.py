@@ -3,7 +3,7 @@
 import pytest
 
 from bgsim.experiment.errors import ExperimentError
-from bgsim.experiment.estimate import DEFAULT_WALL_S, Estimator, Need, forecast
+from bgsim.experiment.estimate import Estimator, Need, forecast
 from bgsim.experiment.executors.shard import Shard, read_shard
 from bgsim.experiment.identity import canonical
 from bgsim.experiment.plan import load
@@ -45,7 +45,7 @@ def test_estimates_come_from_the_runs_most_alike(runs):
 
     virtual = [run for run in runs if run.config["platform"] == "virtual-machine"]
     native = next(run for run in runs if run.config["platform"] == "bare-metal")
-    assert Estimator([]).need(native).wall_s == DEFAULT_WALL_S
+    assert Estimator([]).need(native) is None
     estimator = Estimator([record(virtual[0], 2.0, 300), record(virtual[-1], 4.0, 100)])
     assert estimator.need(virtual[1]) == Need(2.0, 300, "runs of the same settings")
     assert estimator.need(virtual[5]).wall_s == 3.0
@@ -54,3 +54,8 @@ def test_estimates_come_from_the_runs_most_alike(runs):
     coming = forecast(needs, 2)
     assert (coming.processor_s, coming.wall_s, coming.memory_bytes) == (9.0, 4.5, 600)
     assert sum(coming.bases.values()) == 3
+    assert coming.unknown == 0
+    part = forecast([needs[0], None], 2)
+    assert (part.processor_s, part.memory_bytes, part.unknown) == (2.0, 300, 1)
+    nothing = forecast([None, None], 2)
+    assert (nothing.memory_bytes, nothing.bases, nothing.unknown) == (None, {}, 2)
