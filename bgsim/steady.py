@@ -71,10 +71,11 @@ _T_QUANTILES: Final = (
 
 
 @lru_cache(maxsize=1024)
-def t_quantile(degrees: int, confidence: float = CONFIDENCE) -> float:
-    """Two-sided quantile of Student's t distribution."""
-    if confidence == CONFIDENCE and degrees <= len(_T_QUANTILES):
-        return _T_QUANTILES[degrees - 1]
+def t_quantile(degrees: float, confidence: float = CONFIDENCE) -> float:
+    """Two-sided quantile of Student's t distribution, of one degree of freedom or more."""
+    whole = int(degrees)
+    if confidence == CONFIDENCE and whole == degrees and whole <= len(_T_QUANTILES):
+        return _T_QUANTILES[whole - 1]
     from scipy.special import stdtrit  # costs most of a second to import, and one run needs no interval
 
     return float(stdtrit(degrees, 0.5 + confidence / 2))

@@ -26,7 +26,7 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -37,7 +37,9 @@ from bgsim.experiment.metrics import BASELINE, HOST_METRICS, METRICS, ORDER, slo
 from bgsim.experiment.order import natural_key
 from bgsim.experiment.points import labelled
 from bgsim.experiment.record import Record
-from bgsim.experiment.statistics import CONFIDENCE, Interval, difference_interval, mean_interval, t_quantile
+from bgsim.experiment.samples import DURATION, Sample, independent, paired, sample_of
+from bgsim.experiment.samples import Difference as DifferenceOfMeans
+from bgsim.experiment.statistics import CONFIDENCE, Interval
 from bgsim.experiment.study import Study
 from bgsim.experiment.summary import column_names
 from bgsim.spelling import did_you_mean
@@ -230,6 +232,12 @@ class _Group:
     values: dict[str, dict[tuple[int, int], float]]
     ids: dict[tuple[int, int], str]
 
+    def sample(self, name: str, draws: Iterable[tuple[int, int]]) -> Sample:
+        """A metric of the replications that drew these numbers, all of which report it."""
+        columns = ((each, self.values.get(each, {})) for each in (name, DURATION))
+        drawn = list(draws)
+        return sample_of(name, {each: [own[draw] for draw in drawn if draw in own] for each, own in columns})
+
 
 def _grouped(records: Sequence[Record], places: Places) -> dict[Key, _Group]:
     groups: dict[Key, _Group] = {}
@@ -256,55 +264,47 @@ def _grouped(records: Sequence[Record], places: Places) -> dict[Key, _Group]:
 
 
 def _row(name: str, platform: str, first: _Group, second: _Group, confidence: float) -> Row:
-    one, other = first.values[name], second.values[name]
-    was, became = (mean_interval(list(values.values()), confidence) for values in (one, other))
-    common = sorted(one.keys() & other.keys())
-    if common and len(common) in (len(one), len(other)):
-        pairs = [one[draw] for draw in common], [other[draw] for draw in common]
-        difference = difference_interval(pairs[1], pairs[0], confidence)
+    draws = first.values[name].keys(), second.values[name].keys()
+    before, after = first.sample(name, draws[0]), second.sample(name, draws[1])
+    common = sorted(draws[0] & draws[1])
+    p: float | None
+    if common and len(common) in map(len, draws):
+        pair = first.sample(name, common), second.sample(name, common)
+        difference = paired(pair[1], pair[0])
         same_runs = all(first.ids[draw] == second.ids[draw] for draw in common)
-        test, p = _paired(*pairs, same_runs)
+        test, p = _paired(*pair, difference, same_runs)
     else:
-        difference, p = _welch(list(one.values()), list(other.values()), confidence)
-        test = "none" if p is None else "welch"
-    return Row(first.place.point, platform, name, was, became, difference, test, p)
+        difference = independent(after, before)
+        test, p = _independent(before, after, difference)
+    was, became = before.interval(confidence), after.interval(confidence)
+    return Row(first.place.point, platform, name, was, became, difference.interval(confidence), test, p)
 
 
-def _paired(one: Sequence[float], other: Sequence[float], same_runs: bool) -> tuple[str, float | None]:
-    changes = [after - before for before, after in zip(one, other, strict=True)]
-    if not any(changes):
+def _paired(
+    before: Sample, after: Sample, difference: DifferenceOfMeans, same_runs: bool
+) -> tuple[str, float | None]:
+    if before == after:
         return "exact", 1.0
     if same_runs:
         return "exact", 0.0
-    if len(changes) < 2:
+    if difference.n < 2:
         return "none", None
-    if max(changes) - min(changes) <= ROUNDING * max(map(abs, (*one, *other))):
-        return "exact", 0.0
-    from scipy.stats import ttest_rel
-
-    return "paired", float(ttest_rel(other, one).pvalue)
+    if _without_error(before, after, difference):
+        return "exact", 1.0 if difference.mean == 0 else 0.0
+    return "paired", difference.p
 
 
-def _welch(one: Sequence[float], other: Sequence[float], confidence: float) -> tuple[Interval, float | None]:
-    """The difference of two means of independent samples, and its p-value."""
-    means = [math.fsum(values) / len(values) for values in (one, other)]
-    change, n = means[1] - means[0], min(len(one), len(other))
-    if n < 2:
-        return Interval(change, None, None, n), (1.0 if change == 0 else None)
-    parts = [
-        math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1) / len(values)
-        for values, mean in zip((one, other), means, strict=True)
-    ]
-    if sum(parts) <= (ROUNDING * max(map(abs, means))) ** 2:
-        return Interval(change, change, change, n), (1.0 if change == 0 else 0.0)
-    from scipy.stats import ttest_ind
+def _independent(before: Sample, after: Sample, difference: DifferenceOfMeans) -> tuple[str, float | None]:
+    if difference.n < 2:
+        return ("welch", 1.0) if difference.mean == 0 else ("none", None)
+    if _without_error(before, after, difference):
+        return "welch", 1.0 if difference.mean == 0 else 0.0
+    return "welch", difference.p
 
-    freedom = sum(parts) ** 2 / sum(
-        part**2 / (len(values) - 1) for part, values in zip(parts, (one, other), strict=True)
-    )
-    half = t_quantile(max(1, math.floor(freedom)), confidence) * math.sqrt(sum(parts))
-    p = float(ttest_ind(other, one, equal_var=False).pvalue)
-    return Interval(change, change - half, change + half, n), p
+
+def _without_error(before: Sample, after: Sample, difference: DifferenceOfMeans) -> bool:
+    """Whether replications scatter by no more than sums are rounded."""
+    return math.sqrt(difference.square) <= ROUNDING * max(map(abs, (*before.values, *after.values)))
 
 
 def _judged(rows: Sequence[Row], level: float, correction: Correction, least: float) -> list[Row]:

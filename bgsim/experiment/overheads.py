@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,13 +20,8 @@ from bgsim.experiment.identity import canonical
 from bgsim.experiment.metrics import BASELINE, HOST_METRICS, METRICS, ORDER
 from bgsim.experiment.order import natural_key
 from bgsim.experiment.record import Record
-from bgsim.experiment.statistics import (
-    CONFIDENCE,
-    Interval,
-    difference_interval,
-    mean_interval,
-    ratio_interval,
-)
+from bgsim.experiment.samples import DURATION, Sample, paired, ratio, sample_of
+from bgsim.experiment.statistics import CONFIDENCE, Interval
 from bgsim.experiment.study import Study
 from bgsim.experiment.summary import column_names
 from bgsim.histogram import Histogram
@@ -98,9 +92,7 @@ def overheads(study: Study, metrics: Sequence[str] = (), confidence: float = CON
         ]
         names = {name for native, other in pairs for name in native.keys() & other.keys()} - HOST_METRICS
         for name in sorted(names & set(metrics) if metrics else names, key=lambda name: ORDER.get(name, 0)):
-            both = [
-                (native[name], other[name]) for native, other in pairs if name in native and name in other
-            ]
+            both = [pair for pair in pairs if all(name in metrics for metrics in pair)]
             found.append(_overhead(records[0]["point"], platform, name, both, confidence))
     found.sort(key=lambda row: (tuple(map(natural_key, row.point.values())), row.platform))
     return found
@@ -110,34 +102,29 @@ def _overhead(
     point: Mapping[str, Any],
     platform: str,
     name: str,
-    pairs: Sequence[tuple[float, float]],
+    pairs: Sequence[tuple[Mapping[str, float], Mapping[str, float]]],
     confidence: float,
 ) -> Overhead:
-    native, other = [float(one) for one, _ in pairs], [float(two) for _, two in pairs]
-    difference = difference_interval(other, native, confidence)
-    below = math.fsum(native)
+    native, other = (_sample(name, side) for side in zip(*pairs, strict=True))
+    difference = paired(other, native)
+    alone = native.square + other.square if len(pairs) > 1 else 0.0
     return Overhead(
         point,
         platform,
         name,
-        mean_interval(native, confidence),
-        mean_interval(other, confidence),
-        difference,
-        ratio_interval(other, native, confidence) if below else None,
-        _reduction(native, other),
+        native.interval(confidence),
+        other.interval(confidence),
+        difference.interval(confidence),
+        ratio(other, native, confidence) if native.mean else None,
+        alone / difference.square if difference.square else None,
     )
 
 
-def _reduction(native: Sequence[float], other: Sequence[float]) -> float | None:
-    if len(native) < 2:
-        return None
-    paired = _variance([two - one for one, two in zip(native, other, strict=True)])
-    return (_variance(native) + _variance(other)) / paired if paired else None
-
-
-def _variance(values: Sequence[float]) -> float:
-    mean = math.fsum(values) / len(values)
-    return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
+def _sample(name: str, replications: Sequence[Mapping[str, float]]) -> Sample:
+    """A metric of some replications that all report it."""
+    return sample_of(
+        name, {each: [float(m[each]) for m in replications if each in m] for each in (name, DURATION)}
+    )
 
 
 def to_csv(rows: Sequence[Overhead]) -> str:

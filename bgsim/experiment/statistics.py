@@ -28,7 +28,8 @@ __all__ = [
     "CONFIDENCE",
     "Interval",
     "bootstrap_interval",
-    "difference_interval",
+    "jackknife",
+    "left_out",
     "mean_interval",
     "quantile_interval",
     "ratio_interval",
@@ -87,21 +88,6 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> In
     return Interval(mean, mean - half, mean + half, n)
 
 
-def difference_interval(
-    values: Sequence[float], others: Sequence[float], confidence: float = CONFIDENCE
-) -> Interval:
-    """Mean of the differences of pairs, with its t-interval.
-
-    Parameters
-    ----------
-    values, others
-        Of equal length; equal positions share a seed. The difference is the first less the second.
-    confidence
-        Coverage of the interval.
-    """
-    return mean_interval([one - other for one, other in zip(values, others, strict=True)], confidence)
-
-
 def weighted_interval(
     shares: Sequence[float], durations: Sequence[float], confidence: float = CONFIDENCE
 ) -> Interval:
@@ -129,17 +115,30 @@ def weighted_interval(
     mean = spent / total
     if n < 2:
         return Interval(mean, None, None, n)
-    left_out = [
-        (spent - share * time) / (total - time) for share, time in zip(shares, durations, strict=True)
-    ]
-    middle = math.fsum(left_out) / n
-    error = math.sqrt((n - 1) / n * math.fsum((value - middle) ** 2 for value in left_out))
+    error = math.sqrt(jackknife(left_out(shares, durations)))
     half = t_quantile(n - 1, confidence) * error
     return Interval(mean, mean - half, mean + half, n)
 
 
+def left_out(shares: Sequence[float], durations: Sequence[float]) -> list[float]:
+    """The mean that :func:`weighted_interval` gives, without each of two or more runs in turn."""
+    total = math.fsum(durations)
+    spent = math.fsum(share * time for share, time in zip(shares, durations, strict=True))
+    return [(spent - share * time) / (total - time) for share, time in zip(shares, durations, strict=True)]
+
+
+def jackknife(estimates: Sequence[float]) -> float:
+    """The squared standard error of an estimate, from what it is without each of two or more runs in turn."""
+    n = len(estimates)
+    middle = math.fsum(estimates) / n
+    return (n - 1) / n * math.fsum((value - middle) ** 2 for value in estimates)
+
+
 def ratio_interval(
-    values: Sequence[float], others: Sequence[float], confidence: float = CONFIDENCE
+    values: Sequence[float],
+    others: Sequence[float],
+    confidence: float = CONFIDENCE,
+    weights: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> Interval:
     """The ratio of two means over pairs, with its bootstrap interval (bias-corrected and accelerated).
 
@@ -149,6 +148,8 @@ def ratio_interval(
         Numerators and denominators; equal positions share a seed and are resampled together.
     confidence
         Coverage of the interval; there is none below :data:`BOOTSTRAP_MIN` pairs.
+    weights
+        Of the values and of the others; all count alike unless set.
 
     Raises
     ------
@@ -157,12 +158,26 @@ def ratio_interval(
     """
     if len(values) != len(others):
         raise ValueError("a ratio needs equally many numerators and denominators")
-    ratio = math.fsum(values) / math.fsum(others)
+    if weights is None:
+        ratio = math.fsum(values) / math.fsum(others)
 
-    def of_means(above: Any, below: Any, axis: int) -> Any:
-        return above.mean(axis=axis) / below.mean(axis=axis)
+        def of_means(above: Any, below: Any, axis: int) -> Any:
+            return above.mean(axis=axis) / below.mean(axis=axis)
 
-    low, high = _resampled((values, others), of_means, confidence, "BCa")
+        low, high = _resampled((values, others), of_means, confidence, "BCa")
+        return Interval(ratio, low, high, len(values))
+    above, below = (
+        [value * weight for value, weight in zip(side, own, strict=True)]
+        for side, own in zip((values, others), weights, strict=True)
+    )
+    ratio = math.fsum(above) / math.fsum(weights[0]) / (math.fsum(below) / math.fsum(weights[1]))
+
+    def of_weighted(above: Any, time_above: Any, below: Any, time_below: Any, axis: int) -> Any:
+        return above.sum(axis=axis) / time_above.sum(axis=axis) / (
+            below.sum(axis=axis) / time_below.sum(axis=axis)
+        )  # fmt: skip
+
+    low, high = _resampled((above, weights[0], below, weights[1]), of_weighted, confidence, "BCa")
     return Interval(ratio, low, high, len(values))
 
 

@@ -21,11 +21,12 @@ from functools import lru_cache
 from typing import Any
 
 from bgsim.experiment.identity import canonical
-from bgsim.experiment.metrics import BASELINE, GAUGES, METRICS, ORDER, slowdown
+from bgsim.experiment.metrics import BASELINE, METRICS, ORDER, slowdown
 from bgsim.experiment.order import natural_key
 from bgsim.experiment.points import labelled
 from bgsim.experiment.record import Record, StoredRecord, head_of
-from bgsim.experiment.statistics import CONFIDENCE, Interval, mean_interval, weighted_interval
+from bgsim.experiment.samples import sample_of
+from bgsim.experiment.statistics import CONFIDENCE, Interval
 
 Native = dict[tuple[int, int], Mapping[str, float]]
 """Metrics on bare metal, by seed and replication."""
@@ -160,11 +161,7 @@ def interval_of(
     confidence
         Coverage of the interval.
     """
-    if metric in GAUGES:
-        durations = values.get("elapsed_s", ())
-        if len(durations) == len(values[metric]) and min(durations) > 0:
-            return weighted_interval(values[metric], durations, confidence)
-    return mean_interval(values[metric], confidence)
+    return sample_of(metric, values).interval(confidence)
 
 
 def _columns(group: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:

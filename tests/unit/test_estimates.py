@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import lfilter
+from scipy.stats import ttest_ind
 
-from bgsim.experiment import statistics
+from bgsim.experiment import samples, statistics
 from bgsim.histogram import Histogram
 from bgsim.steady import mser, steady_mean
 
@@ -99,9 +100,49 @@ def test_a_paired_difference_is_narrow_where_both_share_their_noise():
     random = np.random.default_rng(4)
     shared = random.normal(0, 10, 20)
     native, other = 100 + shared, 300 + shared + random.normal(0, 0.1, 20)
-    paired = statistics.difference_interval(other, native)
+    paired = samples.paired(samples.Sample(other), samples.Sample(native)).interval()
     assert paired.half_width < 0.1
     assert paired.low <= 200 <= paired.high
+    assert paired == statistics.mean_interval(list(other - native))
+
+
+def test_independent_samples_are_compared_by_welch_with_one_verdict():
+    random = np.random.default_rng(8)
+    significant = 0
+    for one, other in ((3, 3), (3, 3), (3, 3), (5, 12), (2, 9)) * 20:
+        before, after = random.normal(0, 1, one), random.normal(2, 2, other)
+        found = samples.independent(samples.Sample(after), samples.Sample(before))
+        wanted = ttest_ind(after, before, equal_var=False)
+        ends = wanted.confidence_interval(0.95)
+        interval = found.interval()
+        assert (interval.low, interval.high) == pytest.approx((ends.low, ends.high))
+        assert found.p == pytest.approx(wanted.pvalue)
+        assert (found.p < 0.05) == (not interval.low <= 0 <= interval.high)
+        significant += found.p < 0.05
+    assert 10 < significant < 90
+
+
+def test_differences_of_shares_of_time_have_the_weights_of_the_means():
+    random = np.random.default_rng(9)
+    right = {"paired": 0, "independent": 0}
+    for _ in range(DRAWS):
+        shared = random.normal(0, 0.05, 12)
+        sides = []
+        for share in (0.3, 0.5):
+            times = random.uniform(1, 3, 12)
+            busy = share + shared + random.normal(0, 0.02, 12) + 0.1 * (times - 2)
+            sides.append(samples.sample_of("cpu_utilisation", {"cpu_utilisation": busy, "elapsed_s": times}))
+        for name, find in (("paired", samples.paired), ("independent", samples.independent)):
+            interval = find(sides[1], sides[0]).interval()
+            assert interval.mean == pytest.approx(sides[1].interval().mean - sides[0].interval().mean)
+            right[name] += interval.low <= 0.2 <= interval.high
+    assert 0.9 * DRAWS <= right["paired"] <= right["independent"]
+    ratio = samples.ratio(sides[1], sides[0])
+    assert ratio.mean == pytest.approx(sides[1].mean / sides[0].mean)
+    assert ratio.low < ratio.mean < ratio.high
+    alike = {"cpu_utilisation": [0.2, 0.4], "elapsed_s": [2.0, 2.0]}
+    assert samples.sample_of("cpu_utilisation", alike).weights is None
+    assert samples.sample_of("latency_us", {"latency_us": [1, 2], "elapsed_s": [2.0, 3.0]}).weights is None
 
 
 def test_the_bootstrap_covers_ratios_and_quantiles():

@@ -357,6 +357,32 @@ def test_overheads_are_paired(pair):
     assert "1/2.5" in statistics_tables.overheads(rows)
 
 
+def test_a_share_of_time_has_one_mean_everywhere(pair, known, workload, tmp_path):
+    def sharing(resolved, progress):
+        draw = resolved.seed % 7 + 3 * (resolved.platform == "virtual-machine")
+        busy = {"cpu_utilisation": (1 + draw) / 12, "latency_us": 1.0 + draw}
+        return Outcome(metrics={"elapsed_s": 1e-3 * (1 + draw), **busy}, details={})
+
+    workload.run = sharing
+    del known["sweep"]
+    studies = pair("a"), pair("b", seed=99)
+    shown = []
+    for study in studies:
+        frame = study.summary()
+        means = frame[frame.metric == "cpu_utilisation"].set_index("platform")["mean"]
+        shown.append(means)
+        (row,) = overheads.overheads(study, ["cpu_utilisation"])
+        assert (row.native.mean, row.mean.mean) == (means["bare-metal"], means["virtual-machine"])
+        assert row.difference.mean == pytest.approx(row.mean.mean - row.native.mean)
+        assert row.ratio.mean == pytest.approx(row.mean.mean / row.native.mean)
+        assert row.variance_reduction > 1
+    for row in diff.compare(*studies, metrics=["cpu_utilisation"]).rows:
+        before, after = (means[row.platform] for means in shown)
+        assert (row.before.mean, row.after.mean) == (before, after)
+        assert row.difference.mean == pytest.approx(after - before)
+        assert row.test == "welch"
+
+
 def test_a_failed_run_stops_a_fit(known):
     known["calibrate"] = {
         "data": [{"name": "x", "metric": "latency_us", "value": 1.0}], "parameters": {"mmio.latency": None},
