@@ -256,10 +256,7 @@ def explain(
 def validate(
     cases: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[CASE]...",
-            help="Names or their beginnings [default: all cases].",
-        ),
+        typer.Argument(metavar="[CASE]...", help="Names or their beginnings [default: all cases]."),
     ] = None,
     fast: Annotated[bool, typer.Option("--fast", help="Leave out what takes longer than seconds.")] = False,
     markdown: Annotated[
