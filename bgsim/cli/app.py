@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bgsim.cli import executing, exploring, looking_up, messages, seeing, studies, timeline, topology
+from bgsim.cli import (
+    completing,
+    executing,
+    exploring,
+    looking_up,
+    messages,
+    seeing,
+    studies,
+    timeline,
+    topology,
+)
 from bgsim.cli.failures import guarded, leave, say
 from bgsim.cli.outputs import output_path
 from bgsim.experiment.errors import EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_RUN_FAILED
@@ -28,7 +38,6 @@ app = typer.Typer(
     help="What an operating-system design costs on a Blue Gene/P: bare metal, L4, virtual machine.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,  # rich would double the time --help takes
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -47,12 +56,22 @@ exploring.add_to(app, EXIT_CODES)
 looking_up.add_to(app, EXIT_CODES)
 
 ExperimentArgument = Annotated[
-    str, typer.Argument(metavar="EXPERIMENT", help="A YAML file, or the name of a shipped experiment.")
+    str,
+    typer.Argument(
+        metavar="EXPERIMENT",
+        autocompletion=completing.experiments,
+        help="A YAML file, or a shipped experiment: bgsim experiments lists them.",
+    ),
 ]
 StudyArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The directory of a study.")]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Change one setting, such as workload.program=gcc12."),
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        autocompletion=completing.changes,
+        help="Change one setting, such as workload.program=gcc12.",
+    ),
 ]
 SmokeOption = Annotated[bool, typer.Option("--smoke", help="The experiment's reduced form, done in seconds.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Replaces the experiment's seed.")]
@@ -172,7 +191,12 @@ def compare(
     directory: StudyArgument,
     form: Annotated[
         str,
-        typer.Option("--format", metavar="text|latex|markdown|csv", help="What the table is written as."),
+        typer.Option(
+            "--format",
+            metavar="text|latex|markdown|csv",
+            autocompletion=completing.forms,
+            help="What the table is written as.",
+        ),
     ] = "text",
 ) -> None:
     """Print native beside virtualised, point by point."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bgsim.cli import executing
+from bgsim.cli import completing, executing
 from bgsim.cli.failures import guarded, leave, say
 from bgsim.cli.outputs import output_path
 from bgsim.experiment.errors import EXIT_BAD_INPUT, EXIT_CHANGED, EXIT_RUN_FAILED
@@ -17,11 +17,21 @@ if TYPE_CHECKING:
     from bgsim.experiment.plan import Experiment
 
 ExperimentArgument = Annotated[
-    str, typer.Argument(metavar="EXPERIMENT", help="A YAML file, or the name of a shipped experiment.")
+    str,
+    typer.Argument(
+        metavar="EXPERIMENT",
+        autocompletion=completing.experiments,
+        help="A YAML file, or a shipped experiment: bgsim experiments lists them.",
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Change one setting, such as sensitivity.levels=6."),
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        autocompletion=completing.changes,
+        help="Change one setting, such as sensitivity.levels=6.",
+    ),
 ]
 OutputOption = Annotated[
     Path | None,

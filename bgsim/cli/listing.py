@@ -1,4 +1,4 @@
-"""What ``bgsim datasheet``, ``bgsim schema`` and ``bgsim version`` print."""
+"""What ``bgsim datasheet``, ``experiments``, ``schema`` and ``version`` print."""
 
 from __future__ import annotations
 
@@ -191,6 +191,18 @@ def schema_drift(what: str) -> str:
     if shipped == generated + "\n":
         return ""
     return f"{path} has drifted; write it anew: bgsim schema {what} > schema/{what}.schema.json"
+
+
+def experiments() -> str:
+    """The shipped experiments: name, about how long it takes, description."""
+    from bgsim.experiment.shipped import experiments as shipped
+
+    rows = [(each.name, each.time, each.description) for each in shipped()]
+    notes = (
+        "Times are those of one processor, roughly: workers divide them, slow machines multiply them.",
+        "With --smoke an experiment takes seconds, half a minute at most.",
+    )
+    return "\n".join([aligned([("experiment", "time", "what it shows"), *rows]), "", *notes])
 
 
 def versions() -> str:

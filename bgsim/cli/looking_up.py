@@ -1,4 +1,4 @@
-"""``bgsim datasheet``, ``cures``, ``schema`` and ``version``: what is known without running anything."""
+"""``bgsim experiments``, ``datasheet``, ``cures``, ``schema``, ``version``: what is known before a run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from bgsim.cli import completing
 from bgsim.cli.failures import guarded, leave
 from bgsim.experiment.errors import EXIT_INTERNAL
 
@@ -14,17 +15,32 @@ from bgsim.experiment.errors import EXIT_INTERNAL
 def datasheet(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Parameters, beginnings of names, or patterns in quotes."),
+        typer.Argument(
+            metavar="[NAME]...",
+            autocompletion=completing.parameters,
+            help="Parameters, beginnings of names, or patterns in quotes.",
+        ),
     ] = None,
     base: Annotated[
         str | None, typer.Option("--base", help="Which machine [default: bgp, or the study's].")
     ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Show it with this change.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            autocompletion=completing.changed_parameters,
+            help="Show it with this change.",
+        ),
     ] = None,
     confidence: Annotated[
         list[str] | None,
-        typer.Option("--confidence", metavar="MARK", help="Only with this mark, such as G, guesses; or G,C."),
+        typer.Option(
+            "--confidence",
+            metavar="MARK",
+            autocompletion=completing.marks,
+            help="Only with this mark, such as G, guesses; or G,C.",
+        ),
     ] = None,
     read_by: Annotated[
         str | None,
@@ -43,7 +59,10 @@ def datasheet(
 
 @guarded
 def cures(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One cure, in full.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", autocompletion=completing.cures, help="One cure, in full."),
+    ] = None,
 ) -> None:
     """List the cures: changes of kernel, VMM, guest and hardware that experiments can name."""
     from bgsim.cli import cures_text
@@ -52,9 +71,22 @@ def cures(
 
 
 @guarded
+def experiments() -> None:
+    """List the shipped experiments: what each shows, and about how long it takes."""
+    from bgsim.cli import listing
+
+    print(listing.experiments())
+
+
+@guarded
 def schema(
     what: Annotated[
-        str, typer.Argument(metavar="[experiment|topology|metrics|record]", help="Which one.")
+        str,
+        typer.Argument(
+            metavar="[experiment|topology|metrics|record]",
+            autocompletion=completing.schemas,
+            help="Which one.",
+        ),
     ] = "experiment",
     check: Annotated[
         bool, typer.Option("--check", help="Compare the shipped schema file with what would be generated.")
@@ -81,6 +113,6 @@ def version() -> None:
 
 def add_to(app: typer.Typer, epilog: str) -> None:
     """Put the commands on the command line."""
-    for command in (datasheet, cures, schema):
+    for command in (experiments, datasheet, cures, schema):
         app.command(epilog=epilog)(command)
     app.command()(version)

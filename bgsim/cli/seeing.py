@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bgsim.cli import completing
 from bgsim.cli.failures import guarded, leave, say
 from bgsim.cli.outputs import output_path
 from bgsim.experiment.errors import EXIT_BAD_INPUT
@@ -76,7 +77,12 @@ def plot(
     ] = False,
     figure: Annotated[
         list[str] | None,
-        typer.Option("--figure", metavar="NAME", help="Only this one of the study's figures."),
+        typer.Option(
+            "--figure",
+            metavar="NAME",
+            autocompletion=completing.figures,
+            help="Only this one of the study's figures.",
+        ),
     ] = None,
     x: Annotated[
         str | None, typer.Option("--x", metavar="COLUMN", help="To the right: swept, platform or metric.")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bgsim.cli import completing
 from bgsim.cli.failures import guarded, leave, say
 from bgsim.cli.outputs import output_path
 from bgsim.experiment.errors import EXIT_BAD_INPUT
@@ -24,7 +25,11 @@ def add_to(app: typer.Typer, epilog: str) -> None:
 def trace(
     what: Annotated[
         str,
-        typer.Argument(metavar="EXPERIMENT|DIR", help="A YAML file, a shipped experiment, or a study."),
+        typer.Argument(
+            metavar="EXPERIMENT|DIR",
+            autocompletion=completing.experiments,
+            help="A YAML file, a shipped experiment, or a study.",
+        ),
     ],
     run: Annotated[
         str | None,
@@ -52,7 +57,12 @@ def trace(
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="Of an experiment: change one setting."),
+        typer.Option(
+            "--set",
+            metavar="PATH=VALUE",
+            autocompletion=completing.changes,
+            help="Of an experiment: change one setting.",
+        ),
     ] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="Of an experiment: its reduced form.")] = False,
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bgsim.cli import completing
 from bgsim.cli.failures import guarded, say
 
 app = typer.Typer(
@@ -30,7 +31,12 @@ def list_() -> None:
 @guarded
 def show(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A shipped topology, or the path of a YAML file.")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            autocompletion=completing.topologies,
+            help="A shipped topology, or the path of a YAML file.",
+        ),
     ],
     figure: Annotated[
         Path | None,

@@ -2,12 +2,14 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import bgsim as package
 from bgsim.cli.app import EXIT_CODES
 from bgsim.experiment import shipped
+from bgsim.units import parse
 
 
 def test_help_names_every_command_and_exit_code(bgsim):
@@ -111,6 +113,21 @@ def test_datasheet_of_several_names_and_of_some_marks(bgsim):
     wrong = bgsim("datasheet", "no.such", "tlb.entreis").err
     assert "no.such: no such parameter\n" in wrong
     assert "tlb.entreis: no such parameter; did you mean 'tlb.entries'?\n" in wrong
+
+
+def test_experiments_with_what_they_take(bgsim):
+    done = bgsim("experiments")
+    lines = done.out.splitlines()
+    assert lines[0].split() == ["experiment", "time", "what", "it", "shows"]
+    listed = dict(line.split(maxsplit=1) for line in lines[1 : lines.index("")])
+    assert list(listed) == shipped.names("experiments")
+    assert "unknown" not in done.out
+    for each in shipped.experiments():
+        parse(each.time, "time")
+        assert each.description
+    source = Path(shipped.__file__).with_name("costs.yaml").read_text()
+    named = [line.split(":")[0] for line in source.splitlines() if not line.startswith("#")]
+    assert named == shipped.names("experiments")
 
 
 def test_schemas(bgsim):
