@@ -1,13 +1,15 @@
 """The matrix of guests and platforms: what each workload takes in every cell, as a figure and as a table.
 
 A row is a workload, a column a guest on a platform. A cell shows the workload's headline number and is
-coloured by how far it is behind the best cell of its row. A cell is empty where nothing runs, for the reason
-that planning the experiment gives: the reasons are asked for again, not kept.
+coloured by how many times it is worse than the best cell of its row. Nothing is a number of times worse than
+a best of 0, such as no noise at all: there colours go by the least value above 0. A cell is empty where
+nothing runs, for the reason that planning the experiment gives: the reasons are asked for again, not kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bgsim.experiment.labels import brief
@@ -40,9 +42,6 @@ KINDS_MIN = 3
 FACTOR_MAX = 1e4
 """How far behind the best a cell is that has the darkest colour."""
 
-_NOISE_FLOOR = 1e-6
-"""A noise ratio below it counts as nothing when cells are compared."""
-
 _TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 _RATES = ((1e9, "Gb/s"), (1e6, "Mb/s"), (1e3, "kb/s"), (1.0, "b/s"))
 _METRICS: Mapping[str, tuple[str, float]] = {
@@ -55,6 +54,7 @@ _METRICS: Mapping[str, tuple[str, float]] = {
 }
 """Headline metrics, the first that a workload has, with what they are and their base unit."""
 
+_STARRED = "; *best is 0: times the least value above 0"
 _BY_LATENCY = ("tcp_rr", "udp_rr", "open-close", "random")
 _BY_TIME = ("compile",)
 
@@ -75,11 +75,8 @@ class Headline(NamedTuple):
         return f"{significant(self.value / factor, 3 if self.value / factor < 100 else 2)} {unit}"
 
     def behind(self, best: Headline) -> float:
-        """How many times worse than the best of the row; at least 1."""
-        if self.what == "rate":
-            return best.value / self.value
-        floor = _NOISE_FLOOR if self.what == "share" else 0.0
-        return max(self.value, floor) / max(best.value, floor)
+        """How many times worse than another value, which is not 0."""
+        return best.value / self.value if self.what == "rate" else self.value / best.value
 
 
 class Column(NamedTuple):
@@ -103,6 +100,24 @@ class Row(NamedTuple):
         if not found:
             return None
         return (max if found[0].what == "rate" else min)(found, key=lambda each: each.value)
+
+    @property
+    def compared_with(self) -> Headline | None:
+        """What colours go by: the best cell or, where that is 0, the least one above 0, if there is any."""
+        best = self.best
+        if best is None or best.value > 0:
+            return best
+        above = [each for each in self.cells.values() if each.value > 0]
+        return min(above, key=lambda each: each.value, default=None)
+
+    def times_worse(self, cell: Headline) -> float:
+        """How many times a cell is worse than what it is compared with: 1 or more (inf at a rate of 0)."""
+        known = self.compared_with
+        if known is None:
+            return 1.0
+        if cell.value == 0:
+            return inf if cell.what == "rate" else 1.0
+        return max(1.0, cell.behind(known))
 
 
 def is_matrix(points: Sequence[Point], axes: Sequence[str]) -> bool:
@@ -184,23 +199,23 @@ def draw(points: Sequence[Point]) -> Figure:
     colours = LinearSegmentedColormap.from_list("behind", ["#FFFFFF", "#F7D9C4", "#E8995F", "#B5450B"])
     norm = LogNorm(1.0, FACTOR_MAX, clip=True)
     for y, row in enumerate(rows):
-        best = row.best
         for x, column in enumerate(columns):
             cell = row.cells.get(column)
-            if cell is None or best is None:
+            if cell is None:
                 axes.add_patch(Rectangle((x, y), 1, 1, facecolor="#EEEEEE", hatch="////", edgecolor="white"))
                 continue
-            factor = max(1.0, cell.behind(best))
+            factor = min(row.times_worse(cell), FACTOR_MAX)
             axes.add_patch(Rectangle((x, y), 1, 1, facecolor=colours(norm(factor)), edgecolor="white"))
             dark = factor > FACTOR_MAX / 20
             axes.text(
                 x + 0.5, y + 0.5, cell.text, ha="center", va="center", fontsize=6.0,
-                color="white" if dark else "black", fontweight="bold" if cell == best else "normal",
+                color="white" if dark else "black", fontweight="bold" if cell == row.best else "normal",
             )  # fmt: skip
     _head(axes, columns)
     axes.set_xlim(0, len(columns))
     axes.set_ylim(len(rows), 0)
-    axes.set_yticks([y + 0.5 for y in range(len(rows))], [row.label for row in rows])
+    labels = [f"{row.label}*" if row.best != row.compared_with else row.label for row in rows]
+    axes.set_yticks([y + 0.5 for y in range(len(rows))], labels)
     axes.tick_params(length=0)
     axes.grid(visible=False)
     for side in axes.spines.values():
@@ -208,7 +223,8 @@ def draw(points: Sequence[Point]) -> Figure:
     from matplotlib.cm import ScalarMappable
 
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=axes, location="bottom", shrink=0.4, aspect=40)
-    bar.set_label("times the best of its row (bold)")
+    starred = any(label.endswith("*") for label in labels)
+    bar.set_label("times the best of its row (bold)" + _STARRED * starred)
     return figure
 
 

@@ -11,7 +11,9 @@ from bgsim.guests.function_shipping import FileCalls
 from bgsim.hardware.file_server import IoParameters
 from bgsim.hardware.io_protocol import Call
 from bgsim.platforms import layout
-from bgsim.report.matrix_figures import Column, Headline, Row, row_label, why_empty
+from bgsim.report.matrix_figures import Column, Headline, Row, draw, row_label, why_empty
+from bgsim.report.results import Cell, Group, Point
+from bgsim.report.style import paper_style
 from bgsim.workloads import characterize, execute
 from bgsim.workloads.configs import MicroConfig
 from bgsim.workloads.io_config import IoConfig
@@ -142,6 +144,44 @@ def test_the_best_of_a_row_is_the_shortest_time_or_the_highest_rate() -> None:
     few, many = Headline("rate", 1.0), Headline("rate", 3.0)
     assert Row("x", {}, {Column("a", "b"): few, Column("c", "d"): many}).best == many
     assert few.behind(many) == 3
+
+
+def test_colours_of_a_row_whose_best_is_0_go_by_the_least_value_above_it() -> None:
+    none, tick, timer = (Headline("share", share) for share in (0.0, 0.00029, 0.0078))
+    row = Row(
+        "noise fwq",
+        {},
+        {Column("cnk", name): each for name, each in zip("abc", (none, tick, timer), strict=True)},
+    )
+    assert (row.best, row.compared_with) == (none, tick)
+    assert [row.times_worse(each) for each in (none, tick)] == [1, 1]
+    assert row.times_worse(timer) == pytest.approx(26.9, abs=0.01)
+    quiet = Row("noise fwq", {}, {Column("cnk", "a"): none})
+    assert quiet.times_worse(none) == 1
+    stopped, running = Headline("rate", 0.0), Headline("rate", 1.0)
+    rates = Row("x", {}, {Column("a", "b"): stopped, Column("c", "d"): running})
+    assert rates.times_worse(stopped) == float("inf")
+
+
+def test_the_figure_says_what_a_row_whose_best_is_0_is_compared_with() -> None:
+    def labels(*shares: float) -> tuple[str, str]:
+        points = []
+        for share, platform in zip(shares, ("bare-metal", "virtual-machine"), strict=True):
+            section = {"kind": "noise", "probe": "fwq"}
+            record = {"config": {"guest": "cnk", "workload": section}}
+            cells = {"noise_ratio": Cell(share, None, None, 1, "ratio")}
+            group = Group({"workload": section}, platform, (record,), cells)
+            points.append(Point(group.point, {platform: group}))
+        with paper_style():
+            figure = draw(points)
+        matrix, bar = figure.axes
+        return matrix.get_yticklabels()[0].get_text(), bar.get_xlabel()
+
+    assert labels(0.0, 0.00029) == (
+        "noise fwq*",
+        "times the best of its row (bold); *best is 0: times the least value above 0",
+    )
+    assert labels(0.0001, 0.00029) == ("noise fwq", "times the best of its row (bold)")
 
 
 def test_empty_cells_say_why() -> None:
