@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bgsim.cli import executing, exploring, messages, seeing, studies, timeline, topology
+from bgsim.cli import executing, exploring, messages, seeing, studies, timeline, topology, versions
 from bgsim.cli.failures import guarded, leave, say
 from bgsim.cli.outputs import output_path
 from bgsim.experiment.errors import EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_RUN_FAILED
@@ -44,6 +44,7 @@ timeline.add_to(app, EXIT_CODES)
 seeing.add_to(app, EXIT_CODES)
 
 exploring.add_to(app, EXIT_CODES)
+
 
 ExperimentArgument = Annotated[
     str, typer.Argument(metavar="EXPERIMENT", help="A YAML file, or the name of a shipped experiment.")
@@ -212,9 +213,9 @@ def explain(
 @app.command(epilog=EXIT_CODES)
 @guarded
 def datasheet(
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="[NAME]", help="A parameter, the beginning of names, or a pattern."),
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Parameters, beginnings of names, or quoted patterns."),
     ] = None,
     base: Annotated[str, typer.Option("--base", help="Which machine.")] = "bgp",
     set_: Annotated[
@@ -224,7 +225,7 @@ def datasheet(
     """Print the machine's parameters: value, unit, source, confidence."""
     from bgsim.cli import listing
 
-    print(listing.datasheet(name, base, set_ or ()))
+    print(listing.datasheet(names or (), base, set_ or ()))
 
 
 @app.command(epilog=EXIT_CODES)
@@ -342,13 +343,7 @@ def characterize(
     characterizing.command(platform, guest, set_ or [], output, check, update)
 
 
-@app.command()
-@guarded
-def version() -> None:
-    """Print the version of bgsim, of Python and of the libraries."""
-    from bgsim.cli import listing
-
-    print(listing.versions())
+versions.add_to(app)
 
 
 def _print_comparison(study: Study) -> None:

@@ -20,24 +20,27 @@ SHIPPED = ("experiment", "topology")
 """Schemas of files that people write; editors find them in schema/."""
 
 
-def datasheet(name: str | None, base: str, changes: Sequence[str]) -> str:
-    """The parameters that a name, the beginning of names or a pattern selects.
+def datasheet(names: Sequence[str], base: str, changes: Sequence[str]) -> str:
+    """The parameters that names, beginnings of names or patterns select; all without any.
 
     Raises
     ------
     ExperimentError
-        No parameter is selected, or a change is not ``name=value``.
+        One selects no parameter, or a change is not ``name=value``.
     bgsim.datasheet.DatasheetError
         The machine is unknown, or a change does not fit.
     """
     from bgsim.datasheet import Datasheet
 
     sheet = Datasheet.load(base).with_values({change.path: change.value for change in settings(changes)})
-    chosen = list(sheet) if name is None else selected(sheet, name)
-    if name is not None and not chosen:
-        near = did_you_mean(name, sheet)
-        raise ExperimentError([Problem(f"datasheet {base}", name, f"no such parameter{near}")])
-    if chosen == [name]:
+    chosen = [] if names else list(sheet)
+    for name in names:
+        found = selected(sheet, name)
+        if not found:
+            near = did_you_mean(name, sheet)
+            raise ExperimentError([Problem(f"datasheet {base}", name, f"no such parameter{near}")])
+        chosen += [each for each in found if each not in chosen]
+    if chosen == list(names) and len(chosen) == 1:
         return _details(sheet[chosen[0]])
     rows = [("name", "value", "confidence", "source")]
     rows += [(entry, sheet[entry].text, sheet[entry].confidence, sheet[entry].source) for entry in chosen]
