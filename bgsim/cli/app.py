@@ -18,6 +18,7 @@ from bgsim.cli import (
     studies,
     timeline,
     topology,
+    versions,
 )
 from bgsim.cli.failures import guarded, leave, say
 from bgsim.cli.outputs import output_path
@@ -42,18 +43,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-app.add_typer(messages.app, name="messages", epilog=EXIT_CODES)
-
-app.add_typer(topology.app, name="topology")
-
-studies.add_to(app, EXIT_CODES)
-
-timeline.add_to(app, EXIT_CODES)
-seeing.add_to(app, EXIT_CODES)
-
-exploring.add_to(app, EXIT_CODES)
-looking_up.add_to(app, EXIT_CODES)
 
 ExperimentArgument = Annotated[
     str,
@@ -332,6 +321,14 @@ def characterize(
     from bgsim.cli import characterizing
 
     characterizing.command(platform, guest, set_ or [], output, check, update)
+
+
+# What comes after the commands above, in the order of the help.
+for group in (seeing, studies, exploring, looking_up, timeline):
+    group.add_to(app, EXIT_CODES)
+app.add_typer(messages.app, name="messages", epilog=EXIT_CODES)
+app.add_typer(topology.app, name="topology")
+versions.add_to(app)
 
 
 def _print_comparison(study: Study) -> None:

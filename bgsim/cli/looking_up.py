@@ -1,4 +1,4 @@
-"""``bgsim experiments``, ``datasheet``, ``cures``, ``schema``, ``version``: what is known before a run."""
+"""``bgsim experiments``, ``datasheet``, ``cures`` and ``schema``: what is known before a run."""
 
 from __future__ import annotations
 
@@ -103,16 +103,7 @@ def schema(
         print(listing.schema(what))
 
 
-@guarded
-def version() -> None:
-    """Print the version of bgsim, of Python and of the libraries."""
-    from bgsim.cli import listing
-
-    print(listing.versions())
-
-
 def add_to(app: typer.Typer, epilog: str) -> None:
     """Put the commands on the command line."""
     for command in (experiments, datasheet, cures, schema):
         app.command(epilog=epilog)(command)
-    app.command()(version)

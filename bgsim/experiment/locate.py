@@ -102,6 +102,8 @@ class Document:
         for depth, step in enumerate(path[:-1]):
             if isinstance(here, dict) and here.get(step) is None:
                 here[step] = {}
+                self.keys.setdefault(path[: depth + 1], place)
+                self.values[path[: depth + 1]] = place
             here = here[step]
             inside_list = isinstance(here, list) and isinstance(path[depth + 1], int)
             if not isinstance(here, dict) and not inside_list:
@@ -195,6 +197,8 @@ def read_text(text: str, source: str) -> Document:
         mark = error.problem_mark or error.context_mark
         place = Place(source, mark.line + 1, mark.column + 1) if mark else Place(source)
         said = error.problem or error.context or "not YAML"
+        if "'\\t'" in said:
+            said = "a tab where blanks must stand"
         raise ExperimentError([Problem(str(place), "", f"not YAML: {' '.join(said.split())}")]) from None
     except YAMLError as error:
         said = str(error).splitlines()[0] if str(error) else "unreadable"

@@ -44,8 +44,9 @@ def find(source: str | Path) -> Path:
     except (OSError, ValueError):  # names the file system cannot even look up
         raise ExperimentError([Problem(name, "", "not a file name")]) from None
     if path.suffix in (".yaml", ".yml") or len(path.parts) != 1 or is_directory:
-        why = "is a directory, not an experiment file" if is_directory else "no such file"
-        raise ExperimentError([Problem(name, "", f"{why}{did_you_mean(path.name, _yaml_beside(path))}")])
+        near = did_you_mean(path.name, _yaml_beside(path))
+        why = "is a directory, not an experiment file" if is_directory else f"no such file{near}"
+        raise ExperimentError([Problem(name, "", why)])
     found = shipped.find("experiments", name)
     if found is None:
         known = shipped.names("experiments")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bgsim.report import causes, published, style
 from bgsim.report.attribution import shares_of, total_cycles
-from bgsim.report.numbers import significant
+from bgsim.report.numbers import common_scale, significant
 from bgsim.report.results import (
     Group,
     Point,
@@ -212,7 +212,8 @@ def draw_stacks(axes: Axes, bars: Sequence[tuple[str, Sequence[Record]]]) -> Non
         left = [start + width for start, width in zip(left, widths, strict=True)]
     for row, (_, records) in enumerate(bars):
         mean_s = sum(total_cycles(r) / core_frequency_hz(r) for r in records) / len(records)
-        text = f"{significant(mean_s)} s"
+        divisor, unit = common_scale([mean_s], "s")
+        text = f"{significant(mean_s / divisor)} {unit}"
         axes.text(1.01, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=6.5)
     axes.set_yticks(range(len(bars)), [label for label, _ in bars])
     axes.tick_params(axis="y", length=0)

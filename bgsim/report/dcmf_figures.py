@@ -108,7 +108,7 @@ def against_size(groups: Sequence[Group], measure: str) -> Figure:
     panels[-1].set_xlabel("size (B)")
     if compared:
         _error_panel(panels[1], _TOLERANCE_PERCENT[measure])
-        black = {"color": style.BLACK, "marker": "o", "markersize": _MARK}
+        black: dict[str, Any] = {"color": style.BLACK, "marker": "o", "markersize": _MARK}
         handles["filled: simulated"] = Line2D([], [], **black)
         handles["hollow: measured"] = Line2D([], [], **_hollow(black))
     style.legend_outside(figure, handles, columns=2)

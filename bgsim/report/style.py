@@ -292,15 +292,19 @@ def _size_text(size: float) -> str:
 def plain_log_ticks(axes: Axes, which: Literal["x", "y"], subs: Sequence[float] = (1.0, 2.0, 5.0)) -> None:
     """A logarithmic axis labelled 0.1, 1, 10, 1,000 instead of powers; call it after drawing.
 
-    Within few decades multiples of ten are labelled too, those of `subs`.
+    Within few decades multiples of ten are labelled too, those of `subs`; where fewer than two of them are in
+    view, round numbers between.
     """
-    from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     low, high = axis.get_view_interval()
     if high < _FEW_DECADES * low:
         axis.set_major_locator(LogLocator(subs=subs))
+        if sum(low <= tick <= high for tick in axis.get_majorticklocs()) < 2:
+            axis.set_major_locator(MaxNLocator(4))
+            axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(number_formatter())
     if high > _MANY_DECADES * low:
         axis.set_minor_locator(NullLocator())  # unreadable there, and most of the drawing time

@@ -96,6 +96,11 @@ def test_datasheet_by_name_beginning_and_pattern(bgsim):
     assert all(line.startswith("tlb.") for line in several[1:])
     assert "core.frequency" in bgsim("datasheet", "*.frequency").out
     assert "800 MHz" in bgsim("datasheet", "core.frequency", "--set", "core.frequency=800 MHz").out
+    both = bgsim("datasheet", "l4.native.*", "hybrid.*", "hybrid.torus").out.splitlines()
+    names = [line.split()[0] for line in both[1:]]
+    assert {"l4.native.fault_instructions", "hybrid.torus"} <= set(names)
+    assert len(names) == len(set(names))
+    assert bgsim("datasheet", "tlb.entries", "no.such").code == 2
     assert len(bgsim("datasheet").out.splitlines()) == 1 + len(package.Datasheet.load())
 
 
@@ -149,6 +154,19 @@ def test_every_shipped_experiment_names_the_schema(bgsim):
 
 def test_version(bgsim):
     assert f"bgsim        {package.__version__}" in bgsim("version").out
+    assert bgsim("--version").out == bgsim("version").out
+
+
+def test_mistakes_are_placed_where_they_were_made(bgsim, tmp_path):
+    experiment = tmp_path / "base.yaml"
+    experiment.write_text(
+        "name: base\npartition: {topology: pair}\nplatforms: [bare-metal]\nworkload: {kind: dcmf}\n"
+    )
+    said = bgsim("check", experiment, "--set", "worklod.size=3").err
+    assert said == "--set worklod.size=3: worklod: unknown key; did you mean 'workload'?\n"
+    (tmp_path / "bases.yaml").mkdir()
+    said = bgsim("check", tmp_path / "bases.yaml").err
+    assert said == f"{tmp_path / 'bases.yaml'}: is a directory, not an experiment file\n"
 
 
 def test_a_reader_that_goes_away_is_no_fault():

@@ -87,6 +87,11 @@ def test_files_that_cannot_be_read(tmp_path):
         read_file(tmp_path / "absent.yaml")
 
 
+def test_a_tab_is_called_a_tab():
+    with pytest.raises(ExperimentError, match=r"t\.yaml:2:1: not YAML: a tab where blanks must stand"):
+        read_text("name: t\n\tpartition: x\n", "t.yaml")
+
+
 def test_parameter_names_stay_whole_in_paths():
     assert split_path("machine.set.tlb.entries") == ("machine", "set", "tlb.entries")
     assert split_path("assume.core.frequency") == ("assume", "core.frequency")

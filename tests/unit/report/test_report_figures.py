@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bgsim.report import causes, figures, style
+from bgsim.report import causes, compile_figures, figures, style
 from bgsim.report.explain import explain_figure
 from bgsim.report.figures import draw_study
 from bgsim.report.results import ReportError, Results
@@ -153,3 +153,27 @@ def test_single_point_without_sweep(
     ]
     record = dict(records[0], point={})
     assert draw_study(study_class([record]), tmp_path, formats=("svg",))
+
+
+@pytest.mark.parametrize("ends", [(6051, 12820), (11000, 12820), (5, 5.5), (60, 17484)])
+def test_a_logarithmic_axis_has_two_numbers_at_least(ends: tuple[float, float]) -> None:
+    with style.paper_style():
+        figure, [[axes]] = style.new_figure()
+        axes.plot(ends, (0, 1), "o")
+        style.plain_log_ticks(axes, "x")
+        figure.canvas.draw()
+        low, high = axes.get_xlim()
+        shown = [label for label in axes.get_xticklabels() if low <= label.get_position()[0] <= high]
+    assert len({label.get_text() for label in shown}) >= 2
+
+
+def test_totals_of_short_runs_have_a_unit_that_fits(record_of: Callable[..., Any]) -> None:
+    records = [
+        record_of({}, "bare-metal", {"kind": "micro"}, {}, attribution={"guest_user": cycles})
+        for cycles in (1_200, 349_350, 8_500_000_000)
+    ]
+    with style.paper_style():
+        _, [[axes]] = style.new_figure()
+        compile_figures.draw_stacks(axes, [(str(n), [record]) for n, record in enumerate(records)])
+    totals = [text.get_text() for text in axes.texts if text.get_text()[-1] == "s"]
+    assert totals == ["1.41 µs", "411 µs", "10.0 s"]
