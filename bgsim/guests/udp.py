@@ -17,13 +17,12 @@ from typing import Any
 
 from bgsim.datasheet import Datasheet
 from bgsim.guests.ethernet import Frame
+from bgsim.guests.limits import DATAGRAM_BYTES_MAX
 from bgsim.guests.network import NetworkLinux
 from bgsim.platforms.seam import Code, Request
 
 IP_HEADER_BYTES = 20
 UDP_HEADER_BYTES = 8
-DATAGRAM_BYTES_MAX = 65_507
-"""Most a datagram can carry: the length field of IP has 16 bits."""
 
 
 @dataclass(frozen=True)

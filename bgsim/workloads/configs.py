@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from bgsim.guests.limits import DATAGRAM_BYTES_MAX
 from bgsim.units import Quantity, parse
 from bgsim.workloads.quantities import Duration, MessageSize, ProgramTime, Size
 from bgsim.workloads.shared_node_config import SharedNodeConfig
@@ -90,7 +91,8 @@ class NetperfConfig(_Config):
     network: Literal["torus", "collective"] = Field("torus", description="the network below the driver")
     message_size: MessageSize = Field(
         default=parse("16 KiB", "bytes"),
-        description="bytes per send call, or per request and response, at most 4 GiB",
+        description="bytes per send call, or per request and response, at most 4 GiB, and over UDP 65,507 B, "
+        "what a datagram can carry",
     )
     mtu: Size = Field(default=parse("1500 B", "bytes"), description="largest IP packet")
     messages: int = Field(64, ge=2, le=1_000_000, description="messages or transactions measured")
@@ -116,9 +118,14 @@ class NetperfConfig(_Config):
 
     @field_validator("message_size")
     @classmethod
-    def _has_bytes(cls, size: Quantity) -> Quantity:
+    def _has_bytes(cls, size: Quantity, info: ValidationInfo) -> Quantity:
         if size.value < 1:
             raise ValueError("a message has at least one byte")
+        test = info.data.get("test", "")
+        if test.startswith("udp") and size.value > DATAGRAM_BYTES_MAX:
+            raise ValueError(
+                f"{size} is too much for {test}: a datagram carries at most {DATAGRAM_BYTES_MAX} B"
+            )
         return size
 
     @field_validator("mtu")

@@ -39,7 +39,7 @@ from bgsim.guests.ethernet_torus import TorusEthernet
 from bgsim.guests.network import NETWORK_LINUX, NetworkLinux
 from bgsim.guests.network_paths import NetworkPaths
 from bgsim.guests.tcp import HEADER_BYTES, TcpSocket
-from bgsim.guests.udp import DATAGRAM_BYTES_MAX, UdpSocket
+from bgsim.guests.udp import UdpSocket
 from bgsim.hardware.node import Node, build_nodes
 from bgsim.network.topology import Direction, neighbour
 from bgsim.platforms import PLATFORMS
@@ -125,8 +125,6 @@ def run(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
     machine = resolved.machine
     numbers = _neighbours(resolved.partition)
     size, mtu = int(config.message_size.value), int(config.mtu.value)
-    if config.test.startswith("udp"):
-        size = min(size, DATAGRAM_BYTES_MAX)
     warmup, messages, warnings = _count(config, size)
     environment = simpy.Environment()
     partition = resolved.partition

@@ -110,8 +110,10 @@ def test_what_cannot_be_run_is_refused() -> None:
         run("bare-metal", mtu="16 KiB")
 
 
-def test_a_datagram_is_cut_to_what_ip_carries() -> None:
-    outcome = run("bare-metal", test="udp_rr", message_size="64 KiB", mtu="9000 B", messages=2)
+def test_a_datagram_is_as_large_as_ip_carries_and_no_larger() -> None:
+    with pytest.raises(ValueError, match="at most 65507 B"):
+        run("bare-metal", test="udp_rr", message_size="65508 B")
+    outcome = run("bare-metal", test="udp_rr", message_size="65507 B", mtu="9000 B", messages=2)
     assert outcome.details["message_bytes"] == 65_507
 
 

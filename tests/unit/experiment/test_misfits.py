@@ -96,6 +96,10 @@ def refusals(tmp_path):
         ),
         ("{kind: halo, tier: detailed, protocol: ^put}", "workload.protocol: the detailed tier sends faces"),
         ("{kind: io, processes: ^3}", "workload.processes: 3 do not fit 2"),
+        (
+            "{kind: netperf, test: udp_rr, message_size: ^64 KiB}",
+            "workload.message_size: 64 KiB is too much for udp_rr: a datagram carries at most 65507 B",
+        ),
         ("{kind: compile, native_time: ^0 s}", "workload.native_time: 0 s is too short"),
         ("{kind: compile, native_time: ^1e30 s}", "workload.native_time: "),
         ("{kind: compile, native_time: ^1e400 s}", "workload.native_time: '1e400 s' is too large"),
