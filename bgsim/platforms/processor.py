@@ -157,6 +157,13 @@ class Processor:
             return self._saved[1][1]
         return int(self.state.register[layout.POSITION])
 
+    @property
+    def main_work_left(self) -> int:
+        """Cycles of the operation before that position that the guest's own program has still to do."""
+        if len(self._frames) > 1:
+            return self._saved[1][2]
+        return int(self.state.register[layout.WORK_LEFT])
+
     def push(self, code: Code, interrupt: bool = True) -> None:
         """Start an interrupt handler on top of what runs."""
         register = self.state.register

@@ -39,14 +39,26 @@ from bgsim.workloads.shared_node import Host
 
 Progress = Callable[[float, str], None]
 
+NATIVE_TIME_TOLERANCE = 0.01
+"""A job that misses the time asked for by more than this share of it says so."""
+
 
 @dataclass(frozen=True)
 class Job:
-    """A number of operations of a build, over as many passes as they need."""
+    """A number of operations of a build, over as many passes as they need.
+
+    Attributes
+    ----------
+    operations
+        Of the last pass.
+    native_cycles
+        What the job takes on the bare reference machine.
+    """
 
     program: Program
     passes: int
     operations: int
+    native_cycles: int
 
     def code(self) -> Code:
         """The build as guest code: whole passes, then the beginning of one more."""
@@ -91,7 +103,12 @@ def _found(program: str, native_cycles: int, reference: Datasheet) -> Job:
         environment, reference, guest, _node(environment, reference), stop_cycles=native_cycles
     )
     environment.run(machine.process)
-    return Job(trace, passes, machine.processor.main_position)
+    return Job(trace, passes, machine.processor.main_position, _native_cycles(machine))
+
+
+def _native_cycles(stopped: BareMetal) -> int:
+    """When the program ends if the operation at hand is done to its end."""
+    return int(stopped.environment.now) + stopped.processor.main_work_left
 
 
 def _node(environment: simpy.Environment, datasheet: Datasheet) -> Any:
@@ -165,7 +182,22 @@ def run(resolved: ResolvedRun, progress: Progress | None = None) -> Outcome:
         ExitRow(cause=row.cause, count=row.count, cycles_l4=row.cycles_l4, cycles_vmm=row.cycles_vmm)
         for row in platform.exits()
     ]
-    return Outcome(metrics=metrics, exits=exits, attribution=attribution, details=details)
+    return Outcome(
+        metrics=metrics,
+        exits=exits,
+        attribution=attribution,
+        details=details,
+        warnings=_not_met(config, job, resolved.reference_machine.integer("core.frequency")),
+    )
+
+
+def _not_met(config: CompileConfig, job: Job, frequency: int) -> list[str]:
+    """What to say of a job that is longer than it should be: one operation is the least there is."""
+    asked_s, takes_s = float(config.native_time.value), job.native_cycles / frequency
+    if abs(takes_s / asked_s - 1) <= NATIVE_TIME_TOLERANCE:
+        return []
+    said = f"workload.native_time: the job takes {takes_s * 1e6:,.4g} us on the bare reference machine, not "
+    return [f"{said}{config.native_time}, for it ends with a whole operation; ask for more"]
 
 
 def _report(
