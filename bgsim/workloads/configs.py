@@ -48,7 +48,7 @@ class CompileConfig(SharedNodeConfig):
     native_time: ProgramTime = Field(
         default=parse("3 s", "time"),
         description="the job is as much of the build as takes this long on the bare reference machine, "
-        "1 us to a day",
+        "1 us to a day; a warning tells where that is not met within 1 %, in the first microseconds",
     )
     sensitivity: bool = Field(
         True,

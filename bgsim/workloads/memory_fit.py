@@ -140,7 +140,9 @@ def _micro(workload: Any, resolved: ResolvedRun) -> int:
     operation = workload.operation
     if operation in TRACED:
         return load(TRACED[operation][0]).linear_mib * MIB
-    touched = SYSTEM_CALLS[resolved.guest][1] if operation == "null-system-call" else (-1,)
+    if operation != "null-system-call" or resolved.guest not in SYSTEM_CALLS:
+        return 0
+    _, touched, _ = SYSTEM_CALLS[resolved.guest]
     return (1 + max(touched)) * MIB
 
 
