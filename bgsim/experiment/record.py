@@ -83,6 +83,8 @@ FIELDS: Mapping[str, tuple[dict[str, Any], str]] = {
 _REQUIRED = tuple(name for name in FIELDS if name not in ("error", "stopped"))
 _CONTAINERS = {"object": dict, "array": list}
 _CLASSES = {name: _CONTAINERS.get(form.get("type", ""), object) for name, (form, _) in FIELDS.items()}
+_NUMBERS = frozenset((int, float))
+_OF_NUMBERS = frozenset(("metrics", "attribution"))
 _FIRST_HALF = _REQUIRED[: _REQUIRED.index("exits")]
 _SECOND_HALF = _REQUIRED[_REQUIRED.index("exits") :]
 
@@ -110,7 +112,14 @@ def to_line(record: Record) -> bytes:
 _REST = b',"exits":['
 _STATUS = b',"status":'
 _OK = b',"status":"ok"'
-_DECODER = json.JSONDecoder()
+
+
+def _no_number(text: str) -> float:
+    """Refuse ``NaN`` and ``Infinity``: they are not JSON, and no record is written with them."""
+    raise ValueError(text)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_number)
 _BEGIN = re.compile(b'\\{"schema":%d,"run_id":"([0-9a-f]{16})"(?=,)' % RECORD_SCHEMA)
 _DRAWN = re.compile(rb',"replication":(0|[1-9][0-9]*),"seed":(0|[1-9][0-9]*),"config":(?=\{)')
 _END = re.compile(
@@ -206,12 +215,14 @@ def from_line(line: bytes) -> Record | None:
             found = _shared(line, cut)
             if found is None:
                 found = _whole(line, cut)
-            if found is not None and _has(from_json(b"{" + line[cut + 1 :]), _SECOND_HALF):
+            if found is not None and _has(
+                from_json(b"{" + line[cut + 1 :], allow_inf_nan=False), _SECOND_HALF
+            ):
                 return found
         except (ValueError, RecursionError):
             pass  # a mark may stand inside a section; then all is read
     try:
-        value = json.loads(line)
+        value = json.loads(line, parse_constant=_no_number)
     except (ValueError, RecursionError):
         return None
     return value if _has(value, _REQUIRED) else None
@@ -248,7 +259,7 @@ def _shared(line: bytes, cut: int) -> StoredRecord | None:
         "metrics": _object(line[end.end() : cut]),
         "status": "ok",
     }
-    return StoredRecord(head, settings, line[cut:])
+    return StoredRecord(head, settings, line[cut:]) if _numbers(head["metrics"]) else None
 
 
 @lru_cache(maxsize=4096)
@@ -276,10 +287,18 @@ def _object(text: bytes) -> dict[str, Any]:
 
 
 def _has(value: Any, names: Iterable[str]) -> bool:
-    """Whether a value is an object with all these fields of a record, and sections where there should be."""
+    """Whether a value is an object with all these fields, sections and numbers where they should be."""
     return isinstance(value, dict) and all(
-        name in value and isinstance(value[name], _CLASSES[name]) for name in names
+        name in value
+        and isinstance(value[name], _CLASSES[name])
+        and (name not in _OF_NUMBERS or _numbers(value[name]))
+        for name in names
     )
+
+
+def _numbers(section: Mapping[str, Any]) -> bool:
+    """Whether all values are numbers."""
+    return _NUMBERS.issuperset(map(type, section.values()))
 
 
 def answer(record: Record) -> dict[str, Any]:

@@ -65,6 +65,26 @@ def test_a_line_says_the_same_read_quickly_and_read_plainly(point, settings, det
     assert to_line(found) == line
 
 
+@pytest.mark.parametrize("fields", [{}, {"guest": 1}, {"status": "failed", "error": {}}])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        ('"metrics":{"elapsed_s":1.5}', '"metrics":{"elapsed_s":"x"}'),
+        ('"metrics":{"elapsed_s":1.5}', '"metrics":{"elapsed_s":null}'),
+        ('"metrics":{"elapsed_s":1.5}', '"metrics":{"elapsed_s":true}'),
+        ('"metrics":{"elapsed_s":1.5}', '"metrics":{"elapsed_s":NaN}'),
+        ('"attribution":{}', '"attribution":{"guest_user":[1]}'),
+        ('"details":{}', '"details":{"wait":Infinity}'),
+    ],
+)
+def test_a_line_with_something_else_for_a_number_is_no_record(fields, damage):
+    line = to_line(made() | fields)
+    assert from_line(line) is not None
+    before, after = map(str.encode, damage)
+    assert line.count(before) == 1
+    assert from_line(line.replace(before, after)) is None
+
+
 def test_runs_of_a_point_share_what_they_have_in_common():
     one, other = (from_line(to_line(made(number, replication=number, seed=number))) for number in (0, 1))
     assert isinstance(one, StoredRecord)
