@@ -97,7 +97,7 @@ def against_size(groups: Sequence[Group], measure: str) -> Figure:
                 x = [_size(g) for g, _ in pairs]
                 panels[0].plot(x, [value for _, value in pairs], **_hollow(look))
                 errors = [100 * (g.cells[metric].mean / value - 1) for g, value in pairs]
-                panels[1].plot(x, errors, **{**look, "linewidth": 0.6})
+                panels[1].plot(x, errors, **{**look, "linewidth": 0.6, "markersize": _MARK})
     panels[0].margins(y=0.1)
     if measure == "latency":
         style.plain_log_ticks(panels[0], "y")
