@@ -104,7 +104,7 @@ def columns_of(results: Results) -> list[Column]:
     groups = [group for point in results.points for group in point.groups]
     found: list[Column] = []
     for name, axis in swept_columns(results).items():
-        values = list(dict.fromkeys(value_text(group.point.get(axis)) for group in groups))
+        values = list(dict.fromkeys(value_text(group.shown.get(axis)) for group in groups))
         found.append(Column(name, "swept", "", _shortened(values)))
     platforms = list(dict.fromkeys(group.platform for group in groups))
     found.append(Column(PLATFORM, "platform", "", _shortened(platforms)))
@@ -167,7 +167,7 @@ def _check(choice: Choice, kinds: Mapping[str, Column]) -> None:
 
 
 def _value(row: Group, name: str, axes: Mapping[str, str]) -> str:
-    return row.platform if name == PLATFORM else value_text(row.point.get(axes[name]))
+    return row.platform if name == PLATFORM else value_text(row.shown.get(axes[name]))
 
 
 def _rows(results: Results, choice: Choice, axes: Mapping[str, str]) -> list[Group]:
