@@ -30,3 +30,10 @@ class _Platforms(Mapping[str, Callable[..., Any]]):
 
 
 PLATFORMS: Mapping[str, Callable[..., Any]] = _Platforms()
+
+_IN_SEGMENTS = frozenset(("hybrid", "virtual-machine"))
+
+
+def gives_a_segment(platform: str) -> bool:
+    """Whether the guest of a platform, by name, has only the memory that the VMM gives it."""
+    return platform in _IN_SEGMENTS

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from bgsim.platforms import gives_a_segment
 from bgsim.workloads.support import NFS_GUESTS, SOCKET_GUESTS, PlannedRun, Refusal
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 VM_MEMORY = "vmm.vm_memory"
-
-_IN_A_VM = ("virtual-machine", "hybrid")
 
 
 def misfits(workload: Any, planned: PlannedRun) -> Iterator[Refusal]:
@@ -41,7 +40,7 @@ def misfits(workload: Any, planned: PlannedRun) -> Iterator[Refusal]:
     if not changed or getattr(workload, "tier", "detailed") == "machine":
         return
     resolved = planned.resolve()
-    if resolved.platform not in _IN_A_VM:
+    if not gives_a_segment(resolved.platform):
         return
     from bgsim.platforms.layout import FRAGMENTS
 

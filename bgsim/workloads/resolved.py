@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from bgsim.datasheet import Datasheet
     from bgsim.network.mapping import RankMapping
     from bgsim.workloads.any_config import WorkloadConfig
+
+MEASURED_PLATFORM, MEASURED_GUEST = "bare-metal", "cnk"
+"""What messages were measured on, on the real machine."""
 
 
 @dataclass(frozen=True)
@@ -84,5 +87,5 @@ class ResolvedRun:
 
     @property
     def like_measured(self) -> bool:
-        """Whether this is what messages were measured on: CNK on the bare machine."""
-        return (self.platform, self.guest) == ("bare-metal", "cnk")
+        """Whether this runs on what messages were measured on, so that their times may stand beside it."""
+        return self == replace(self, platform=MEASURED_PLATFORM, guest=MEASURED_GUEST)
